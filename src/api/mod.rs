@@ -1,0 +1,3 @@
+//! The vocabulary of the Kubernetes API as pure values. No I/O, no async, no clock.
+
+pub mod schema;

@@ -1,0 +1,203 @@
+//! The shape of API types: structs, fields, list and map semantics, defaults, declared rules.
+//! One `Table` holds the built-in types (made from the generated facts), one more is made for each custom resource;
+//! codecs, defaulting, validation, patches and apply read it and never ask which of the two it is.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+/// Text that is borrowed from the generated facts or owned by a type made at run time.
+pub type Str = Cow<'static, str>;
+
+/// The place of a struct in its `Table`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct TypeId(pub u32);
+
+/// A closed set of struct types; every `TypeId` inside refers to this table.
+#[derive(Debug, Default)]
+pub struct Table {
+    structs: Vec<Struct>,
+    by_name: HashMap<Str, TypeId>,
+}
+
+/// A struct type, its embedded Go structs flattened as they are in JSON.
+#[derive(Debug, Default)]
+pub struct Struct {
+    /// The OpenAPI definition name, such as `io.k8s.api.core.v1.PodSpec`.
+    pub name: Str,
+    /// In the order of the Go type, which is the order in which upstream writes JSON.
+    pub fields: Vec<Field>,
+    /// `x-kubernetes-map-type: atomic`: ownership and apply treat the struct as one value.
+    pub atomic: bool,
+    /// `x-kubernetes-preserve-unknown-fields`: fields that are not listed stay.
+    pub preserve_unknown: bool,
+    /// Rules declared on the type as a whole (`+k8s:` tags of the upstream Go type, such as unions).
+    pub rules: Vec<Rule>,
+}
+
+/// One field of a struct.
+#[derive(Debug)]
+pub struct Field {
+    /// The JSON name.
+    pub name: Str,
+    pub shape: Shape,
+    /// The Go field is a pointer: absent and zero differ on the protobuf wire.
+    pub pointer: bool,
+    /// Zero values are left out of JSON (`omitempty` or `omitzero`).
+    pub omit_empty: bool,
+    /// The OpenAPI schema lists the field as required.
+    pub required: bool,
+    pub proto: Proto,
+    pub patch: Patch,
+    /// What few fields have; boxed so that a plain field stays small.
+    pub extra: Option<Box<Extra>>,
+}
+
+/// Where the field stands on the protobuf wire; `tag` 0: nowhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Proto {
+    pub tag: u32,
+    /// The tag of the embedded Go struct that holds the field as a nested message on the wire, or 0.
+    pub via: u32,
+}
+
+/// Strategic merge patch: what `patchStrategy` and `patchMergeKey` say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Patch {
+    /// `patchStrategy` contains `merge`.
+    pub merge: bool,
+    /// `patchStrategy` contains `replace`.
+    pub replace: bool,
+    /// `patchStrategy` contains `retainKeys`.
+    pub retain_keys: bool,
+    pub merge_key: Option<Str>,
+}
+
+/// Facts that only some fields have.
+#[derive(Debug, Default)]
+pub struct Extra {
+    /// The static default of the OpenAPI schema.
+    pub default: Option<Value>,
+    /// The values an enum type may have, in upstream's order (sorted).
+    pub enums: Vec<Str>,
+    /// OpenAPI `format` where the shape does not imply it.
+    pub format: Option<Str>,
+    /// Declarative validation tags on the field or on its Go type.
+    pub rules: Vec<Rule>,
+    /// The feature gate that must be on for the field to be kept.
+    pub gate: Option<Str>,
+}
+
+/// One declarative validation tag, `name` without the `+k8s:` prefix, `args` as written after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    pub name: Str,
+    pub args: Str,
+}
+
+/// What a value looks like in JSON and on the protobuf wire.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Shape {
+    String,
+    Bool,
+    Int32,
+    Int64,
+    Float64,
+    /// base64 in JSON.
+    Bytes,
+    IntOrString,
+    Quantity,
+    /// RFC 3339, seconds; null when zero.
+    Time,
+    /// RFC 3339, microseconds.
+    MicroTime,
+    /// Go duration text such as `1m30s`.
+    Duration,
+    /// Any JSON value: `RawExtension`, `apiextensions.JSON`.
+    Json,
+    /// `metav1.FieldsV1`: a JSON object, carried as raw bytes on the wire.
+    FieldsV1,
+    Struct(TypeId),
+    List(Box<List>),
+    /// String keys; the semantics of the map as a whole.
+    Map(Box<Map>),
+    /// `JSONSchemaPropsOrArray`, `…OrBool`, `…OrStringArray` of apiextensions.
+    SchemaOrArray(TypeId),
+    SchemaOrBool(TypeId),
+    SchemaOrStrings(TypeId),
+}
+
+/// A list and how its items are told apart.
+#[derive(Clone, Debug, PartialEq)]
+pub struct List {
+    pub item: Shape,
+    pub kind: ListKind,
+    /// The list is a message `{items = 1}` of its own on the wire (`ExtraValue`, `Verbs`).
+    pub wrapped: bool,
+}
+
+/// `x-kubernetes-list-type`; absent means atomic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListKind {
+    Atomic,
+    Set,
+    Map(Vec<Str>),
+}
+
+/// A map with string keys.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Map {
+    pub value: Shape,
+    /// `x-kubernetes-map-type: atomic`.
+    pub atomic: bool,
+}
+
+impl Table {
+    /// Adds a struct. A second one of the same name replaces the first in look-ups by name.
+    pub fn add(&mut self, of: Struct) -> TypeId {
+        let id = TypeId(u32::try_from(self.structs.len()).expect("fewer than 2^32 types"));
+        self.by_name.insert(of.name.clone(), id);
+        self.structs.push(of);
+        id
+    }
+
+    /// The struct of an id that this table gave out.
+    pub fn get(&self, id: TypeId) -> &Struct {
+        &self.structs[id.0 as usize]
+    }
+
+    /// The same for filling in a struct whose id had to be known first (recursive types).
+    pub fn get_mut(&mut self, id: TypeId) -> &mut Struct {
+        &mut self.structs[id.0 as usize]
+    }
+
+    /// The struct with an OpenAPI definition name.
+    pub fn find(&self, name: &str) -> Option<TypeId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// All structs with their ids, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (TypeId, &Struct)> {
+        (0u32..).map(TypeId).zip(&self.structs)
+    }
+}
+
+impl Struct {
+    /// The field with a JSON name.
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().find(|f| f.name == name)
+    }
+}
+
+impl Field {
+    /// The declared rules of the field.
+    pub fn rules(&self) -> &[Rule] {
+        self.extra.as_deref().map_or(&[], |e| &e.rules)
+    }
+
+    /// The static default.
+    pub fn default(&self) -> Option<&Value> {
+        self.extra.as_deref().and_then(|e| e.default.as_ref())
+    }
+}
