@@ -1,1 +1,3 @@
+//! The `coracle` command.
+
 fn main() {}

@@ -1,0 +1,1 @@
+//! Configuration and wiring; the only folder that knows all others.

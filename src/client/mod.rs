@@ -1,0 +1,1 @@
+//! A kube client over the server with no socket, shared typed caches and work queues.

@@ -1,0 +1,1 @@
+//! The controllers: a runner, a table, one file or folder per controller.

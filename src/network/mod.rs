@@ -1,0 +1,1 @@
+//! Service proxy and cluster DNS.

@@ -1,0 +1,1 @@
+//! HTTP semantics: filters, routes, negotiation, streams, discovery, OpenAPI, health.
