@@ -1,1 +1,68 @@
-//! Change or refuse a write: the ordered table of plugins, one file each.
+//! Change or refuse a write: the ordered table of plugins, one file each. Called by the registry between defaulting
+//! and validation (`admit`) and after validation (`validate`), in upstream's order.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use crate::api::request::{Target, User};
+use crate::api::{Object, Result};
+use crate::auth::Authorizer;
+use crate::base::Clock;
+use crate::resources::Kind;
+use crate::storage::{Store, Write};
+
+/// What is done to the object.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Operation {
+    Create,
+    Update,
+    Delete,
+    Connect,
+}
+
+/// One write on its way: what plugins see and may change.
+pub struct Attributes<'a> {
+    pub operation: Operation,
+    pub user: &'a User,
+    pub target: &'a Target,
+    pub kind: &'a Kind,
+    /// The new state, in the stored version; absent on delete. Of a create through a subresource: its payload.
+    pub object: Option<&'a mut Object>,
+    /// The stored state on update and delete.
+    pub old: Option<&'a Object>,
+    pub dry_run: bool,
+    /// Texts for `Warning` headers.
+    pub warnings: Vec<String>,
+    /// Writes that must happen in the same transaction (quota counts). When the expectation of one of them fails,
+    /// the registry starts the whole operation again, a bounded number of times.
+    pub companions: Vec<Write>,
+}
+
+/// What plugins may use.
+pub struct Context {
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub authorizer: Arc<dyn Authorizer>,
+}
+
+/// One admission plugin. Both hooks let everything pass unless overridden.
+pub trait Plugin: Send + Sync + 'static {
+    /// Upstream's name, as in `--enable-admission-plugins`.
+    fn name(&self) -> &'static str;
+
+    /// Cheap test before anything else.
+    fn handles(&self, operation: Operation, kind: &Kind, subresource: &str) -> bool;
+
+    /// May change `attributes.object`.
+    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+        let _ = (ctx, attributes);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Changes nothing but `warnings` and `companions`.
+    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+        let _ = (ctx, attributes);
+        Box::pin(std::future::ready(Ok(())))
+    }
+}

@@ -1,1 +1,55 @@
-//! Who is asking and may they.
+//! Who is asking (`authenticate`) and may they (`authorize`).
+
+use futures::future::BoxFuture;
+
+use crate::api::request::User;
+
+/// What a connection and a request show of their sender.
+#[derive(Clone, Debug, Default)]
+pub struct Credentials {
+    /// The client certificate chain (DER, leaf first), as the TLS handshake gave it; not yet verified for identity.
+    pub certificates: Vec<Vec<u8>>,
+    /// The token of `Authorization: Bearer …`.
+    pub bearer: Option<String>,
+}
+
+/// Finds out who asks. `Ok(None)`: nothing that this authenticator knows; `Err`: known and bad.
+pub trait Authenticator: Send + Sync + 'static {
+    fn authenticate<'a>(&'a self, credentials: &'a Credentials) -> BoxFuture<'a, Result<Option<User>, Refused>>;
+}
+
+/// Credentials that were recognised and are not valid; the reason is for the log, the client gets 401.
+#[derive(thiserror::Error, Debug)]
+#[error("{0}")]
+pub struct Refused(pub String);
+
+/// What is to be done, as authorizers see it (apiserver `pkg/authorization/authorizer`).
+#[derive(Clone, Debug, Default)]
+pub struct Attributes {
+    pub user: User,
+    /// A verb of the API or any other word (`impersonate`, `bind`, `escalate`, `use`); for paths the HTTP method in
+    /// lower case.
+    pub verb: String,
+    pub resource_request: bool,
+    pub group: String,
+    pub version: String,
+    pub resource: String,
+    pub subresource: String,
+    pub namespace: String,
+    pub name: String,
+    /// The URL path of a non-resource request.
+    pub path: String,
+}
+
+/// An authorizer's answer; the reason ends the 403 message where there is one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Decision {
+    Allow { reason: String },
+    Deny { reason: String },
+    NoOpinion { reason: String },
+}
+
+/// Decides whether a user may.
+pub trait Authorizer: Send + Sync + 'static {
+    fn authorize<'a>(&'a self, attributes: &'a Attributes) -> BoxFuture<'a, Decision>;
+}

@@ -1,1 +1,110 @@
-//! One operation on objects: create, update, patch, apply, delete, get, list, watch, subresources. The only writer of objects.
+//! One operation on objects: create, update, patch, apply, delete, get, list, watch, subresources. The only writer of
+//! objects: admission, defaulting, validation and field ownership have no way round. Called by the server, for
+//! network and in-process clients alike.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde_json::Value;
+
+use crate::api::request::{Target, User};
+use crate::api::{Object, Revision, Status};
+use crate::resources::Kind;
+use crate::storage::{Event, Stored};
+
+/// One operation: who does it, on what.
+pub struct Call {
+    pub user: Arc<User>,
+    pub target: Target,
+    /// The kind that the target's group, version and resource name.
+    pub kind: Arc<Kind>,
+    pub warnings: Warnings,
+}
+
+/// Texts for `Warning: 299` headers, collected on the way; equal texts once.
+#[derive(Default)]
+pub struct Warnings {
+    texts: Mutex<Vec<String>>,
+}
+
+/// A decoded request body: the tree as it came, before it is held against a type.
+#[derive(Clone, Debug, Default)]
+pub struct Input {
+    pub value: Value,
+    /// Paths of fields that came twice, in order.
+    pub duplicates: Vec<String>,
+}
+
+/// The kinds of patches, by content type.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PatchKind {
+    Json,
+    Merge,
+    Strategic,
+    /// Server-side apply; the patch is YAML or JSON.
+    Apply,
+}
+
+/// What an operation on one object answers.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// As it is stored: the bytes are final where the served version is the stored one (`Kind::stored_as`); else the
+    /// server converts through `Registry::serve`.
+    Stored(Arc<Stored>),
+    /// A tree in its final form: dry runs, scale, reviews, tokens, `Status` of a delete.
+    Object(Object),
+}
+
+/// The answer to a write.
+#[derive(Clone, Debug)]
+pub struct Written {
+    pub answer: Answer,
+    /// 201 instead of 200.
+    pub created: bool,
+}
+
+/// A page of a list.
+pub struct Listing {
+    /// The `resourceVersion` of the list.
+    pub revision: Revision,
+    pub items: Vec<Arc<Stored>>,
+    /// Empty on the last page.
+    pub continue_token: String,
+    pub remaining: Option<u64>,
+}
+
+/// What a watch tells.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// The type of the event is as the watcher's selectors see it. `event` is shared by all watchers and keeps
+    /// encodings; initial events have none.
+    Change { kind: NoticeKind, object: Arc<Stored>, event: Option<Arc<Event>> },
+    /// `initial_events_end`: with the annotation `k8s.io/initial-events-end`.
+    Bookmark { revision: Revision, initial_events_end: bool },
+    /// The last notice: an `ERROR` event.
+    Failed(Status),
+}
+
+/// `type` of a watch event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NoticeKind {
+    Added,
+    Modified,
+    Deleted,
+}
+
+impl Warnings {
+    /// Adds a text unless it is there.
+    pub fn add(&self, text: impl Into<String>) {
+        let text = text.into();
+        let mut texts = self.texts.lock();
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
+    }
+
+    /// Takes all texts.
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.texts.lock())
+    }
+}

@@ -1,1 +1,203 @@
-//! What each served type is: the table of built-in types, one file per kind under its API group, and the catalog of types served right now.
+//! What each served type is: the table of built-in types, one file per kind under its API group, and the catalog of
+//! types served right now. A custom resource is the same `Kind`, made at run time.
+
+mod catalog;
+mod table;
+
+use std::any::Any;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::api::field::Errors;
+use crate::api::request::{DeleteOptions, Propagation};
+use crate::api::schema::{Str, Table, TypeId};
+use crate::api::{GroupKind, GroupResource, GroupVersionKind, Object};
+
+pub use catalog::{Catalog, Group, Served};
+pub use table::{BUILT_IN, Row};
+
+/// One version of one resource, as it is served.
+pub struct Kind {
+    pub gvk: GroupVersionKind,
+    /// The plural, such as `pods`.
+    pub resource: Str,
+    pub singular: Str,
+    pub namespaced: bool,
+    /// In alphabetical order, as discovery lists them.
+    pub verbs: Vec<Str>,
+    pub short_names: Vec<Str>,
+    pub categories: Vec<Str>,
+    /// The types that `type_id` and the subresources' payloads refer to.
+    pub types: Arc<Table>,
+    pub type_id: TypeId,
+    /// The collection that holds the objects; versions (and `events` of two groups) share one.
+    pub collection: Arc<str>,
+    /// The form in which the collection holds them.
+    pub stored_as: GroupVersionKind,
+    pub columns: Vec<Column>,
+    pub subresources: Vec<Subresource>,
+    pub behaviour: &'static dyn Behaviour,
+    /// What a run-time type adds (a custom resource's compiled rules); `()` for built-in types.
+    pub custom: Arc<dyn Any + Send + Sync>,
+}
+
+/// A subresource as discovery lists it. What it does is found by its name: parts of the object (`status`, `finalize`,
+/// `approval`, `ephemeralcontainers`, `resize`) in `Behaviour::part`, the rest in the registry's table of actions.
+#[derive(Clone, Debug)]
+pub struct Subresource {
+    pub name: Str,
+    /// What is sent and answered: the kind itself for parts, `Scale`, `Eviction`, `TokenRequest` …
+    pub payload: GroupVersionKind,
+    pub verbs: Vec<Str>,
+}
+
+/// A printed column.
+#[derive(Clone, Debug)]
+pub struct Column {
+    pub name: Str,
+    /// `string`, `integer`, `number`, `boolean`, `date`.
+    pub kind: Str,
+    pub format: Str,
+    pub description: Str,
+    /// 0 is shown always, 1 in the wide output.
+    pub priority: i32,
+}
+
+/// What the moment of a write gives to hooks that need it.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    pub now: jiff::Timestamp,
+}
+
+/// A field of a type that field selectors may name, beside `metadata.name` and `metadata.namespace`.
+#[derive(Clone, Copy)]
+pub struct SelectableField {
+    pub name: &'static str,
+    /// The field's text for selection; `""` when unset, booleans as `true` and `false`.
+    pub read: fn(&Object) -> String,
+    /// The store keeps an index on it.
+    pub indexed: bool,
+}
+
+/// How a part of an object is written through a subresource of the same kind.
+#[derive(Clone, Copy)]
+pub struct Part {
+    /// Takes from `new` only what the subresource may change; everything else becomes as in `old`.
+    pub prepare: fn(new: &mut Object, old: &Object),
+    pub validate: fn(new: &Object, old: &Object) -> Errors,
+}
+
+/// What no table can say of a type. Every hook has the plain behaviour as its default; all are pure.
+/// `kind` is the served or stored type that is being written.
+pub trait Behaviour: Send + Sync + 'static {
+    /// Upstream's rule for `metadata.name`; messages without the field. `prefix`: it is a `generateName`.
+    fn name_errors(&self, name: &str, prefix: bool) -> Vec<String> {
+        let _ = (name, prefix);
+        Vec::new()
+    }
+
+    /// Defaulting that depends on other fields; static defaults come from the table before this.
+    fn default(&self, kind: &Kind, object: &mut Object) {
+        let _ = (kind, object);
+    }
+
+    /// Before a create: clears what a client may not set. Plain: nothing, or `status` where there is such a part.
+    fn prepare_create(&self, kind: &Kind, object: &mut Object, moment: &Moment) {
+        let _ = (kind, object, moment);
+    }
+
+    /// Before an update of the main resource: keeps what it may not change (the registry keeps `status` where it is
+    /// a part, and bumps `generation` when anything outside metadata and status changed, if `generation` is true).
+    fn prepare_update(&self, kind: &Kind, new: &mut Object, old: &Object) {
+        let _ = (kind, new, old);
+    }
+
+    /// The type counts `metadata.generation`.
+    fn generation(&self) -> bool {
+        false
+    }
+
+    /// Everything of upstream's create validation that the table cannot say (not `metadata`, which the registry does).
+    fn validate(&self, kind: &Kind, object: &Object) -> Errors {
+        let _ = (kind, object);
+        Vec::new()
+    }
+
+    /// Upstream's update validation, including what `validate` says where upstream repeats it.
+    fn validate_update(&self, kind: &Kind, new: &Object, old: &Object) -> Errors {
+        let _ = old;
+        self.validate(kind, new)
+    }
+
+    /// `Warning` header texts; `old` on updates.
+    fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
+        let _ = (object, old);
+        Vec::new()
+    }
+
+    /// Fields that selectors may name.
+    fn fields(&self) -> &'static [SelectableField] {
+        &[]
+    }
+
+    /// The subresources of the same kind that this type has, by name.
+    fn part(&self, subresource: &str) -> Option<Part> {
+        let _ = subresource;
+        None
+    }
+
+    /// One printed row: a cell for each of `Kind::columns`, or `None` for the default table (Name, Created At).
+    fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {
+        let _ = (object, moment);
+        None
+    }
+
+    /// The grace period of a delete in seconds; `None`: the type is deleted at once.
+    fn grace_period(&self, object: &Object, options: &DeleteOptions) -> Option<i64> {
+        let _ = (object, options);
+        None
+    }
+
+    /// What happens to dependents when the client does not say.
+    fn default_propagation(&self) -> Propagation {
+        Propagation::Background
+    }
+
+    /// PUT of a name that does not exist creates it.
+    fn create_on_update(&self) -> bool {
+        false
+    }
+
+    /// PUT without a resourceVersion replaces whatever is there.
+    fn unconditional_update(&self) -> bool {
+        true
+    }
+
+    /// Converts between versions of the type; called with `apiVersion` still the old one. Plain: the shapes are equal.
+    fn convert(&self, object: &mut Object, to: &GroupVersionKind) {
+        let _ = (object, to);
+    }
+}
+
+/// A type without behaviour of its own.
+pub struct Plain;
+
+impl Behaviour for Plain {}
+
+impl Kind {
+    /// Group and plural.
+    pub fn group_resource(&self) -> GroupResource {
+        GroupResource { group: self.gvk.group.clone(), resource: self.resource.clone() }
+    }
+
+    /// Group and kind.
+    pub fn group_kind(&self) -> GroupKind {
+        self.gvk.group_kind()
+    }
+
+    /// A subresource by name.
+    pub fn subresource(&self, name: &str) -> Option<&Subresource> {
+        self.subresources.iter().find(|s| s.name == name)
+    }
+}

@@ -86,6 +86,15 @@ pub enum EventKind {
     Deleted,
 }
 
+/// One change that happened, shared by all watchers.
+#[derive(Debug)]
+pub struct Event {
+    pub kind: EventKind,
+    pub object: Arc<Stored>,
+    /// The state before; absent on creation.
+    pub previous: Option<Arc<Stored>>,
+}
+
 /// A log of revisions with an index of the present state in memory.
 pub trait Store: Send + Sync + 'static {
     /// Applies all writes or none; each gets a revision of its own, in order. Resolves when the writes are durable
