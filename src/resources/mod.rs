@@ -88,6 +88,14 @@ pub struct Part {
     pub validate: fn(new: &Object, old: &Object) -> Errors,
 }
 
+/// The paths that `scale` reads and writes. What stands at `selector` may be a text, a label selector or a map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scale {
+    pub spec_replicas: Vec<Str>,
+    pub status_replicas: Vec<Str>,
+    pub selector: Vec<Str>,
+}
+
 /// What no table can say of a type. Every hook has the plain behaviour as its default; all are pure.
 /// `kind` is the served or stored type that is being written.
 pub trait Behaviour: Send + Sync + 'static {
@@ -162,6 +170,28 @@ pub trait Behaviour: Send + Sync + 'static {
     /// What happens to dependents when the client does not say.
     fn default_propagation(&self) -> Propagation {
         Propagation::Background
+    }
+
+    /// Something beside `metadata.finalizers` keeps a deleted object in being (`spec.finalizers` of a Namespace).
+    fn held(&self, object: &Object) -> bool {
+        let _ = object;
+        false
+    }
+
+    /// What a deletion that has begun changes beside `metadata` (the phase of a Namespace).
+    fn mark_deleting(&self, object: &mut Object) {
+        let _ = object;
+    }
+
+    /// A delete answers with the object instead of a `Status` (upstream's `ReturnDeletedObject`).
+    fn returns_deleted(&self) -> bool {
+        false
+    }
+
+    /// Where the `scale` subresource finds its numbers.
+    fn scale(&self, kind: &Kind) -> Option<Scale> {
+        let _ = kind;
+        None
     }
 
     /// PUT of a name that does not exist creates it.
