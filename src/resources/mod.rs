@@ -2,6 +2,7 @@
 //! types served right now. A custom resource is the same `Kind`, made at run time.
 
 mod catalog;
+pub mod facts;
 mod table;
 
 use std::any::Any;

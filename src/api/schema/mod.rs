@@ -34,6 +34,8 @@ pub struct Struct {
     pub preserve_unknown: bool,
     /// Rules declared on the type as a whole (`+k8s:` tags of the upstream Go type, such as unions).
     pub rules: Vec<Rule>,
+    /// `x-kubernetes-unions` as JSON.
+    pub unions: Option<Str>,
 }
 
 /// One field of a struct.
@@ -60,6 +62,8 @@ pub struct Proto {
     pub tag: u32,
     /// The tag of the embedded Go struct that holds the field as a nested message on the wire, or 0.
     pub via: u32,
+    /// The tag, inside that message, of a second embedded struct that holds the field, or 0.
+    pub via_inner: u32,
 }
 
 /// Strategic merge patch: what `patchStrategy` and `patchMergeKey` say.
@@ -77,19 +81,21 @@ pub struct Patch {
 /// Facts that only some fields have.
 #[derive(Debug, Default)]
 pub struct Extra {
-    /// The static default of the OpenAPI schema.
+    /// The static default of the OpenAPI schema. Upstream's schemas also give every field that is no pointer and is
+    /// written when empty its zero value (`{}`, `""`, 0, false) as default; those are not repeated here.
     pub default: Option<Value>,
-    /// The values an enum type may have, in upstream's order (sorted).
+    /// The values an enum type may have, in upstream's order (sorted); of a list or map, those of its items.
     pub enums: Vec<Str>,
     /// OpenAPI `format` where the shape does not imply it.
     pub format: Option<Str>,
-    /// Declarative validation tags on the field or on its Go type.
+    /// Declarative validation tags on the field or on its Go type (on the type of items: as `eachVal`, `eachKey`).
     pub rules: Vec<Rule>,
-    /// The feature gate that must be on for the field to be kept.
+    /// The feature gate that must be on for the field to be kept; several are joined by commas.
     pub gate: Option<Str>,
 }
 
-/// One declarative validation tag, `name` without the `+k8s:` prefix, `args` as written after it.
+/// One declarative validation tag, `name` without the `+k8s:` prefix. `args`: the value after `=` without quotes
+/// (`maxItems`: `8`), or what follows the name from its bracket on (`beta`: `(since: "1.37")=+k8s:maxItems=8`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     pub name: Str,
