@@ -1,12 +1,18 @@
 //! The vocabulary of the Kubernetes API as pure values. No I/O, no async, no clock.
 
 pub mod field;
+pub mod fields;
+pub mod int_or_string;
+pub mod labels;
 pub mod names;
 pub mod object;
+pub mod quantity;
 pub mod request;
 pub mod schema;
 pub mod status;
+pub mod validation;
 
 pub use names::{GroupKind, GroupResource, GroupVersionKind, Revision};
 pub use object::Object;
+pub use quantity::Quantity;
 pub use status::{Reason, Result, Status};
