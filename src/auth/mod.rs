@@ -1,6 +1,15 @@
 //! Who is asking (`authenticate`) and may they (`authorize`).
 
+mod keys;
+mod pki;
+mod tls;
+
+use std::path::PathBuf;
+
 use futures::future::BoxFuture;
+
+pub use keys::{SigningKey, VerifyingKey};
+pub use pki::{Identity, Pki, PkiConfig};
 
 use crate::api::request::User;
 
@@ -52,4 +61,28 @@ pub enum Decision {
 /// Decides whether a user may.
 pub trait Authorizer: Send + Sync + 'static {
     fn authorize<'a>(&'a self, attributes: &'a Attributes) -> BoxFuture<'a, Decision>;
+}
+
+/// What could not be done with keys, certificates, tokens and kubeconfigs.
+#[derive(thiserror::Error, Debug)]
+pub enum Error {
+    #[error("the text holds no key")]
+    NoKey,
+    #[error("the key is neither ECDSA P-256, ECDSA P-384 nor RSA")]
+    KeyKind,
+    #[error("the certificate could not be made or read")]
+    Certificate(#[source] rcgen::Error),
+    #[error("the TLS configuration is not usable")]
+    Tls(#[source] rustls::Error),
+    #[error("the token could not be signed")]
+    Token(#[source] jsonwebtoken::errors::Error),
+    #[error("{} cannot be used: {why}", path.display())]
+    Unusable { path: PathBuf, why: String },
+    #[error("{} could not be {action}", path.display())]
+    File {
+        path: PathBuf,
+        action: &'static str,
+        #[source]
+        source: std::io::Error,
+    },
 }
