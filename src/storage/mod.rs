@@ -1,18 +1,39 @@
 //! A log of object revisions with cheap snapshots. Knows keys, revisions, labels, selectable fields and owners; does
 //! not know what a Pod is. The registry is the only writer.
+//!
+//! One writer commits in groups (`engine`), the present lives in memory (`snapshot`), watchers are cursors into recent
+//! events (`watch`), and a `Log` keeps what happened (`memory`, `sqlite`).
 
+use std::error::Error as StdError;
 use std::ops::Range;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
 use crate::api::Revision;
+use crate::base::{Clock, Tasks};
+
+mod engine;
+mod log;
+mod memory;
+mod retention;
+mod snapshot;
+mod watch;
+mod writer;
+
+pub use snapshot::{Listing, Snapshot};
+pub use watch::Watch;
 
 /// A collection of objects of one type: the storage name of a resource, such as `pods` or `deployments.apps`.
 pub type Collection = Arc<str>;
 
-/// The name of an object in the store. Orders by namespace, then name, bytewise.
+/// Why something below the store failed, for people; shared because all writes of a group fail for the same cause.
+pub type Cause = Arc<dyn StdError + Send + Sync>;
+
+/// The name of an object in the store. Orders by collection, then namespace, then name, bytewise.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Key {
     pub collection: Collection,
@@ -28,18 +49,31 @@ pub struct Facts {
     /// In key order.
     pub labels: Box<[(Arc<str>, Arc<str>)]>,
     /// Selectable fields other than `metadata.name` and `metadata.namespace`, as the type names them.
-    pub fields: Box<[(&'static str, Arc<str>)]>,
+    pub fields: Box<[(Arc<str>, Arc<str>)]>,
     /// uids of `metadata.ownerReferences`.
     pub owners: Box<[Arc<str>]>,
     /// `metadata.deletionTimestamp` is set.
     pub deleting: bool,
 }
 
+impl Facts {
+    /// The value of a label.
+    pub fn label(&self, key: &str) -> Option<&Arc<str>> {
+        self.labels.iter().find(|(k, _)| &**k == key).map(|(_, value)| value)
+    }
+
+    /// The value of a selectable field.
+    pub fn field(&self, name: &str) -> Option<&Arc<str>> {
+        self.fields.iter().find(|(n, _)| &**n == name).map(|(_, value)| value)
+    }
+}
+
 /// The final JSON of an object with the place where the text of its resourceVersion goes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Body {
     pub json: Bytes,
-    /// Byte range in `json` of the resourceVersion's digits (between the quotes); replaced at commit.
+    /// Byte range in `json` of the resourceVersion's digits (between the quotes; may be empty in a write);
+    /// replaced at commit.
     pub revision_at: Range<usize>,
 }
 
@@ -86,28 +120,222 @@ pub enum EventKind {
     Deleted,
 }
 
-/// One change that happened, shared by all watchers.
+/// How many encodings of one event are kept with it.
+pub const EVENT_MEMOS: usize = 4;
+
+/// One change as watchers see it. All watchers of a collection share the same value.
 #[derive(Debug)]
 pub struct Event {
     pub kind: EventKind,
+    pub revision: Revision,
+    /// The object after the change; of a delete: the last state, at the delete's revision.
     pub object: Arc<Stored>,
-    /// The state before; absent on creation.
+    /// The object before the change, to see whether it left or entered a selection. `None` when created.
     pub previous: Option<Arc<Stored>>,
+    /// Encodings made by the layers above, each slot once for all watchers; which slot is which is theirs to say.
+    pub memos: [OnceLock<Bytes>; EVENT_MEMOS],
+}
+
+impl Event {
+    /// An event with no encodings yet.
+    pub fn new(kind: EventKind, object: Arc<Stored>, previous: Option<Arc<Stored>>) -> Self {
+        Self { kind, revision: object.revision, object, previous, memos: Default::default() }
+    }
+}
+
+/// The part of a collection that a watcher wants to see. An event belongs to it if the object does, before or after.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Scope {
+    All,
+    /// All objects of one namespace.
+    Namespace(Arc<str>),
+    /// One object.
+    Object {
+        namespace: Arc<str>,
+        name: Arc<str>,
+    },
+    /// Objects whose selectable field has the value, or had it before the change. Any field, indexed or not.
+    Field {
+        field: Arc<str>,
+        value: Arc<str>,
+    },
+}
+
+/// Counts for metrics.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    pub revision: Revision,
+    pub compacted: Revision,
+    pub collections: Vec<CollectionStats>,
+    /// Bytes of the database file and its write-ahead log; of the memory backend: bytes of the history.
+    pub log_bytes: u64,
+}
+
+/// Counts of one collection.
+#[derive(Clone, Debug)]
+pub struct CollectionStats {
+    pub collection: Collection,
+    pub objects: usize,
+    /// Bytes of JSON of the present objects.
+    pub bytes: u64,
+    pub watchers: usize,
 }
 
 /// A log of revisions with an index of the present state in memory.
 pub trait Store: Send + Sync + 'static {
     /// Applies all writes or none; each gets a revision of its own, in order. Resolves when the writes are durable
     /// and visible to `snapshot`. Gives the stored objects (of a delete: the last state at the delete's revision).
+    /// Waits when the queue of writes is full. Dropping the future does not undo a write that is on its way.
     ///
     /// # Errors
-    /// `Conflict` names the first write whose expectation did not hold, with the object that is there.
+    /// `Conflict` names the first write whose expectation did not hold, with the object that is there;
+    /// `Malformed` a write that makes no sense; `NotWritten` when the disk refused and nothing changed;
+    /// `ReadOnly` after a failure whose outcome is unknown; `Closed`.
     fn commit(&self, writes: Vec<Write>) -> BoxFuture<'_, Result<Vec<Arc<Stored>>, Error>>;
+
+    /// The whole store as it is now. Costs nothing, never changes, shares its objects with the store.
+    fn snapshot(&self) -> Snapshot;
+
+    /// The whole store as it was right after `revision`.
+    ///
+    /// # Errors
+    /// `Compacted` when the history no longer reaches there, `Future` when it has not happened yet, `Unreadable`.
+    fn at(&self, revision: Revision) -> BoxFuture<'_, Result<Snapshot, Error>>;
+
+    /// The events of a part of a collection after `after`, in the order of their revisions, gap-free, without end.
+    ///
+    /// # Errors
+    /// `Compacted` and `Future` as with `at`; `Closed`.
+    fn watch(&self, collection: &Collection, after: Revision, scope: Scope) -> Result<Watch, Error>;
+
+    /// Resolves when `snapshot` shows `revision` or a later one. The caller sets the limit to its patience.
+    ///
+    /// # Errors
+    /// `Closed` when the store ends before.
+    fn reached(&self, revision: Revision) -> BoxFuture<'_, Result<(), Error>>;
+
+    /// The latest revision that is durable and visible.
+    fn revision(&self) -> Revision {
+        self.snapshot().revision()
+    }
+
+    /// The oldest revision that `at` and `watch` still know.
+    fn compacted(&self) -> Revision;
+
+    /// Forgets what was before `revision`, which stays readable.
+    ///
+    /// # Errors
+    /// `Compacted` when that was forgotten before, `Future`, `Unreadable`.
+    fn compact_before(&self, revision: Revision) -> BoxFuture<'_, Result<(), Error>>;
+
+    /// Counts for metrics; walks the collections, not their objects.
+    fn stats(&self) -> Stats;
+
+    /// Writes a complete copy of the store to a new file, while work goes on.
+    ///
+    /// # Errors
+    /// `Unsupported` by the memory backend; `Unreadable`.
+    fn back_up<'a>(&'a self, to: &'a Path) -> BoxFuture<'a, Result<(), Error>>;
+
+    /// Answers the writes that wait, ends all watches with `Closed`, and lets go of the file.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Where a store keeps its log.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// In memory; gone with the process.
+    Memory,
+    /// In this SQLite file, made if it is not there. Its folder must exist.
+    File(PathBuf),
+}
+
+/// A selectable field by which objects of a collection can be looked up.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Index {
+    pub collection: Collection,
+    pub field: Arc<str>,
+}
+
+/// How much history is kept: what is older or more than this is forgotten.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    pub age_max: Duration,
+    /// Bytes of JSON written since the oldest readable revision.
+    pub bytes_max: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { age_max: Duration::from_secs(3600), bytes_max: 256 << 20 }
+    }
+}
+
+impl Retention {
+    /// For stores in memory: upstream's five minutes, and little memory.
+    pub const SHORT: Self = Self { age_max: Duration::from_secs(300), bytes_max: 32 << 20 };
+}
+
+/// What a store needs to start.
+pub struct Options {
+    pub place: Place,
+    pub indexes: Vec<Index>,
+    pub retention: Retention,
+    pub clock: Arc<dyn Clock>,
+    /// The store's tasks run here and end with it; after its shutdown begins, writes are refused.
+    pub tasks: Tasks,
+}
+
+/// Opens or makes a store.
+///
+/// # Errors
+/// `InUse`, `NotOurs`, `TooNew`, `Corrupt`, `Unreadable`: the file is left as it was.
+pub async fn open(options: Options) -> Result<Arc<dyn Store>, Error> {
+    match &options.place {
+        Place::Memory => {
+            let log = Arc::new(memory::MemoryLog::default());
+            Ok(engine::start(options, log, log::Loaded::default()))
+        }
+        Place::File(_) => Err(Error::Unsupported { what: "a store in a file" }),
+    }
 }
 
 /// What the store could not do.
-#[derive(thiserror::Error, Debug)]
+#[derive(thiserror::Error, Clone, Debug)]
 pub enum Error {
     #[error("write {index} expected another state")]
     Conflict { index: usize, present: Option<Arc<Stored>> },
+    #[error("write {index} is malformed: {reason}")]
+    Malformed { index: usize, reason: &'static str },
+    #[error("the history before revision {oldest} was compacted")]
+    Compacted { oldest: Revision },
+    #[error("the revision has not happened yet, the latest is {current}")]
+    Future { current: Revision },
+    #[error("the watch fell behind and its events are no longer kept; list again and watch from there")]
+    Lagged,
+    #[error("the store is closed")]
+    Closed,
+    #[error("the write could not be made durable and was not made; free disk space or repair the disk, then try again")]
+    NotWritten { source: Cause },
+    #[error("the store refuses writes because the outcome of an earlier one is unknown; restart to recover")]
+    ReadOnly { source: Cause },
+    #[error("{} could not be read or written; check the disk and the permissions", path.display())]
+    Unreadable { path: PathBuf, source: Cause },
+    #[error("{} is damaged ({what}); restore a backup or move the file away", path.display())]
+    Corrupt { path: PathBuf, what: String },
+    #[error("{} is not a store of this program ({what}); give another path or move the file away", path.display())]
+    NotOurs { path: PathBuf, what: &'static str },
+    #[error("{} has schema version {found} and this program knows {known}; use a newer program", path.display())]
+    TooNew { path: PathBuf, found: u32, known: u32 },
+    #[error("{} is in use by {}; stop it or give another path", path.display(), holder_text(*holder))]
+    InUse { path: PathBuf, holder: Option<u32> },
+    #[error("{what} is not supported by this backend")]
+    Unsupported { what: &'static str },
 }
+
+fn holder_text(holder: Option<u32>) -> String {
+    holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+}
+
+#[cfg(test)]
+mod contract;

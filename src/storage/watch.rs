@@ -1,0 +1,383 @@
+//! Watchers as cursors into recent events. A collection has a bounded ring of its recent events, and for each scope
+//! that somebody watches a lane: the part of the ring in that scope, with a waker of its own. A watcher holds a lane
+//! and a revision, nothing else; if the lane has forgotten what it needs, it reads on from the log.
+//!
+//! Example: the ring holds events 7 (a), 8 (b), 9 (a). The lane of object `a` holds 7 and 9. When the ring lets go of
+//! 7, so does the lane, and remembers `forgotten` = 7: a watcher of `a` that has seen 7 goes on, one that has seen
+//! only 6 asks the log for what is after 6.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
+
+use super::log::{Log, PageQuery, in_scope};
+use super::{Collection, Error, Event, Scope};
+use crate::api::Revision;
+
+/// How many recent events a collection keeps; older ones are read from the log.
+const RING_EVENTS_MAX: usize = 8_192;
+/// How many bytes of JSON the recent events of a collection may hold.
+const RING_BYTES_MAX: usize = 8 << 20;
+/// How many events a watcher gets at once.
+const BATCH_EVENTS_MAX: usize = 256;
+/// How many past events are looked at in one reading of the log.
+const PAGE_EVENTS_MAX: usize = 512;
+
+/// How far the store is; shared by the engine and all watchers.
+#[derive(Default)]
+pub(super) struct Horizon {
+    /// All events up to here are in the rings.
+    published: AtomicU64,
+    compacted: AtomicU64,
+    closed: AtomicBool,
+}
+
+impl Horizon {
+    pub(super) fn new(published: Revision, compacted: Revision) -> Self {
+        Self { published: published.0.into(), compacted: compacted.0.into(), closed: false.into() }
+    }
+
+    fn published(&self) -> Revision {
+        Revision(self.published.load(Ordering::Acquire))
+    }
+
+    pub(super) fn compacted(&self) -> Revision {
+        Revision(self.compacted.load(Ordering::Acquire))
+    }
+
+    /// Call before the log forgets, so that whoever reads can tell afterwards.
+    pub(super) fn set_compacted(&self, oldest: Revision) {
+        self.compacted.fetch_max(oldest.0, Ordering::AcqRel);
+    }
+
+    pub(super) fn closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+}
+
+/// The rings of all collections.
+pub(super) struct Hub {
+    pub(super) horizon: Horizon,
+    log: Arc<dyn Log>,
+    /// Protects the table, not the rings; comes before any ring's lock.
+    rings: RwLock<HashMap<Collection, Arc<Ring>>>,
+}
+
+impl Hub {
+    pub(super) fn new(log: Arc<dyn Log>, horizon: Horizon) -> Self {
+        Self { horizon, log, rings: RwLock::default() }
+    }
+
+    /// Shows events to all watchers. The snapshot with the events must be visible before.
+    pub(super) fn publish(&self, events: &[Arc<Event>]) {
+        let Some(last) = events.last() else { return };
+        let mut woken = Vec::new();
+        for event in events {
+            self.ring(&event.object.key.collection, event.revision).push(event, &mut woken);
+        }
+        self.horizon.published.store(last.revision.0, Ordering::Release);
+        for lane in woken {
+            lane.told.store(false, Ordering::Release);
+            lane.notify.notify_waiters();
+        }
+    }
+
+    /// A watcher of what is in `scope` after `after`, which must be between the compacted and the present revision.
+    pub(super) fn watch(self: &Arc<Self>, collection: &Collection, after: Revision, scope: Scope) -> Watch {
+        let next = Revision(self.horizon.published().0 + 1);
+        let ring = self.ring(collection, next);
+        let lane = ring.join(&scope);
+        Watch { hub: Arc::clone(self), ring, lane, collection: Arc::clone(collection), scope, seen: after }
+    }
+
+    /// How many watchers a collection has.
+    pub(super) fn watchers(&self, collection: &str) -> usize {
+        let ring = self.rings.read().get(collection).cloned();
+        ring.map_or(0, |ring| ring.lanes.lock().watchers)
+    }
+
+    /// Ends all watches.
+    pub(super) fn close(&self) {
+        self.horizon.closed.store(true, Ordering::Release);
+        let rings: Vec<_> = self.rings.read().values().cloned().collect();
+        for ring in rings {
+            let lanes = ring.lanes.lock();
+            ring.all.notify.notify_waiters();
+            lanes.by_scope.values().for_each(|lane| lane.notify.notify_waiters());
+        }
+    }
+
+    /// The ring of a collection. A new one knows nothing of what was before `first`.
+    fn ring(&self, collection: &Collection, first: Revision) -> Arc<Ring> {
+        if let Some(ring) = self.rings.read().get(collection) {
+            return Arc::clone(ring);
+        }
+        let mut rings = self.rings.write();
+        let new = || Arc::new(Ring::new(Revision(first.0.saturating_sub(1))));
+        Arc::clone(rings.entry(Arc::clone(collection)).or_insert_with(new))
+    }
+}
+
+/// The recent events of a collection.
+struct Ring {
+    /// All of them.
+    all: Arc<Lane>,
+    /// Protects which lanes there are and what they hold together; comes before any lane's lock.
+    lanes: Mutex<Lanes>,
+}
+
+#[derive(Default)]
+struct Lanes {
+    by_scope: HashMap<Scope, Arc<Lane>>,
+    /// The fields of the `Scope::Field` lanes, with the number of such lanes.
+    fields: HashMap<Arc<str>, usize>,
+    bytes: usize,
+    watchers: usize,
+}
+
+/// The recent events of one scope.
+#[derive(Default)]
+struct Lane {
+    /// Protects the events; held for the copy of a batch.
+    recent: Mutex<Recent>,
+    notify: Notify,
+    /// The publisher has the lane on its list of lanes to wake.
+    told: AtomicBool,
+}
+
+#[derive(Default)]
+struct Recent {
+    events: VecDeque<Arc<Event>>,
+    /// Events up to here may be missing.
+    forgotten: Revision,
+    watchers: usize,
+}
+
+impl Ring {
+    fn new(forgotten: Revision) -> Self {
+        let all = Lane::default();
+        all.recent.lock().forgotten = forgotten;
+        Self { all: Arc::new(all), lanes: Mutex::default() }
+    }
+
+    fn push(&self, event: &Arc<Event>, woken: &mut Vec<Arc<Lane>>) {
+        let mut lanes = self.lanes.lock();
+        lanes.bytes += event.object.body.json.len();
+        let mut add = |lane: &Arc<Lane>| {
+            lane.recent.lock().events.push_back(Arc::clone(event));
+            if !lane.told.swap(true, Ordering::AcqRel) {
+                woken.push(Arc::clone(lane));
+            }
+        };
+        add(&self.all);
+        lanes.matching(event, &mut add);
+        self.trim(&mut lanes);
+    }
+
+    fn trim(&self, lanes: &mut Lanes) {
+        loop {
+            let oldest = {
+                let mut recent = self.all.recent.lock();
+                let over = recent.events.len() > RING_EVENTS_MAX || lanes.bytes > RING_BYTES_MAX;
+                // The newest stays whatever its size, so that those who are awake can have it.
+                if !over || recent.events.len() < 2 {
+                    return;
+                }
+                let Some(oldest) = recent.events.pop_front() else { return };
+                recent.forgotten = oldest.revision;
+                oldest
+            };
+            lanes.bytes -= oldest.object.body.json.len();
+            lanes.matching(&oldest, &mut |lane| {
+                let mut recent = lane.recent.lock();
+                if recent.events.front().is_some_and(|front| front.revision == oldest.revision) {
+                    recent.events.pop_front();
+                    recent.forgotten = oldest.revision;
+                }
+            });
+        }
+    }
+
+    /// The lane of a scope, with one more watcher.
+    fn join(&self, scope: &Scope) -> Arc<Lane> {
+        let mut lanes = self.lanes.lock();
+        lanes.watchers += 1;
+        if *scope == Scope::All {
+            return Arc::clone(&self.all);
+        }
+        let lane = match lanes.by_scope.get(scope) {
+            Some(lane) => Arc::clone(lane),
+            None => {
+                let lane = Arc::new(self.all.narrowed(scope));
+                lanes.by_scope.insert(scope.clone(), Arc::clone(&lane));
+                if let Scope::Field { field, .. } = scope {
+                    *lanes.fields.entry(Arc::clone(field)).or_default() += 1;
+                }
+                lane
+            }
+        };
+        lane.recent.lock().watchers += 1;
+        lane
+    }
+
+    /// One watcher less; a lane that nobody watches goes.
+    fn leave(&self, lane: &Lane, scope: &Scope) {
+        let mut lanes = self.lanes.lock();
+        lanes.watchers -= 1;
+        if *scope == Scope::All {
+            return;
+        }
+        let watchers = {
+            let mut recent = lane.recent.lock();
+            recent.watchers -= 1;
+            recent.watchers
+        };
+        if watchers > 0 {
+            return;
+        }
+        lanes.by_scope.remove(scope);
+        if let Scope::Field { field, .. } = scope
+            && let Some(count) = lanes.fields.get_mut(field)
+        {
+            *count -= 1;
+            if *count == 0 {
+                lanes.fields.remove(field);
+            }
+        }
+    }
+}
+
+impl Lanes {
+    /// Visits each narrow lane to which an event belongs, once.
+    fn matching(&self, event: &Event, visit: &mut dyn FnMut(&Arc<Lane>)) {
+        if self.by_scope.is_empty() {
+            return;
+        }
+        let mut visit_scope = |scope: Scope| {
+            if let Some(lane) = self.by_scope.get(&scope) {
+                visit(lane);
+            }
+        };
+        let key = &event.object.key;
+        visit_scope(Scope::Namespace(Arc::clone(&key.namespace)));
+        visit_scope(Scope::Object { namespace: Arc::clone(&key.namespace), name: Arc::clone(&key.name) });
+        for field in self.fields.keys() {
+            let now = event.object.facts.field(field);
+            let before = event.previous.as_deref().and_then(|object| object.facts.field(field));
+            for value in now.into_iter().chain(before.filter(|before| Some(*before) != now)) {
+                visit_scope(Scope::Field { field: Arc::clone(field), value: Arc::clone(value) });
+            }
+        }
+    }
+}
+
+impl Lane {
+    /// A new lane with those of this one's events that are in the scope.
+    fn narrowed(&self, scope: &Scope) -> Self {
+        let recent = self.recent.lock();
+        let events = recent.events.iter().filter(|event| in_scope(event, scope)).cloned().collect();
+        let recent = Recent { events, forgotten: recent.forgotten, watchers: 0 };
+        Self { recent: Mutex::new(recent), ..Self::default() }
+    }
+
+    /// The first events after `seen`; `None` if some of them are forgotten.
+    fn after(&self, seen: Revision) -> Option<Vec<Arc<Event>>> {
+        let recent = self.recent.lock();
+        if seen < recent.forgotten {
+            return None;
+        }
+        // Most watchers are at the end and need one event or none.
+        let new = recent.events.iter().rev().take_while(|event| event.revision > seen).count();
+        let start = recent.events.len() - new;
+        Some(recent.events.range(start..).take(BATCH_EVENTS_MAX).cloned().collect())
+    }
+}
+
+/// Events of one scope in the order of their revisions, without gap or duplicate. Costs a few hundred bytes while idle.
+pub struct Watch {
+    hub: Arc<Hub>,
+    ring: Arc<Ring>,
+    lane: Arc<Lane>,
+    collection: Collection,
+    scope: Scope,
+    seen: Revision,
+}
+
+impl Watch {
+    /// Waits for the next events; never empty. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// `Lagged` when the watcher was so slow that the history it needs was compacted; `Closed`; `Unreadable`.
+    pub async fn next_batch(&mut self) -> Result<Vec<Arc<Event>>, Error> {
+        loop {
+            // The lane is kept alive for the waiter, which borrows it while `self` changes.
+            let lane = Arc::clone(&self.lane);
+            let mut told = std::pin::pin!(lane.notify.notified());
+            told.as_mut().enable();
+            if self.hub.horizon.closed() {
+                return Err(Error::Closed);
+            }
+            let batch = match self.recent() {
+                Some(batch) => batch,
+                None => self.past().await?,
+            };
+            if let Some(last) = batch.last() {
+                self.seen = self.seen.max(last.revision);
+                return Ok(batch);
+            }
+            if self.recent_suffices() {
+                told.await;
+            }
+        }
+    }
+
+    /// The revision up to which this watcher has been given everything in its scope: the resourceVersion of a bookmark.
+    pub fn progress(&mut self) -> Revision {
+        // Read before the lane: everything up to here is in it.
+        let published = self.hub.horizon.published();
+        if self.lane.after(self.seen).is_some_and(|batch| batch.is_empty()) {
+            self.seen = self.seen.max(published);
+        }
+        self.seen
+    }
+
+    /// What the lane has for us; moves on when it has nothing.
+    fn recent(&mut self) -> Option<Vec<Arc<Event>>> {
+        let published = self.hub.horizon.published();
+        let batch = self.lane.after(self.seen)?;
+        if batch.is_empty() {
+            self.seen = self.seen.max(published);
+        }
+        Some(batch)
+    }
+
+    fn recent_suffices(&self) -> bool {
+        self.seen >= self.lane.recent.lock().forgotten
+    }
+
+    /// What the log has for us; moves on when it has nothing.
+    async fn past(&mut self) -> Result<Vec<Arc<Event>>, Error> {
+        let query = PageQuery {
+            collection: Arc::clone(&self.collection),
+            scope: self.scope.clone(),
+            after: self.seen,
+            up_to: self.hub.horizon.published(),
+            limit: PAGE_EVENTS_MAX,
+        };
+        let page = self.hub.log.page(query).await?;
+        if self.seen < self.hub.horizon.compacted() {
+            return Err(Error::Lagged);
+        }
+        self.seen = self.seen.max(page.complete_to);
+        Ok(page.events)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.ring.leave(&self.lane, &self.scope);
+    }
+}

@@ -1,0 +1,250 @@
+//! The one task that writes. It takes all commits that wait, checks each against the present and against those before
+//! it in the group, stores the group as one, and shows it to everybody.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::{mpsc, oneshot};
+
+use super::engine::Shared;
+use super::log::AppendError;
+use super::snapshot::{Snapshot, State, Words};
+use super::{Body, Cause, Change, Error, Event, EventKind, Expect, Key, Stored, Write};
+use crate::api::Revision;
+
+/// How many commits are written as one group.
+const GROUP_COMMITS_MAX: usize = 512;
+/// A group takes no further commit when it has this many bytes of JSON.
+const GROUP_BYTES_MAX: usize = 8 << 20;
+
+type Answer = Result<Vec<Arc<Stored>>, Error>;
+
+/// A commit on its way to the writer.
+pub(super) struct Submission {
+    pub writes: Vec<Write>,
+    pub answer: oneshot::Sender<Answer>,
+}
+
+/// The state of the writing task.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    words: Words,
+    /// After an append with unknown outcome: why nothing may be written.
+    broken: Option<Cause>,
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, words: Words) -> Self {
+        Self { shared, words, broken: None }
+    }
+
+    /// Runs until the store is closed or nobody holds it, and answers all that waits.
+    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Submission>) {
+        let closing = self.shared.closing.clone();
+        let mut waiting = Vec::new();
+        loop {
+            tokio::select! {
+                biased;
+                // What waits is written still; what comes from now on is refused.
+                () = closing.wait(), if !queue.is_closed() => queue.close(),
+                count = queue.recv_many(&mut waiting, GROUP_COMMITS_MAX) => if count == 0 { break },
+            }
+            let mut rest = waiting.drain(..).peekable();
+            while rest.peek().is_some() {
+                self.write(&mut rest).await;
+            }
+        }
+        closing.begin();
+        self.shared.hub.close();
+        self.shared.log.close().await;
+        self.shared.ended.send_replace(true);
+    }
+
+    /// Writes one group from the front of `submissions`.
+    async fn write(&mut self, submissions: &mut impl Iterator<Item = Submission>) {
+        let present = Snapshot::clone(&self.shared.present.load());
+        let mut group = Group::new(present.state());
+        let mut answers = Vec::new();
+        let mut bytes = 0;
+        for submission in submissions {
+            bytes += submission.writes.iter().map(size).sum::<usize>();
+            answers.push((submission.answer, group.add(submission.writes, &mut self.words)));
+            if bytes >= GROUP_BYTES_MAX {
+                break;
+            }
+        }
+        let events = group.events;
+        let outcome = if events.is_empty() { Ok(()) } else { self.store(&present, &events).await };
+        for (answer, result) in answers {
+            let result = outcome.clone().and(result);
+            let objects = result.map(|range| events[range].iter().map(|event| Arc::clone(&event.object)).collect());
+            // Whoever asked may have gone.
+            let _ = answer.send(objects);
+        }
+    }
+
+    /// Makes a group durable, then visible.
+    async fn store(&mut self, present: &Snapshot, events: &[Arc<Event>]) -> Result<(), Error> {
+        if let Some(cause) = &self.broken {
+            return Err(Error::ReadOnly { source: Arc::clone(cause) });
+        }
+        let now = self.shared.clock.now();
+        let words = &mut self.words;
+        // The new state is built while the disk works.
+        let (appended, state) =
+            futures::join!(self.shared.log.append(events, now), async { apply(present, events, words) });
+        match appended {
+            Ok(()) => {}
+            Err(AppendError::NotWritten(source)) => {
+                tracing::error!(error = &*source as &dyn std::error::Error, "writes could not be stored");
+                return Err(Error::NotWritten { source });
+            }
+            Err(AppendError::Unknown(source)) => {
+                tracing::error!(error = &*source as &dyn std::error::Error, "the store refuses writes until restarted");
+                self.broken = Some(Arc::clone(&source));
+                return Err(Error::ReadOnly { source });
+            }
+        }
+        let revision = state.revision;
+        let bytes = events.iter().map(|event| event.object.body.json.len() as u64).sum();
+        self.shared.present.store(Arc::new(Snapshot::new(state)));
+        self.shared.history.lock().wrote(revision, bytes, now);
+        self.shared.hub.publish(events);
+        self.shared.reached.send_replace(revision);
+        Ok(())
+    }
+}
+
+fn size(write: &Write) -> usize {
+    match &write.change {
+        Change::Put { body, .. } => body.json.len(),
+        Change::Delete => 0,
+    }
+}
+
+fn apply(present: &Snapshot, events: &[Arc<Event>], words: &mut Words) -> State {
+    let mut state = present.state().clone();
+    for event in events {
+        match event.kind {
+            EventKind::Created | EventKind::Updated => state.put(Arc::clone(&event.object), words),
+            EventKind::Deleted => state.remove(&event.object.key),
+        }
+        state.revision = event.revision;
+    }
+    state
+}
+
+/// Writes that become durable together.
+struct Group<'a> {
+    present: &'a State,
+    events: Vec<Arc<Event>>,
+    /// The keys that the events changed, as they are after them.
+    changed: HashMap<Key, Option<Arc<Stored>>>,
+}
+
+impl<'a> Group<'a> {
+    fn new(present: &'a State) -> Self {
+        Self { present, events: Vec::new(), changed: HashMap::new() }
+    }
+
+    /// Adds all writes of a commit and tells which events are theirs, or adds none.
+    fn add(&mut self, writes: Vec<Write>, words: &mut Words) -> Result<std::ops::Range<usize>, Error> {
+        let start = self.events.len();
+        for (index, write) in writes.into_iter().enumerate() {
+            let revision = Revision(self.present.revision.0 + self.events.len() as u64 + 1);
+            match event(self.find(&write.key), write, revision, words) {
+                Ok(event) => {
+                    let after = (event.kind != EventKind::Deleted).then(|| Arc::clone(&event.object));
+                    self.changed.insert(event.object.key.clone(), after);
+                    self.events.push(Arc::new(event));
+                }
+                Err(refusal) => {
+                    self.undo(start);
+                    return Err(refusal.at(index));
+                }
+            }
+        }
+        Ok(start..self.events.len())
+    }
+
+    fn find(&self, key: &Key) -> Option<Arc<Stored>> {
+        self.changed.get(key).cloned().unwrap_or_else(|| self.present.get(key).cloned())
+    }
+
+    /// Takes back the events from `start` on, the last first, so that each key ends as it began.
+    fn undo(&mut self, start: usize) {
+        for event in self.events.drain(start..).rev() {
+            self.changed.insert(event.object.key.clone(), event.previous.clone());
+        }
+    }
+}
+
+enum Refusal {
+    Conflict(Option<Arc<Stored>>),
+    Malformed(&'static str),
+}
+
+impl Refusal {
+    fn at(self, index: usize) -> Error {
+        match self {
+            Self::Conflict(present) => Error::Conflict { index, present },
+            Self::Malformed(reason) => Error::Malformed { index, reason },
+        }
+    }
+}
+
+/// What a write does to the object that has its key now.
+fn event(present: Option<Arc<Stored>>, write: Write, revision: Revision, words: &mut Words) -> Result<Event, Refusal> {
+    let holds = match write.expect {
+        Expect::Absent => present.is_none(),
+        Expect::At(expected) => present.as_ref().is_some_and(|present| present.revision == expected),
+    };
+    if !holds {
+        return Err(Refusal::Conflict(present));
+    }
+    match (write.change, present) {
+        (Change::Put { body, facts }, present) => {
+            let body =
+                splice(&body, revision).ok_or(Refusal::Malformed("the place of the revision is not in the body"))?;
+            let mut object = Stored { key: write.key, revision, body, facts };
+            share_words(&mut object, words);
+            let kind = if present.is_some() { EventKind::Updated } else { EventKind::Created };
+            Ok(Event::new(kind, Arc::new(object), present))
+        }
+        (Change::Delete, Some(present)) => Ok(deletion(present, revision)),
+        (Change::Delete, None) => Err(Refusal::Malformed("a delete expects no object")),
+    }
+}
+
+/// The event of an object's removal: its last state at the revision of the removal.
+pub(super) fn deletion(present: Arc<Stored>, revision: Revision) -> Event {
+    let body = splice(&present.body, revision).expect("a stored body has a place for its revision");
+    let object = Stored { key: present.key.clone(), revision, body, facts: present.facts.clone() };
+    Event::new(EventKind::Deleted, Arc::new(object), Some(present))
+}
+
+/// The body with the digits of `revision` in their place; `None` if there is no such place.
+fn splice(body: &Body, revision: Revision) -> Option<Body> {
+    let at = &body.revision_at;
+    if at.start > at.end || at.end > body.json.len() {
+        return None;
+    }
+    let digits = revision.to_string();
+    let mut json = BytesMut::with_capacity(body.json.len() - at.len() + digits.len());
+    json.extend_from_slice(&body.json[..at.start]);
+    json.extend_from_slice(digits.as_bytes());
+    json.extend_from_slice(&body.json[at.end..]);
+    Some(Body { json: Bytes::from(json), revision_at: at.start..at.start + digits.len() })
+}
+
+/// Replaces strings that many objects have by one shared copy.
+pub(super) fn share_words(object: &mut Stored, words: &mut Words) {
+    words.share(&mut object.key.collection);
+    words.share(&mut object.key.namespace);
+    for (key, value) in object.facts.labels.iter_mut().chain(object.facts.fields.iter_mut()) {
+        words.share(key);
+        words.share(value);
+    }
+    object.facts.owners.iter_mut().for_each(|uid| words.share(uid));
+}
