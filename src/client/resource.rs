@@ -1,0 +1,155 @@
+//! Addresses of objects: which resource, and where in it.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// A served resource.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Resource {
+    pub group: Cow<'static, str>,
+    pub version: Cow<'static, str>,
+    pub plural: Cow<'static, str>,
+    pub kind: Cow<'static, str>,
+    pub namespaced: bool,
+}
+
+/// A place below a resource: a collection, an object or a subresource of one.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    pub resource: &'a Resource,
+    pub namespace: &'a str,
+    pub name: &'a str,
+    pub subresource: &'a str,
+}
+
+impl Resource {
+    /// A namespaced resource of the legacy group.
+    const fn core(plural: &'static str, kind: &'static str) -> Self {
+        Self::grouped("", "v1", plural, kind)
+    }
+
+    const fn grouped(group: &'static str, version: &'static str, plural: &'static str, kind: &'static str) -> Self {
+        Self {
+            group: Cow::Borrowed(group),
+            version: Cow::Borrowed(version),
+            plural: Cow::Borrowed(plural),
+            kind: Cow::Borrowed(kind),
+            namespaced: true,
+        }
+    }
+
+    const fn of_cluster(mut self) -> Self {
+        self.namespaced = false;
+        self
+    }
+
+    pub const PODS: Self = Self::core("pods", "Pod");
+    pub const SERVICES: Self = Self::core("services", "Service");
+    pub const ENDPOINTS: Self = Self::core("endpoints", "Endpoints");
+    pub const EVENTS: Self = Self::core("events", "Event");
+    pub const CONFIG_MAPS: Self = Self::core("configmaps", "ConfigMap");
+    pub const SERVICE_ACCOUNTS: Self = Self::core("serviceaccounts", "ServiceAccount");
+    pub const RESOURCE_QUOTAS: Self = Self::core("resourcequotas", "ResourceQuota");
+    pub const REPLICATION_CONTROLLERS: Self = Self::core("replicationcontrollers", "ReplicationController");
+    pub const NODES: Self = Self::core("nodes", "Node").of_cluster();
+    pub const NAMESPACES: Self = Self::core("namespaces", "Namespace").of_cluster();
+    pub const DEPLOYMENTS: Self = Self::grouped("apps", "v1", "deployments", "Deployment");
+    pub const REPLICA_SETS: Self = Self::grouped("apps", "v1", "replicasets", "ReplicaSet");
+    pub const STATEFUL_SETS: Self = Self::grouped("apps", "v1", "statefulsets", "StatefulSet");
+    pub const DAEMON_SETS: Self = Self::grouped("apps", "v1", "daemonsets", "DaemonSet");
+    pub const CONTROLLER_REVISIONS: Self = Self::grouped("apps", "v1", "controllerrevisions", "ControllerRevision");
+    pub const JOBS: Self = Self::grouped("batch", "v1", "jobs", "Job");
+    pub const CRON_JOBS: Self = Self::grouped("batch", "v1", "cronjobs", "CronJob");
+    pub const ENDPOINT_SLICES: Self = Self::grouped("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice");
+    pub const NEW_EVENTS: Self = Self::grouped("events.k8s.io", "v1", "events", "Event");
+    pub const LEASES: Self = Self::grouped("coordination.k8s.io", "v1", "leases", "Lease");
+    pub const CLUSTER_ROLES: Self =
+        Self::grouped("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole").of_cluster();
+    pub const POD_DISRUPTION_BUDGETS: Self =
+        Self::grouped("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget");
+    pub const CUSTOM_RESOURCE_DEFINITIONS: Self =
+        Self::grouped("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
+            .of_cluster();
+
+    /// `apps/v1`, or `v1` in the legacy group.
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.to_string() } else { format!("{}/{}", self.group, self.version) }
+    }
+
+    /// All objects, of all namespaces.
+    pub fn all(&self) -> Target<'_> {
+        self.at("", "")
+    }
+
+    /// One object; with an empty name the collection of a namespace.
+    pub fn at<'a>(&'a self, namespace: &'a str, name: &'a str) -> Target<'a> {
+        Target { resource: self, namespace, name, subresource: "" }
+    }
+}
+
+impl<'a> Target<'a> {
+    /// A subresource of the object.
+    #[must_use]
+    pub fn sub(mut self, subresource: &'a str) -> Self {
+        self.subresource = subresource;
+        self
+    }
+
+    /// The path of the URL.
+    pub fn path(&self) -> String {
+        let resource = self.resource;
+        let mut path = String::with_capacity(96);
+        path.push_str(if resource.group.is_empty() { "/api" } else { "/apis/" });
+        path.push_str(&resource.group);
+        path.push('/');
+        path.push_str(&resource.version);
+        if !self.namespace.is_empty() {
+            path.push_str("/namespaces/");
+            path.push_str(self.namespace);
+        }
+        path.push('/');
+        path.push_str(&resource.plural);
+        if !self.name.is_empty() {
+            path.push('/');
+            push_encoded(&mut path, self.name);
+        }
+        if !self.subresource.is_empty() {
+            path.push('/');
+            path.push_str(self.subresource);
+        }
+        path
+    }
+}
+
+/// Appends a text, percent-encoded for a path segment or a query value.
+pub(super) fn push_encoded(path: &mut String, text: &str) {
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => path.push(char::from(byte)),
+            _ => write!(path, "%{byte:02X}").expect("writing to a string does not fail"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_path(target: Target<'_>, expected: &str) {
+        assert_eq!(target.path(), expected);
+    }
+
+    #[test]
+    fn paths_name_group_namespace_object_and_subresource() {
+        check_path(Resource::PODS.all(), "/api/v1/pods");
+        check_path(Resource::PODS.at("a", ""), "/api/v1/namespaces/a/pods");
+        check_path(Resource::PODS.at("a", "b").sub("status"), "/api/v1/namespaces/a/pods/b/status");
+        check_path(Resource::DEPLOYMENTS.at("a", "b"), "/apis/apps/v1/namespaces/a/deployments/b");
+        check_path(Resource::NODES.at("", "n1"), "/api/v1/nodes/n1");
+        check_path(
+            Resource::CLUSTER_ROLES.at("", "system:node"),
+            "/apis/rbac.authorization.k8s.io/v1/clusterroles/system%3Anode",
+        );
+    }
+}
