@@ -1,5 +1,6 @@
 //! The vocabulary of the Kubernetes API as pure values. No I/O, no async, no clock.
 
+pub mod codec;
 pub mod field;
 pub mod fields;
 pub mod int_or_string;

@@ -1,0 +1,80 @@
+//! The encodings of objects on the wire and in the store: JSON, YAML, protobuf. A decoder gives a tree and what strict
+//! callers complain about; whether the tree fits its type is told by `schema::decode`.
+
+pub mod json;
+
+use serde_json::Value;
+
+use super::Status;
+
+/// A decoded tree.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Decoded {
+    pub value: Value,
+    /// Paths of keys that stood twice in one object, such as `spec.x`, in the order of the text; the last one won.
+    pub duplicates: Vec<String>,
+}
+
+/// Why bytes could not be decoded; the message is upstream's.
+#[derive(thiserror::Error, Clone, PartialEq, Eq, Debug)]
+#[error("{message}")]
+pub struct Error {
+    message: String,
+}
+
+impl Error {
+    /// With upstream's message.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into() }
+    }
+}
+
+/// How many errors of strict decoding are reported at most, as upstream.
+pub const STRICT_ERRORS_MAX: usize = 100;
+
+/// `apiVersion` and `kind` of a request's tree, each empty when absent.
+///
+/// # Errors
+/// When the tree is no object or one of them is no text.
+pub fn interpret(value: &Value) -> Result<(&str, &str), Error> {
+    let fail = |what: String| Error::new(format!("couldn't get version/kind; json parse error: {what}"));
+    let kind_of = json::kind_of(value);
+    let text = |key: &str| match value.get(key) {
+        None | Some(Value::Null) => Ok(""),
+        Some(Value::String(text)) => Ok(text.as_str()),
+        Some(other) => Err(fail(format!(
+            "json: cannot unmarshal {} into Go struct field .{key} of type string",
+            json::kind_of(other)
+        ))),
+    };
+    match value {
+        Value::Object(_) | Value::Null => Ok((text("apiVersion")?, text("kind")?)),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Err(fail(format!(
+            "json: cannot unmarshal {kind_of} into Go value of type struct {{ APIVersion string \
+             \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}"
+        ))),
+    }
+}
+
+/// 400 for a body whose kind could not be told; `expected` is the kind that the path stands for.
+pub fn unrecognized(expected: &str, error: &dyn std::fmt::Display, body: &[u8]) -> Status {
+    let summary = summarize(body, 30);
+    Status::bad_request(format!(
+        "the object provided is unrecognized (must be of type {expected}): {error} ({summary})"
+    ))
+}
+
+/// 400 for a body of a known kind that does not fit its type.
+pub fn cannot_be_handled(kind: &str, version: &str, expected: &str, error: &dyn std::fmt::Display) -> Status {
+    Status::bad_request(format!("{kind} in version \"{version}\" cannot be handled as a {expected}: {error}"))
+}
+
+fn summarize(body: &[u8], bytes_max: usize) -> String {
+    let head = &body[..body.len().min(bytes_max)];
+    let text = match body.first() {
+        None => return "<empty>".to_owned(),
+        Some(b'{') => String::from_utf8_lossy(head).into_owned(),
+        Some(_) => head.iter().map(|b| format!("{b:02x}")).collect(),
+    };
+    if body.len() > bytes_max { format!("{text} ...") } else { text }
+}
