@@ -1,14 +1,31 @@
 //! What the pinned upstream says of its types, generated into the text files of this folder by
 //! `conformance/upstream/facts`. `app` loads it once and shares it; nothing here is edited by hand or cached globally.
 
+mod kinds;
+mod line;
 mod shape;
 mod types;
 
-use crate::api::schema::Table;
+use std::sync::Arc;
 
-/// The shapes of all built-in types. Costs about a millisecond; make it once.
+use crate::api::GroupVersionKind;
+use crate::api::schema::{Table, TypeId};
+
+pub use kinds::{GroupFacts, KindFacts, Release, VersionFacts};
+
+/// All facts. Loading costs about two milliseconds; make it once and share it.
+pub struct Facts {
+    /// The shapes of all built-in types.
+    pub types: Arc<Table>,
+    /// In discovery order, the legacy group first.
+    pub groups: Vec<GroupFacts>,
+    /// Every resource that can be served, by group and version in discovery order, then by kind.
+    pub kinds: Vec<KindFacts>,
+}
+
+/// The shapes of all built-in types alone.
 pub fn types() -> Table {
-    types::parse(include_str!("types.txt")).expect("the generated facts are well-formed: a test walks them")
+    types::parse(include_str!("types.txt")).expect(WELL_FORMED)
 }
 
 /// A line of a generated file that could not be understood.
@@ -18,4 +35,37 @@ pub struct Malformed {
     /// Counted from 1.
     pub line: usize,
     pub what: String,
+}
+
+const WELL_FORMED: &str = "the generated facts are part of the binary and a test walks them";
+
+impl Facts {
+    /// Reads the files that are part of the binary.
+    pub fn load() -> Self {
+        let types = types();
+        let (groups, kinds) = kinds::parse(include_str!("kinds.txt"), &types).expect(WELL_FORMED);
+        Self { types: Arc::new(types), groups, kinds }
+    }
+
+    /// The resource at a group, version and plural.
+    pub fn kind(&self, group: &str, version: &str, plural: &str) -> Option<&KindFacts> {
+        let at = |k: &&KindFacts| k.plural == plural && k.gvk.version == version && k.gvk.group == group;
+        self.kinds.iter().find(at)
+    }
+
+    /// The type of anything with a group, version and kind: resources, and what only subresources and options use
+    /// (`Scale`, `Eviction`, `DeleteOptions` …).
+    pub fn type_of(&self, gvk: &GroupVersionKind) -> Option<TypeId> {
+        let resource = self.kinds.iter().find(|k| k.gvk == *gvk).map(|k| k.type_id);
+        resource.or_else(|| self.types.find(&definition_name(gvk)))
+    }
+}
+
+/// The definition name of a kind in one of the packages of k8s.io/api, whose groups are named by their first label.
+fn definition_name(gvk: &GroupVersionKind) -> String {
+    let package = match gvk.group.split('.').next() {
+        None | Some("") => "core",
+        Some(first) => first,
+    };
+    format!("io.k8s.api.{package}.{}.{}", gvk.version, gvk.kind)
 }

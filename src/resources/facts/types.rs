@@ -5,33 +5,28 @@ use std::borrow::Cow;
 use crate::api::schema::{Extra, Field, Patch, Proto, Rule, Struct, Table, TypeId};
 
 use super::Malformed;
+use super::line::{Line, lines};
 use super::shape::shape;
 
 /// Two passes: the names first, since types refer to each other in any order.
 pub(super) fn parse(text: &'static str) -> Result<Table, Malformed> {
     let mut table = Table::default();
-    for (line, head) in lines(text).filter(|(_, line)| !line.starts_with('\t')) {
-        let of = struct_head(head).map_err(|what| Malformed { line, what })?;
-        table.add(of);
+    for line in lines(text).filter(|line| line.depth == 0) {
+        table.add(struct_head(line.text).map_err(|what| line.malformed(what))?);
     }
     let mut body = Body::default();
     let mut next = 0;
-    for (line, content) in lines(text) {
-        if !content.starts_with('\t') {
+    for line in lines(text) {
+        if line.depth == 0 {
             body.finish(&mut table);
             body = Body { of: Some(TypeId(next)), ..Body::default() };
             next += 1;
             continue;
         }
-        body.line(content, &table).map_err(|what| Malformed { line, what })?;
+        body.line(line, &table).map_err(|what| line.malformed(what))?;
     }
     body.finish(&mut table);
     Ok(table)
-}
-
-/// The lines that say something, counted from 1.
-fn lines(text: &'static str) -> impl Iterator<Item = (usize, &'static str)> {
-    (1..).zip(text.lines()).filter(|(_, line)| !line.starts_with('#') && !line.is_empty())
 }
 
 fn struct_head(line: &'static str) -> Result<Struct, String> {
@@ -56,15 +51,14 @@ struct Body {
 }
 
 impl Body {
-    fn line(&mut self, line: &'static str, table: &Table) -> Result<(), String> {
-        if let Some(fact) = line.strip_prefix("\t\t") {
+    fn line(&mut self, line: Line, table: &Table) -> Result<(), String> {
+        if line.depth > 1 {
             let field = self.fields.last_mut().ok_or("a fact without a field")?;
-            return add_fact(field.extra.get_or_insert_default(), fact);
+            return add_fact(field.extra.get_or_insert_default(), line.text);
         }
-        let line = line.trim_start_matches('\t');
-        match line.strip_prefix('+') {
+        match line.text.strip_prefix('+') {
             Some(rule) => self.rules.push(parse_rule(rule)),
-            None => self.fields.push(parse_field(line, table)?),
+            None => self.fields.push(parse_field(line.text, table)?),
         }
         Ok(())
     }
