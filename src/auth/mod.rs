@@ -1,5 +1,8 @@
 //! Who is asking (`authenticate`) and may they (`authorize`).
 
+pub mod authorize;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod keys;
 mod pki;
 mod tls;
@@ -8,6 +11,7 @@ use std::path::PathBuf;
 
 use futures::future::BoxFuture;
 
+pub use authorize::rbac::PolicyRule;
 pub use keys::{SigningKey, VerifyingKey};
 pub use pki::{Identity, Pki, PkiConfig};
 
@@ -48,6 +52,10 @@ pub struct Attributes {
     pub name: String,
     /// The URL path of a non-resource request.
     pub path: String,
+    /// `fieldSelector` of a list, watch or deletecollection as it was sent; the Node authorizer looks at it.
+    pub field_selector: String,
+    /// `labelSelector`, likewise.
+    pub label_selector: String,
 }
 
 /// An authorizer's answer; the reason ends the 403 message where there is one.
@@ -61,6 +69,23 @@ pub enum Decision {
 /// Decides whether a user may.
 pub trait Authorizer: Send + Sync + 'static {
     fn authorize<'a>(&'a self, attributes: &'a Attributes) -> BoxFuture<'a, Decision>;
+
+    /// What a user may in a namespace, as far as this authorizer can enumerate it (SelfSubjectRulesReview and
+    /// escalation checks). Plain: nothing that can be enumerated.
+    fn rules(&self, user: &User, namespace: &str) -> Rules {
+        let _ = (user, namespace);
+        Rules::default()
+    }
+}
+
+/// What a user may.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rules {
+    pub rules: Vec<PolicyRule>,
+    /// There may be more than is listed.
+    pub incomplete: bool,
+    /// What went wrong while resolving; empty when nothing did.
+    pub error: String,
 }
 
 /// What could not be done with keys, certificates, tokens and kubeconfigs.

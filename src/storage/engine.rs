@@ -135,7 +135,7 @@ impl Shared {
         for (key, object) in undone {
             match object {
                 Some(object) => state.put(object, &mut words),
-                None => state.remove(&key),
+                None => state.remove(&key, revision),
             }
         }
         state.revision = revision;

@@ -37,6 +37,11 @@ impl Snapshot {
         self.state.get(key)
     }
 
+    /// As `get`, by the parts of the key.
+    pub fn find(&self, collection: &str, namespace: &str, name: &str) -> Option<&Arc<Stored>> {
+        self.state.shelves.get(collection)?.objects.get::<dyn Named + '_>(&(namespace, name))
+    }
+
     /// Objects of a collection, or of one namespace of it, in the byte order of (namespace, name), after the object
     /// named `start_after` (namespace, name), which need not exist.
     pub fn list<'a>(
@@ -57,6 +62,12 @@ impl Snapshot {
     /// How many objects a collection has.
     pub fn count(&self, collection: &str) -> usize {
         self.state.shelves.get(collection).map_or(0, |shelf| shelf.objects.len())
+    }
+
+    /// When a collection last changed; none when it never had an object. Compiled forms of it are current as long as
+    /// this is the same.
+    pub fn changed(&self, collection: &str) -> Revision {
+        self.state.shelves.get(collection).map_or(Revision(0), |shelf| shelf.changed)
     }
 
     /// The collections that have had an object since the store was opened, in order, some now perhaps empty.
@@ -178,13 +189,15 @@ impl State {
             self.shelves.insert(Arc::clone(collection), Shelf::default());
         }
         let shelf = self.shelves.get_mut(collection).expect("it was put there above");
+        shelf.changed = shelf.changed.max(object.revision);
         shelf.put(object, fields, words);
     }
 
-    /// Removes what has the key.
-    pub(super) fn remove(&mut self, key: &Key) {
+    /// Removes what has the key, with the revision of the delete.
+    pub(super) fn remove(&mut self, key: &Key, revision: Revision) {
         let indexes = Arc::clone(&self.indexes);
         if let Some(shelf) = self.shelves.get_mut(&key.collection) {
+            shelf.changed = shelf.changed.max(revision);
             shelf.remove(key, indexes.of(&key.collection));
         }
     }
@@ -198,6 +211,8 @@ struct Shelf {
     /// update which changes no indexed fact leaves the indexes alone.
     terms: OrdSet<Posting>,
     bytes: u64,
+    /// The revision of the last change.
+    changed: Revision,
 }
 
 impl Shelf {

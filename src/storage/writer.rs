@@ -128,7 +128,7 @@ fn apply(present: &Snapshot, events: &[Arc<Event>], words: &mut Words) -> State 
     for event in events {
         match event.kind {
             EventKind::Created | EventKind::Updated => state.put(Arc::clone(&event.object), words),
-            EventKind::Deleted => state.remove(&event.object.key),
+            EventKind::Deleted => state.remove(&event.object.key, event.revision),
         }
         state.revision = event.revision;
     }

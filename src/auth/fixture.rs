@@ -1,0 +1,60 @@
+//! A store in memory with given objects, for the tests of this folder and of admission.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::base::{Shutdown, SystemClock, Tasks};
+use crate::storage::{Body, Change, Expect, Facts, Index, Key, Options, Place, Retention, Store, Write, open};
+
+/// An empty store.
+pub(crate) async fn empty_store() -> Arc<dyn Store> {
+    let index = Index { collection: "pods".into(), field: "spec.nodeName".into() };
+    let options = Options {
+        place: Place::Memory,
+        indexes: vec![index],
+        retention: Retention::SHORT,
+        clock: SystemClock::shared(),
+        tasks: Tasks::new(Shutdown::default()),
+    };
+    open(options).await.unwrap()
+}
+
+/// A store with objects, each with its collection.
+pub(crate) async fn store_with(objects: Vec<(&str, Value)>) -> Arc<dyn Store> {
+    let store = empty_store().await;
+    for (collection, object) in objects {
+        put(&store, collection, object).await;
+    }
+    store
+}
+
+/// Creates or replaces an object. One without a uid gets `uid-NAME`.
+pub(crate) async fn put(store: &Arc<dyn Store>, collection: &str, mut object: Value) {
+    let text = |object: &Value, path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or("").to_owned();
+    let (namespace, name) = (text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
+    if text(&object, "/metadata/uid").is_empty() {
+        object["metadata"]["uid"] = json!(format!("uid-{name}"));
+    }
+    object["metadata"]["resourceVersion"] = json!("");
+    let text_of = object.to_string();
+    let at = text_of.find(r#""resourceVersion":"""#).unwrap() + r#""resourceVersion":""#.len();
+    let facts = Facts {
+        uid: text(&object, "/metadata/uid").into(),
+        fields: [("spec.nodeName".into(), text(&object, "/spec/nodeName").into())].into(),
+        deleting: object.pointer("/metadata/deletionTimestamp").is_some(),
+        ..Facts::default()
+    };
+    let key = Key { collection: collection.into(), namespace: namespace.into(), name: name.into() };
+    let present = store.snapshot().get(&key).map(|stored| stored.revision);
+    let body = Body { json: text_of.into(), revision_at: at..at };
+    let expect = present.map_or(Expect::Absent, Expect::At);
+    store.commit(vec![Write { key, expect, change: Change::Put { body, facts } }]).await.unwrap();
+}
+
+/// Removes an object.
+pub(crate) async fn remove(store: &Arc<dyn Store>, collection: &str, (namespace, name): (&str, &str)) {
+    let key = Key { collection: collection.into(), namespace: namespace.into(), name: name.into() };
+    let revision = store.snapshot().get(&key).unwrap().revision;
+    store.commit(vec![Write { key, expect: Expect::At(revision), change: Change::Delete }]).await.unwrap();
+}
