@@ -1,5 +1,6 @@
 //! The vocabulary of the Kubernetes API as pure values. No I/O, no async, no clock.
 
+pub mod apply;
 pub mod codec;
 pub mod field;
 pub mod fields;
@@ -7,6 +8,7 @@ pub mod int_or_string;
 pub mod labels;
 pub mod names;
 pub mod object;
+pub mod patch;
 pub mod quantity;
 pub mod request;
 pub mod schema;

@@ -1,0 +1,23 @@
+//! Field ownership: who set which field (`metadata.managedFields`), kept on every write, and server-side apply, which
+//! acts on it. The semantics are upstream's structured-merge-diff v6 and `apimachinery/pkg/util/managedfields`.
+
+mod compare;
+mod element;
+mod extract;
+mod fields_v1;
+mod managed;
+mod reconcile;
+mod scope;
+mod server_side;
+mod set;
+mod types;
+mod update;
+
+pub use element::{Element, Scalar};
+pub use fields_v1::write_fields_v1;
+pub use managed::validate as validate_managed_fields;
+pub use scope::{Conflicts, OneVersion, Owns, Scope, Versions, Writer};
+pub use server_side::apply;
+pub use set::{FieldPath, FieldSet, Node};
+pub use types::{Origin, Root};
+pub use update::{same_but_times, update};

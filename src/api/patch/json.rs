@@ -1,0 +1,305 @@
+//! JSON patch (RFC 6902) as evanphx/json-patch v4 applies it under kube-apiserver: indices may be negative, `replace`
+//! of a missing field adds it, `test` takes a missing field for null, and the first part of a path is never read.
+
+use serde_json::{Map, Value};
+
+use super::go_kind;
+use crate::api::object::Object;
+use crate::api::status::{Details, Reason, Result, Status};
+
+/// Operations of one patch.
+const OPERATIONS_MAX: usize = 10_000;
+
+/// What all `copy` operations of one patch may add, as JSON.
+const COPIED_BYTES_MAX: usize = 3 * 1024 * 1024;
+
+/// Applies a patch.
+///
+/// # Errors
+/// 400 when the document is no patch, 413 when it is too long, 422 when an operation does not apply.
+pub(super) fn apply(live: &Object, patch: Value) -> Result<Value> {
+    let operations = decode(patch)?;
+    if operations.len() > OPERATIONS_MAX {
+        let got = operations.len();
+        return Err(Status::too_large(&format!(
+            "The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {got}"
+        )));
+    }
+    let mut document = Document { root: Value::Object(live.root().clone()), copied_bytes: 0 };
+    for operation in operations {
+        // Upstream does not tell the client what went wrong, and neither do we.
+        document.run(operation).ok_or_else(rejected)?;
+    }
+    Ok(document.root)
+}
+
+fn rejected() -> Status {
+    let message = "the server rejected our request due to an error in our request";
+    Status::new(422, Reason::Invalid, message).with_details(Details::default())
+}
+
+/// One operation; `value` is `None` when there is no such field.
+struct Operation {
+    op: String,
+    path: Option<String>,
+    from: Option<String>,
+    value: Option<Value>,
+}
+
+fn decode(patch: Value) -> Result<Vec<Operation>> {
+    let refuse = |why: String| Status::bad_request(format!("error decoding patch: json: cannot unmarshal {why}"));
+    let items = match patch {
+        Value::Array(items) => items,
+        Value::Null => Vec::new(),
+        other @ (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
+            return Err(refuse(format!("{} into Go value of type []handlers.jsonPatchOp", go_kind(&other))));
+        }
+    };
+    let mut operations = Vec::with_capacity(items.len());
+    for item in items {
+        let mut fields = match item {
+            Value::Object(fields) => fields,
+            Value::Null => Map::new(),
+            other @ (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+                return Err(refuse(format!("{} into Go value of type handlers.jsonPatchOp", go_kind(&other))));
+            }
+        };
+        let mut text = |name: &str| match fields.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => {
+                let kind = go_kind(&other);
+                Err(refuse(format!("{kind} into Go struct field jsonPatchOp.{name} of type string")))
+            }
+        };
+        let (op, path, from) = (text("op")?.unwrap_or_default(), text("path")?, text("from")?);
+        operations.push(Operation { op, path, from, value: fields.remove("value") });
+    }
+    Ok(operations)
+}
+
+struct Document {
+    root: Value,
+    copied_bytes: usize,
+}
+
+impl Document {
+    /// `None` when the operation does not apply.
+    fn run(&mut self, operation: Operation) -> Option<()> {
+        let Operation { op, path, from, value } = operation;
+        let path = path?;
+        match op.as_str() {
+            "add" => self.add(&path, value.unwrap_or(Value::Null)),
+            "remove" => self.remove(&path).map(drop),
+            "replace" => self.replace(&path, value),
+            "move" => {
+                let value = self.remove(&from?)?;
+                self.add(&path, value)
+            }
+            "copy" => {
+                let value = self.get(&from?)?.cloned().unwrap_or(Value::Null);
+                self.container(&path)?;
+                if !value.is_null() {
+                    self.copied_bytes += value.to_string().len();
+                }
+                (self.copied_bytes <= COPIED_BYTES_MAX).then(|| self.add(&path, value)).flatten()
+            }
+            "test" => self.test(&path, value.as_ref()),
+            _ => None,
+        }
+    }
+
+    /// The container that a path leads into, and the last part of the path.
+    fn container(&mut self, path: &str) -> Option<(&mut Value, String)> {
+        let (_, path) = path.split_once('/')?;
+        let (parents, last) = path.rsplit_once('/').map_or((None, path), |(parents, last)| (Some(parents), last));
+        let mut at = &mut self.root;
+        for part in parents.into_iter().flat_map(|parents| parents.split('/')) {
+            let part = unescape(part);
+            at = match at {
+                Value::Object(fields) => fields.get_mut(&part)?,
+                Value::Array(items) => {
+                    let index = existing(items, &part)?;
+                    &mut items[index]
+                }
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return None,
+            };
+        }
+        matches!(at, Value::Object(_) | Value::Array(_)).then_some((at, unescape(last)))
+    }
+
+    /// The value at a path: `Some(None)` for a field that is missing from an object.
+    fn get(&mut self, path: &str) -> Option<Option<&Value>> {
+        let (container, key) = self.container(path)?;
+        match container {
+            Value::Array(items) => existing(items, &key).map(|index| items.get(index)),
+            other => Some(other.get(&key)),
+        }
+    }
+
+    fn add(&mut self, path: &str, value: Value) -> Option<()> {
+        match self.container(path)? {
+            (Value::Array(items), key) if key == "-" => items.push(value),
+            (Value::Array(items), key) => {
+                // One past the end is a place here, from both ends.
+                let index = place(&key, items.len() + 1).filter(|index| *index <= items.len())?;
+                items.insert(index, value);
+            }
+            (other, key) => drop(other.as_object_mut()?.insert(key, value)),
+        }
+        Some(())
+    }
+
+    fn remove(&mut self, path: &str) -> Option<Value> {
+        match self.container(path)? {
+            (Value::Array(items), key) => {
+                let index = existing(items, &key)?;
+                Some(items.remove(index))
+            }
+            (other, key) => other.as_object_mut()?.remove(&key),
+        }
+    }
+
+    fn replace(&mut self, path: &str, value: Option<Value>) -> Option<()> {
+        if path.is_empty() {
+            self.root = value.filter(|value| value.is_object() || value.is_array())?;
+            return Some(());
+        }
+        let value = value.unwrap_or(Value::Null);
+        match self.container(path)? {
+            (Value::Array(items), key) => {
+                let index = existing(items, &key)?;
+                items[index] = value;
+            }
+            (other, key) => drop(other.as_object_mut()?.insert(key, value)),
+        }
+        Some(())
+    }
+
+    fn test(&mut self, path: &str, want: Option<&Value>) -> Option<()> {
+        let have = if path.is_empty() { Some(&self.root) } else { self.get(path)? };
+        let have = have.filter(|value| !value.is_null());
+        let want = want.filter(|value| !value.is_null());
+        (have == want).then_some(())
+    }
+}
+
+/// A part of a path with `~1` and `~0` resolved.
+fn unescape(part: &str) -> String {
+    if part.contains('~') { part.replace("~1", "/").replace("~0", "~") } else { part.to_owned() }
+}
+
+/// An index into a list of a length; negative ones count from the end.
+fn place(key: &str, len: usize) -> Option<usize> {
+    let index: i64 = key.parse().ok()?;
+    let from_end = i64::try_from(len).ok()?;
+    usize::try_from(if index < 0 { index + from_end } else { index }).ok()
+}
+
+/// The index of an item that is there.
+fn existing(items: &[Value], key: &str) -> Option<usize> {
+    place(key, items.len()).filter(|index| *index < items.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn patched(live: Value, patch: Value) -> Result<Value> {
+        apply(&Object::from_value(live).unwrap(), patch)
+    }
+
+    #[track_caller]
+    fn check(live: Value, patch: Value, want: Value) {
+        assert_eq!(patched(live, patch).unwrap(), want);
+    }
+
+    #[track_caller]
+    fn check_rejected(live: Value, patch: Value) {
+        let status = patched(live, patch).unwrap_err();
+        assert_eq!(status.code(), 422);
+        assert_eq!(status.message(), "the server rejected our request due to an error in our request");
+    }
+
+    #[test]
+    fn operations_do_what_the_standard_says() {
+        check(
+            json!({"a": 1}),
+            json!([{"op": "add", "path": "/b", "value": 2}, {"op": "remove", "path": "/a"}]),
+            json!({"b": 2}),
+        );
+        check(json!({"a": [1, 3]}), json!([{"op": "add", "path": "/a/1", "value": 2}]), json!({"a": [1, 2, 3]}));
+        check(json!({"a": []}), json!([{"op": "add", "path": "/a/-", "value": 1}]), json!({"a": [1]}));
+        check(json!({"a": 1}), json!([{"op": "move", "from": "/a", "path": "/b"}]), json!({"b": 1}));
+        check(
+            json!({"a": {"x": 1}}),
+            json!([{"op": "copy", "from": "/a", "path": "/b"}]),
+            json!({"a": {"x": 1}, "b": {"x": 1}}),
+        );
+        check(
+            json!({"a/b": 1, "m~n": 2}),
+            json!([{"op": "remove", "path": "/a~1b"}, {"op": "test", "path": "/m~0n", "value": 2}]),
+            json!({"m~n": 2}),
+        );
+        check(
+            json!({"a": {"b": [{"c": 1}]}}),
+            json!([{"op": "replace", "path": "/a/b/0/c", "value": 2}]),
+            json!({"a": {"b": [{"c": 2}]}}),
+        );
+    }
+
+    #[test]
+    fn quirks_of_upstream_are_kept() {
+        check(json!({"a": [1, 2]}), json!([{"op": "remove", "path": "/a/-1"}]), json!({"a": [1]}));
+        check(json!({"a": [1, 2]}), json!([{"op": "add", "path": "/a/-1", "value": 3}]), json!({"a": [1, 2, 3]}));
+        check(json!({"a": 1}), json!([{"op": "replace", "path": "/b", "value": 2}]), json!({"a": 1, "b": 2}));
+        check(json!({"a": null}), json!([{"op": "test", "path": "/a", "value": null}]), json!({"a": null}));
+        check(json!({"a": 1}), json!([{"op": "test", "path": "/zz", "value": null}]), json!({"a": 1}));
+        check(json!({"a": 1}), json!([{"op": "copy", "from": "/zz", "path": "/b"}]), json!({"a": 1, "b": null}));
+        check(json!({"a": 1}), json!([{"op": "add", "path": "ignored/b", "value": 2}]), json!({"a": 1, "b": 2}));
+        check(json!({"a": 1}), json!([{"op": "replace", "path": "", "value": {"b": 2}}]), json!({"b": 2}));
+        check(json!({"a": 1}), json!(null), json!({"a": 1}));
+        check(json!({"a": 1}), json!([{"op": "test", "path": "", "value": {"a": 1}}]), json!({"a": 1}));
+    }
+
+    #[test]
+    fn operations_that_do_not_apply_are_rejected_without_a_reason() {
+        check_rejected(json!({"a": 1}), json!([{"op": "remove", "path": "/b"}]));
+        check_rejected(json!({"a": 1}), json!([{"op": "add", "path": "/b/c", "value": 2}]));
+        check_rejected(json!({"a": 1}), json!([{"op": "add", "path": "", "value": {}}]));
+        check_rejected(json!({"a": 1}), json!([{"op": "test", "path": "/a", "value": 1.0}]));
+        check_rejected(json!({"a": 1}), json!([{"op": "test", "path": "/a"}]));
+        check_rejected(json!({"a": 1}), json!([{"op": "frobnicate", "path": "/a"}]));
+        check_rejected(json!({"a": 1}), json!([{"op": "add", "value": 1}]));
+        check_rejected(json!({"a": [1]}), json!([{"op": "replace", "path": "/a/1", "value": 1}]));
+        check_rejected(json!({"a": [1]}), json!([{"op": "add", "path": "/a/3", "value": 1}]));
+        check_rejected(json!({"a": [1]}), json!([{"op": "add", "path": "/a/x", "value": 1}]));
+        check_rejected(json!({"a": [1]}), json!([{"op": "remove", "path": "/a/-2"}]));
+        check_rejected(json!({"a": 1}), json!([{"op": "replace", "path": "", "value": 1}]));
+    }
+
+    #[test]
+    fn documents_that_are_no_patch_are_bad_requests() {
+        for patch in
+            [json!({}), json!("x"), json!([1]), json!([{"op": 1, "path": "/a"}]), json!([{"op": "add", "path": []}])]
+        {
+            assert_eq!(patched(json!({}), patch).unwrap_err().code(), 400);
+        }
+    }
+
+    #[test]
+    fn too_many_operations_and_too_much_copying_are_refused() {
+        let one = json!({"op": "test", "path": "/zz", "value": null});
+        let status = patched(json!({}), Value::Array(vec![one; OPERATIONS_MAX + 1])).unwrap_err();
+        assert_eq!(status.code(), 413);
+        assert_eq!(
+            status.message(),
+            "Request entity too large: The allowed maximum operations in a JSON patch is 10000, got 10001"
+        );
+        let double: Vec<Value> = (0..16).map(|_| json!({"op": "copy", "from": "/a", "path": "/a/-"})).collect();
+        let big = "x".repeat(1024 * 1024);
+        check_rejected(json!({"a": [big]}), Value::Array(double));
+    }
+}

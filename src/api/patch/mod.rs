@@ -1,0 +1,74 @@
+//! The three kinds of patches that are applied to an object as it stands: JSON patch, JSON merge patch and strategic
+//! merge patch. (The fourth, apply, is `api::apply`.) Each gives the patched tree; whether it is an object of its kind
+//! is for the decoder to say.
+
+mod json;
+mod merge;
+
+use serde_json::Value;
+
+use super::object::Object;
+use super::schema::{Table, TypeId};
+use super::status::{Reason, Result, Status};
+
+/// How a patch document is meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PatchKind {
+    /// `application/json-patch+json`
+    Json,
+    /// `application/merge-patch+json`
+    Merge,
+    /// `application/strategic-merge-patch+json`; not for custom resources.
+    StrategicMerge,
+}
+
+impl PatchKind {
+    /// By content type without parameters.
+    pub fn of_media_type(media_type: &str) -> Option<Self> {
+        match media_type {
+            "application/json-patch+json" => Some(Self::Json),
+            "application/merge-patch+json" => Some(Self::Merge),
+            "application/strategic-merge-patch+json" => Some(Self::StrategicMerge),
+            _ => None,
+        }
+    }
+}
+
+/// Applies a patch to an object in the version of the request. Strategic merge patch reads the object's type from the
+/// table.
+///
+/// # Errors
+/// 400 when the document is not a patch, 413 when it has too many operations, 422 when it does not apply.
+pub fn apply(kind: PatchKind, live: &Object, patch: &[u8], of: (&Table, TypeId)) -> Result<Object> {
+    let document: Value = serde_json::from_slice(patch).map_err(|_| Status::bad_request("invalid JSON patch"))?;
+    let patched = match kind {
+        PatchKind::Json => json::apply(live, document),
+        PatchKind::Merge => merge::apply(live, document),
+        PatchKind::StrategicMerge => {
+            let _ = of;
+            return Err(Status::new(500, Reason::InternalError, "strategic merge patch is not there yet"));
+        }
+    }?;
+    Object::from_value(patched).map_err(|other| not_an_object(&other))
+}
+
+/// What decoding the result says when a patch has put an array in place of the object.
+fn not_an_object(patched: &Value) -> Status {
+    use super::field::{FieldError, Path};
+    use super::names::GroupKind;
+    let why = format!("json: cannot unmarshal {} into Go value of type struct", go_kind(patched));
+    let error = FieldError::invalid(&Path::new("patch"), patched.to_string(), why);
+    Status::invalid(&GroupKind { group: "".into(), kind: "".into() }, "", &[error])
+}
+
+/// What Go's decoder calls a JSON value.
+fn go_kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
