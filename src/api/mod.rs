@@ -13,6 +13,7 @@ pub mod quantity;
 pub mod request;
 pub mod schema;
 pub mod status;
+pub mod time;
 pub mod validation;
 
 pub use names::{GroupKind, GroupResource, GroupVersionKind, Revision};

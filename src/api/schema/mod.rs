@@ -2,6 +2,8 @@
 //! One `Table` holds the built-in types (made from the generated facts), one more is made for each custom resource;
 //! codecs, defaulting, validation, patches and apply read it and never ask which of the two it is.
 
+pub mod decode;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 

@@ -1,0 +1,614 @@
+//! “Decode into the Go struct and marshal again”, by table: a tree of any shape becomes the tree that upstream would
+//! store, or the error that upstream's decoder would give. Used on every request body and on the result of patches.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Map, Number, Value};
+
+use super::{Field, Shape, Struct, Table, TypeId};
+use crate::api::codec::json::{kind_of, write_number};
+use crate::api::codec::{Error, STRICT_ERRORS_MAX};
+use crate::api::field::go_quote;
+use crate::api::quantity::Quantity;
+use crate::api::time::{GoDuration, Precision, Time};
+
+/// Makes a tree what Go's struct of the type would marshal to: unknown fields are dropped, null and zero values are
+/// dropped or written as the Go fields say, texts with a canonical form get it. Gives the paths of unknown fields.
+///
+/// # Errors
+/// When a value does not fit its field, with the message of upstream's decoder.
+pub fn normalise(value: &mut Value, table: &Table, id: TypeId) -> Result<Vec<String>, Error> {
+    let top = Shape::Struct(id);
+    let mut walk = Walk { table, unknown: Vec::new(), saved: None, fatal: None };
+    let root = Place { parent: None, step: Step::Root };
+    if value.is_null() {
+        *value = Value::Object(Map::new());
+    }
+    walk.shape(value, &top, &root);
+    match walk.fatal.or(walk.saved) {
+        Some(message) => Err(Error::new(message)),
+        None => Ok(walk.unknown),
+    }
+}
+
+/// The texts of strict decoding (`unknown field "spec.x"`, `duplicate field "spec.y"`) for warnings and errors.
+/// Duplicates inside unknown fields are none, as upstream does not look there.
+pub fn strict_errors(unknown: &[String], duplicates: &[String]) -> Vec<String> {
+    let inside = |path: &str, outer: &str| {
+        path.strip_prefix(outer).is_some_and(|rest| rest.starts_with(['.', '[']) || rest.is_empty())
+    };
+    let known = duplicates.iter().filter(|d| !unknown.iter().any(|u| inside(d, u)));
+    let unknown = unknown.iter().map(|p| format!("unknown field {}", go_quote(p)));
+    let duplicate = known.map(|p| format!("duplicate field {}", go_quote(p)));
+    unknown.chain(duplicate).take(STRICT_ERRORS_MAX).collect()
+}
+
+/// The message that refuses a request in strict mode.
+pub fn strict_message(errors: &[String]) -> String {
+    format!("strict decoding error: {}", errors.join(", "))
+}
+
+/// The value that a Go field of the shape has before anything is decoded into it, as it is marshalled.
+pub fn zero(table: &Table, field: &Field) -> Value {
+    if field.pointer { Value::Null } else { zero_of(table, &field.shape) }
+}
+
+fn zero_of(table: &Table, shape: &Shape) -> Value {
+    match shape {
+        Shape::String => Value::String(String::new()),
+        Shape::Bool => Value::Bool(false),
+        Shape::Int32 | Shape::Int64 | Shape::Float64 | Shape::IntOrString => Value::Number(0.into()),
+        Shape::Quantity => Value::String("0".to_owned()),
+        Shape::Duration => Value::String("0s".to_owned()),
+        Shape::Struct(id) => {
+            let of = table.get(*id);
+            let fields = of.fields.iter().filter(|f| !f.omit_empty);
+            Value::Object(fields.map(|f| (f.name.clone().into_owned(), zero(table, f))).collect())
+        }
+        Shape::Bytes
+        | Shape::Time
+        | Shape::MicroTime
+        | Shape::Json
+        | Shape::FieldsV1
+        | Shape::List(_)
+        | Shape::Map(_)
+        | Shape::SchemaOrArray(_)
+        | Shape::SchemaOrBool(_)
+        | Shape::SchemaOrStrings(_) => Value::Null,
+    }
+}
+
+/// Whether `omitempty` or `omitzero` leaves a field with this canonical value out.
+pub fn is_omitted(table: &Table, field: &Field, value: &Value) -> bool {
+    field.omit_empty && if field.pointer { value.is_null() } else { is_empty(table, &field.shape, value) }
+}
+
+fn is_empty(table: &Table, shape: &Shape, value: &Value) -> bool {
+    match (shape, value) {
+        (_, Value::Null) => true,
+        (Shape::Struct(id), Value::Object(map)) => map.iter().all(|(key, value)| {
+            let field = table.get(*id).field(key);
+            field.is_some_and(|f| if f.pointer { value.is_null() } else { is_zero(table, &f.shape, value) })
+        }),
+        (_, Value::Array(items)) => items.is_empty(),
+        (_, Value::Object(map)) => map.is_empty(),
+        (shape, value) => is_zero(table, shape, value),
+    }
+}
+
+fn is_zero(table: &Table, shape: &Shape, value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(on) => !on,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => match shape {
+            Shape::Quantity => text == "0",
+            Shape::Duration => text == "0s",
+            _ => text.is_empty(),
+        },
+        Value::Array(_) => false,
+        Value::Object(_) => matches!(shape, Shape::Struct(_)) && is_empty(table, shape, value),
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Root,
+    /// A field of a struct.
+    Field(&'a Struct, &'a str),
+    Key(&'a str),
+    Index(usize),
+}
+
+/// Where the walk is; printed only on error.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    parent: Option<&'a Place<'a>>,
+    step: Step<'a>,
+}
+
+impl<'a> Place<'a> {
+    fn then(&'a self, step: Step<'a>) -> Place<'a> {
+        Place { parent: Some(self), step }
+    }
+
+    /// As strict errors print it: `spec.containers[0].x`.
+    fn path(&self) -> String {
+        let mut out = self.parent.map(Place::path).unwrap_or_default();
+        match self.step {
+            Step::Root => {}
+            Step::Index(index) => out.push_str(&format!("[{index}]")),
+            Step::Field(_, name) | Step::Key(name) => {
+                if !out.is_empty() {
+                    out.push('.');
+                }
+                out.push_str(name);
+            }
+        }
+        out
+    }
+
+    /// As type errors print it: the innermost struct and the names of all fields on the way.
+    fn context(&self) -> Option<(String, String)> {
+        let mut names = Vec::new();
+        let mut innermost = None;
+        let mut at = Some(self);
+        while let Some(place) = at {
+            if let Step::Field(of, name) = place.step {
+                innermost.get_or_insert(of);
+                names.push(name);
+            }
+            at = place.parent;
+        }
+        names.reverse();
+        let of = innermost?;
+        let short = of.name.rsplit('.').next().unwrap_or_default();
+        Some((short.to_owned(), names.join(".")))
+    }
+}
+
+struct Walk<'t> {
+    table: &'t Table,
+    unknown: Vec<String>,
+    /// The first value that did not fit; upstream goes on and tells it at the end.
+    saved: Option<String>,
+    /// A failure of a type's own decoder, at which upstream stops.
+    fatal: Option<String>,
+}
+
+impl<'t> Walk<'t> {
+    /// Brings a value into the canonical form of its shape.
+    fn shape(&mut self, value: &mut Value, shape: &'t Shape, place: &Place<'_>) {
+        match (shape, &mut *value) {
+            (_, Value::Null) => *value = zero_of(self.table, shape),
+            (Shape::String, Value::String(_)) | (Shape::Bool, Value::Bool(_)) | (Shape::Json, _) => {}
+            (Shape::FieldsV1, _) => {}
+            (Shape::Int32 | Shape::Int64, Value::Number(number)) => {
+                let fits = number.as_i64().is_some_and(|n| *shape == Shape::Int64 || i32::try_from(n).is_ok());
+                if !fits {
+                    let what = format!("number {}", literal(number));
+                    self.save(&what, shape, place);
+                }
+            }
+            (Shape::Float64, Value::Number(number)) => {
+                if let Some(float) = number.as_f64().and_then(Number::from_f64) {
+                    *number = integral(&float).map_or(float, Number::from);
+                }
+            }
+            (Shape::Struct(id), Value::Object(map)) => self.object(map, self.table.get(*id), place),
+            (Shape::List(list), Value::Array(items)) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.shape(item, &list.item, &place.then(Step::Index(index)));
+                }
+            }
+            (Shape::Map(of), Value::Object(map)) => {
+                for (key, value) in map.iter_mut() {
+                    self.shape(value, &of.value, &place.then(Step::Key(key)));
+                }
+            }
+            (Shape::Bytes, Value::String(text)) => match canonical_base64(text) {
+                Ok(Some(canonical)) => *text = canonical,
+                Ok(None) => {}
+                Err(at) => {
+                    self.saved.get_or_insert_with(|| format!("illegal base64 data at input byte {at}"));
+                }
+            },
+            (Shape::IntOrString | Shape::Quantity | Shape::Time | Shape::MicroTime | Shape::Duration, other) => {
+                match canonical(shape, other) {
+                    Ok(Some(canonical)) => *value = canonical,
+                    Ok(None) => {}
+                    Err(message) => {
+                        self.fatal.get_or_insert(message);
+                    }
+                }
+            }
+            (Shape::SchemaOrArray(_) | Shape::SchemaOrBool(_) | Shape::SchemaOrStrings(_), _) => {
+                self.schema_or(value, shape, place);
+            }
+            (_, other) => {
+                let what = kind_of(other);
+                self.save(what, shape, place);
+            }
+        }
+    }
+
+    fn object(&mut self, map: &mut Map<String, Value>, of: &'t Struct, place: &Place<'_>) {
+        map.retain(|key, value| {
+            let Some(field) = of.fields.iter().find(|f| f.name.len() == key.len() && f.name == *key) else {
+                if !of.preserve_unknown && self.unknown.len() < STRICT_ERRORS_MAX {
+                    self.unknown.push(place.then(Step::Key(key)).path());
+                }
+                return of.preserve_unknown;
+            };
+            if field.pointer && value.is_null() {
+                return !field.omit_empty;
+            }
+            self.shape(value, &field.shape, &place.then(Step::Field(of, &field.name)));
+            !is_omitted(self.table, field, value)
+        });
+        for field in of.fields.iter().filter(|f| !f.omit_empty) {
+            if !map.contains_key(field.name.as_ref()) {
+                map.insert(field.name.clone().into_owned(), zero(self.table, field));
+            }
+        }
+    }
+
+    /// The three types of JSON schema that are a schema or something else.
+    fn schema_or(&mut self, value: &mut Value, shape: &'t Shape, place: &Place<'_>) {
+        match (shape, &mut *value) {
+            (Shape::SchemaOrArray(id) | Shape::SchemaOrBool(id) | Shape::SchemaOrStrings(id), Value::Object(map)) => {
+                self.object(map, self.table.get(*id), place)
+            }
+            (Shape::SchemaOrBool(_), Value::Bool(_)) => {}
+            (Shape::SchemaOrArray(id), Value::Array(items)) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    match item {
+                        Value::Object(map) => {
+                            self.object(map, self.table.get(*id), &place.then(Step::Index(index)));
+                        }
+                        other => self.stop(kind_of(other), "v1.JSONSchemaProps"),
+                    }
+                }
+            }
+            (Shape::SchemaOrStrings(_), Value::Array(items)) => {
+                if let Some(other) = items.iter().find(|i| !i.is_string()) {
+                    self.stop(kind_of(other), "string");
+                }
+            }
+            (Shape::SchemaOrBool(_), _) => {
+                self.fatal.get_or_insert_with(|| "boolean or JSON schema expected".to_owned());
+            }
+            (_, other) => self.stop(kind_of(other), "v1.JSONSchemaProps"),
+        }
+    }
+
+    fn save(&mut self, what: &str, shape: &Shape, place: &Place<'_>) {
+        if self.saved.is_some() {
+            return;
+        }
+        let go_type = self.go_type(shape);
+        self.saved = Some(match place.context() {
+            Some((of, field)) => {
+                format!("json: cannot unmarshal {what} into Go struct field {of}.{field} of type {go_type}")
+            }
+            None => format!("json: cannot unmarshal {what} into Go value of type {go_type}"),
+        });
+    }
+
+    fn stop(&mut self, what: &str, go_type: &str) {
+        self.fatal.get_or_insert_with(|| format!("json: cannot unmarshal {what} into Go value of type {go_type}"));
+    }
+
+    /// The name of the Go type, as near as the table tells; named texts and maps print as what they are made of.
+    fn go_type(&self, shape: &Shape) -> String {
+        match shape {
+            Shape::String => "string".to_owned(),
+            Shape::Bool => "bool".to_owned(),
+            Shape::Int32 => "int32".to_owned(),
+            Shape::Int64 => "int64".to_owned(),
+            Shape::Float64 => "float64".to_owned(),
+            Shape::Bytes => "[]uint8".to_owned(),
+            Shape::IntOrString => "intstr.IntOrString".to_owned(),
+            Shape::Quantity => "resource.Quantity".to_owned(),
+            Shape::Time => "v1.Time".to_owned(),
+            Shape::MicroTime => "v1.MicroTime".to_owned(),
+            Shape::Duration => "v1.Duration".to_owned(),
+            Shape::Json => "runtime.RawExtension".to_owned(),
+            Shape::FieldsV1 => "v1.FieldsV1".to_owned(),
+            Shape::Struct(id) | Shape::SchemaOrArray(id) | Shape::SchemaOrBool(id) | Shape::SchemaOrStrings(id) => {
+                let name = &self.table.get(*id).name;
+                let from = name.rmatch_indices('.').nth(1).map_or(0, |(at, _)| at + 1);
+                name[from..].to_owned()
+            }
+            Shape::List(list) => format!("[]{}", self.go_type(&list.item)),
+            Shape::Map(map) => format!("map[string]{}", self.go_type(&map.value)),
+        }
+    }
+}
+
+/// The canonical form of a value whose Go type decodes itself; `None` when it has it already.
+fn canonical(shape: &Shape, value: &Value) -> Result<Option<Value>, String> {
+    let wanted = |go: &str| match value {
+        Value::Number(number) if go == "int32" => {
+            format!("json: cannot unmarshal number {} into Go value of type {go}", literal(number))
+        }
+        other => format!("json: cannot unmarshal {} into Go value of type {go}", kind_of(other)),
+    };
+    if let (Shape::Quantity, Value::Number(number)) = (shape, value) {
+        let text = literal(number);
+        return Quantity::parse(&text).map(|q| Some(Value::String(q.to_string()))).map_err(|e| e.to_string());
+    }
+    if let (Shape::IntOrString, Value::Number(number)) = (shape, value) {
+        let fits = number.as_i64().is_some_and(|n| i32::try_from(n).is_ok());
+        return if fits { Ok(None) } else { Err(wanted("int32")) };
+    }
+    let Value::String(text) = value else {
+        return Err(match shape {
+            Shape::IntOrString => wanted("int32"),
+            Shape::Quantity => crate::api::quantity::ParseError::Format.to_string(),
+            _ => wanted("string"),
+        });
+    };
+    let canonical = match shape {
+        Shape::Quantity => Quantity::parse(text.trim()).map_err(|e| e.to_string())?.to_string(),
+        Shape::Time | Shape::MicroTime => {
+            let precision = if *shape == Shape::Time { Precision::Seconds } else { Precision::Micros };
+            let time = Time::parse(text, precision)?;
+            if time == Time::ZERO {
+                return Ok(Some(Value::Null));
+            }
+            time.format(precision)
+        }
+        Shape::Duration => GoDuration::parse(text)?.to_string(),
+        _ => return Ok(None),
+    };
+    Ok((canonical != *text).then_some(Value::String(canonical)))
+}
+
+/// The canonical base64 of a text (`None`: it is that), or the place of the first fault as Go counts it.
+fn canonical_base64(text: &str) -> Result<Option<String>, usize> {
+    let needs_cleaning = text.contains(['\r', '\n']);
+    let clean = if needs_cleaning { text.replace(['\r', '\n'], "") } else { String::new() };
+    let input = if needs_cleaning { &clean } else { text };
+    match BASE64.decode(input) {
+        Ok(_) if !needs_cleaning => Ok(None),
+        Ok(bytes) => Ok(Some(BASE64.encode(bytes))),
+        Err(base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _))
+            if input.as_bytes().get(at).is_some_and(|b| !is_base64(*b)) =>
+        {
+            Err(at)
+        }
+        // Go does not mind bits that are set beyond the last byte.
+        Err(base64::DecodeError::InvalidLastSymbol(..)) => Ok(relaxed(input)),
+        Err(_) => {
+            Err(input.trim_end_matches('=').len() / 4 * 4 + usize::from(input.len() % 4 != 0) * (input.len() % 4))
+        }
+    }
+}
+
+fn relaxed(input: &str) -> Option<String> {
+    let config = base64::engine::GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true);
+    let engine = base64::engine::GeneralPurpose::new(&base64::alphabet::STANDARD, config);
+    engine.decode(input).ok().map(|bytes| BASE64.encode(bytes))
+}
+
+fn is_base64(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=')
+}
+
+/// A float with a whole value as the integer that Go prints it as.
+#[expect(clippy::cast_possible_truncation, reason = "bounded by the range of exact integers")]
+fn integral(number: &Number) -> Option<i64> {
+    let float = number.as_f64()?;
+    (float.fract() == 0.0 && float.abs() < 9e15 && !(float == 0.0 && float.is_sign_negative())).then_some(float as i64)
+}
+
+fn literal(number: &Number) -> String {
+    if number.is_f64() && number.as_f64().is_some_and(|f| f.fract() == 0.0 && f.abs() < 1e15) {
+        return number.to_string();
+    }
+    if number.is_u64() {
+        return number.to_string();
+    }
+    let mut out = Vec::new();
+    write_number(&mut out, number);
+    String::from_utf8(out).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::schema::{List, ListKind, Map as MapShape};
+
+    fn field(name: &'static str, shape: Shape) -> Field {
+        Field {
+            name: name.into(),
+            shape,
+            pointer: false,
+            omit_empty: true,
+            required: false,
+            proto: crate::api::schema::Proto::default(),
+            patch: crate::api::schema::Patch::default(),
+            extra: None,
+        }
+    }
+
+    fn written(name: &'static str, shape: Shape) -> Field {
+        Field { omit_empty: false, ..field(name, shape) }
+    }
+
+    fn pointer(name: &'static str, shape: Shape) -> Field {
+        Field { pointer: true, ..field(name, shape) }
+    }
+
+    fn list(item: Shape) -> Shape {
+        Shape::List(Box::new(List { item, kind: ListKind::Atomic, wrapped: false }))
+    }
+
+    fn pod() -> (Table, TypeId) {
+        let mut table = Table::default();
+        let add = |table: &mut Table, name: &'static str, fields| {
+            table.add(Struct { name: name.into(), fields, ..Struct::default() })
+        };
+        let amounts = Shape::Map(Box::new(MapShape { value: Shape::Quantity, atomic: false }));
+        let container = add(
+            &mut table,
+            "io.k8s.api.core.v1.Container",
+            vec![
+                written("name", Shape::String),
+                field("stdin", Shape::Bool),
+                field("limits", amounts),
+                pointer("privileged", Shape::Bool),
+                field("port", Shape::Int32),
+                written("target", Shape::IntOrString),
+            ],
+        );
+        let spec = add(
+            &mut table,
+            "io.k8s.api.core.v1.PodSpec",
+            vec![
+                written("containers", list(Shape::Struct(container))),
+                pointer("grace", Shape::Int64),
+                field("data", Shape::Bytes),
+                field("since", Shape::Time),
+                written("until", Shape::Time),
+                field("every", Shape::Float64),
+            ],
+        );
+        let status = add(&mut table, "io.k8s.api.core.v1.PodStatus", vec![field("phase", Shape::String)]);
+        let id = add(
+            &mut table,
+            "io.k8s.api.core.v1.Pod",
+            vec![
+                field("kind", Shape::String),
+                field("apiVersion", Shape::String),
+                written("spec", Shape::Struct(spec)),
+                written("status", Shape::Struct(status)),
+            ],
+        );
+        (table, id)
+    }
+
+    #[track_caller]
+    fn check(mut value: Value, expected: Result<(Value, &[&str]), &str>) {
+        let (table, id) = pod();
+        match (normalise(&mut value, &table, id), expected) {
+            (Ok(unknown), Ok((tree, paths))) => {
+                assert_eq!(value, tree);
+                assert_eq!(unknown, paths);
+            }
+            (Err(error), Err(message)) => assert_eq!(error.to_string(), message),
+            (outcome, expected) => panic!("{outcome:?}, expected {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn what_go_always_writes_is_written_and_zero_values_are_dropped() {
+        let empty = json!({"spec": {"containers": null, "until": null}, "status": {}});
+        check(json!({}), Ok((empty.clone(), &[])));
+        check(json!({"spec": null, "status": {"phase": ""}}), Ok((empty, &[])));
+        check(
+            json!({"spec": {"containers": [{"stdin": false, "privileged": false, "port": 0}, null], "grace": 0}}),
+            Ok((
+                json!({"spec": {"containers": [{"name": "", "privileged": false, "target": 0}, {"name": "", "target": 0}],
+                    "grace": 0, "until": null}, "status": {}}),
+                &[],
+            )),
+        );
+    }
+
+    #[test]
+    fn texts_get_their_canonical_form() {
+        check(
+            json!({"spec": {"containers": [{"name": "a", "limits": {"cpu": 0.5, "memory": "1024Mi", "x": null}, "target": "80"}],
+                "data": "YQ\n==", "since": "2024-01-01T00:00:00+01:00", "until": "0001-01-01T00:00:00Z", "every": 2.0}}),
+            Ok((
+                json!({"spec": {"containers": [{"name": "a", "limits": {"cpu": "500m", "memory": "1Gi", "x": "0"}, "target": "80"}],
+                    "data": "YQ==", "since": "2023-12-31T23:00:00Z", "until": null, "every": 2}, "status": {}}),
+                &[],
+            )),
+        );
+    }
+
+    #[test]
+    fn unknown_fields_are_dropped_and_told_by_path() {
+        check(
+            json!({"x": 1, "spec": {"containers": [{"name": "a", "foo": {"bar": 1}}]}}),
+            Ok((
+                json!({"spec": {"containers": [{"name": "a", "target": 0}], "until": null}, "status": {}}),
+                &["spec.containers[0].foo", "x"],
+            )),
+        );
+        let errors = strict_errors(&["a.b".to_owned()], &["a.b.c".to_owned(), "d".to_owned()]);
+        assert_eq!(strict_message(&errors), "strict decoding error: unknown field \"a.b\", duplicate field \"d\"");
+    }
+
+    #[test]
+    fn values_that_do_not_fit_give_the_error_of_upstreams_decoder() {
+        let cases = [
+            (
+                json!({"spec": {"containers": "x"}}),
+                "json: cannot unmarshal string into Go struct field PodSpec.spec.containers of type []v1.Container",
+            ),
+            (
+                json!({"spec": {"containers": [{"port": 3000000000i64}]}}),
+                "json: cannot unmarshal number 3000000000 into Go struct field Container.spec.containers.port of type int32",
+            ),
+            (
+                json!({"spec": {"grace": 1.5}}),
+                "json: cannot unmarshal number 1.5 into Go struct field PodSpec.spec.grace of type int64",
+            ),
+            (json!({"spec": []}), "json: cannot unmarshal array into Go struct field Pod.spec of type v1.PodSpec"),
+            (json!([]), "json: cannot unmarshal array into Go value of type v1.Pod"),
+            (
+                json!({"spec": {"containers": [{"limits": {"cpu": "1x"}}], "grace": "a"}}),
+                "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+            ),
+            (
+                json!({"spec": {"containers": [{"target": true}]}}),
+                "json: cannot unmarshal bool into Go value of type int32",
+            ),
+            (
+                json!({"spec": {"since": "x"}}),
+                "parsing time \"x\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"x\" as \"2006\"",
+            ),
+            (json!({"spec": {"data": "!"}}), "illegal base64 data at input byte 0"),
+        ];
+        for (value, message) in cases {
+            check(value, Err(message));
+        }
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            "[a-z0-9=]{0,6}".prop_map(Value::from),
+        ];
+        let keys =
+            "kind|spec|status|containers|name|stdin|limits|privileged|port|target|grace|data|since|until|every|x";
+        leaf.prop_recursive(5, 40, 6, move |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                proptest::collection::btree_map(keys, inner, 0..5).prop_map(|m| m.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_normalised_stays_as_it_is(mut value in any_json()) {
+            let (table, id) = pod();
+            if normalise(&mut value, &table, id).is_ok() {
+                let once = value.clone();
+                prop_assert_eq!(normalise(&mut value, &table, id), Ok(Vec::new()));
+                prop_assert_eq!(value, once);
+            }
+        }
+    }
+}
