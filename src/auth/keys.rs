@@ -7,7 +7,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use rcgen::PublicKeyData;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::{PemObject, SectionKind};
-use serde_json::{Value, json};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::Error;
@@ -25,9 +25,35 @@ pub struct VerifyingKey {
     pub id: String,
     pub algorithm: Algorithm,
     decoding: DecodingKey,
-    /// The key's own members of its JWK (`kty`, `crv`, `x` …).
-    parameters: Value,
+    parameters: Parameters,
     spki: Vec<u8>,
+}
+
+/// The numbers of a public key, in base64url.
+#[derive(Clone)]
+enum Parameters {
+    Ec { x: String, y: String },
+    Rsa { n: String, e: String },
+}
+
+/// A public key as a member of a JSON Web Key Set, in the order in which go-jose writes it.
+#[derive(Serialize, Debug, PartialEq, Eq)]
+pub struct Jwk {
+    #[serde(rename = "use")]
+    usage: &'static str,
+    kty: &'static str,
+    kid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crv: Option<&'static str>,
+    alg: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    x: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    y: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    e: Option<String>,
 }
 
 impl SigningKey {
@@ -94,12 +120,17 @@ impl VerifyingKey {
     }
 
     /// The key as a member of a JSON Web Key Set.
-    pub fn jwk(&self) -> Value {
-        let mut jwk = json!({ "use": "sig", "kty": "", "kid": self.id, "alg": self.algorithm_name() });
-        if let (Some(jwk), Some(own)) = (jwk.as_object_mut(), self.parameters.as_object()) {
-            jwk.extend(own.iter().map(|(k, v)| (k.clone(), v.clone())));
+    pub fn jwk(&self) -> Jwk {
+        let alg = self.algorithm_name();
+        let plain =
+            Jwk { usage: "sig", kty: "", kid: self.id.clone(), crv: None, alg, x: None, y: None, n: None, e: None };
+        match self.parameters.clone() {
+            Parameters::Ec { x, y } => {
+                let crv = Some(if alg == "ES384" { "P-384" } else { "P-256" });
+                Jwk { kty: "EC", crv, x: Some(x), y: Some(y), ..plain }
+            }
+            Parameters::Rsa { n, e } => Jwk { kty: "RSA", n: Some(n), e: Some(e), ..plain },
         }
-        jwk
     }
 
     /// As `PUBLIC KEY` PEM.
@@ -235,11 +266,8 @@ fn ec_public(point: &[u8], spki: Vec<u8>, algorithm: Algorithm) -> Result<Verify
     if point.first() != Some(&4) || half == 0 {
         return Err(Error::KeyKind);
     }
-    let curve = if algorithm == Algorithm::ES384 { "P-384" } else { "P-256" };
-    let parameters = json!({
-        "kty": "EC", "crv": curve,
-        "x": URL_SAFE_NO_PAD.encode(&point[1..=half]), "y": URL_SAFE_NO_PAD.encode(&point[1 + half..]),
-    });
+    let (x, y) = (URL_SAFE_NO_PAD.encode(&point[1..=half]), URL_SAFE_NO_PAD.encode(&point[1 + half..]));
+    let parameters = Parameters::Ec { x, y };
     Ok(VerifyingKey { id: key_id(&spki), algorithm, decoding: DecodingKey::from_ec_der(point), parameters, spki })
 }
 
@@ -253,7 +281,7 @@ fn rsa_public(modulus: &[u8], exponent: &[u8]) -> VerifyingKey {
         id: key_id(&spki),
         algorithm: Algorithm::RS256,
         decoding: DecodingKey::from_rsa_raw_components(&n, &e),
-        parameters: json!({ "kty": "RSA", "n": URL_SAFE_NO_PAD.encode(n), "e": URL_SAFE_NO_PAD.encode(e) }),
+        parameters: Parameters::Rsa { n: URL_SAFE_NO_PAD.encode(n), e: URL_SAFE_NO_PAD.encode(e) },
         spki,
     }
 }

@@ -1,19 +1,24 @@
 //! Who is asking (`authenticate`) and may they (`authorize`).
 
+pub mod authenticate;
 pub mod authorize;
+mod claims;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod keys;
+pub mod openid;
 mod pki;
 mod tls;
+mod token_request;
 
 use std::path::PathBuf;
 
 use futures::future::BoxFuture;
 
 pub use authorize::rbac::PolicyRule;
-pub use keys::{SigningKey, VerifyingKey};
+pub use keys::{Jwk, SigningKey, VerifyingKey};
 pub use pki::{Identity, Pki, PkiConfig};
+pub use token_request::Tokens;
 
 use crate::api::request::User;
 
