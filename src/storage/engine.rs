@@ -57,7 +57,7 @@ struct Engine {
 
 /// Builds the present state and starts the tasks.
 pub(super) fn start(options: Options, log: Arc<dyn Log>, loaded: Loaded) -> Arc<dyn Store> {
-    let mut words = Words::default();
+    let mut words = loaded.words;
     let mut state = State::new(Indexes::new(options.indexes));
     for object in loaded.objects {
         state.put(object, &mut words);

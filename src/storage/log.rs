@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::retention::Mark;
+use super::snapshot::Words;
 use super::{Collection, Error, Event, Key, Scope, Stored};
 use crate::api::Revision;
 
@@ -20,6 +21,8 @@ pub(super) struct Loaded {
     pub compacted: Revision,
     /// From the compacted revision to the latest.
     pub marks: Vec<Mark>,
+    /// The strings that the objects share.
+    pub words: Words,
 }
 
 /// A question for past events of one collection.
@@ -42,6 +45,9 @@ pub(super) struct Page {
     pub complete_to: Revision,
 }
 
+/// A key with the object that it had at a moment.
+pub(super) type PastState = (Key, Option<Arc<Stored>>);
+
 /// Why a group was not appended.
 pub(super) enum AppendError {
     /// Nothing was written; the next append may succeed.
@@ -60,7 +66,7 @@ pub(super) trait Log: Send + Sync + 'static {
 
     /// For every key that changed in (`after`, `up_to`]: its object as of `after`.
     /// The caller checks for compaction after the answer.
-    fn undo(&self, after: Revision, up_to: Revision) -> BoxFuture<'_, Result<Vec<(Key, Option<Arc<Stored>>)>, Error>>;
+    fn undo(&self, after: Revision, up_to: Revision) -> BoxFuture<'_, Result<Vec<PastState>, Error>>;
 
     /// Forgets the states that were replaced at or before `oldest`.
     fn compact(&self, oldest: Revision) -> BoxFuture<'_, Result<(), Error>>;

@@ -9,8 +9,8 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use super::log::{AppendError, Log, Page, PageQuery, in_scope};
-use super::{Error, Event, Key, Stored};
+use super::log::{AppendError, Log, Page, PageQuery, PastState, in_scope};
+use super::{Error, Event};
 use crate::api::Revision;
 
 /// Keeps the events themselves; bounded by the engine's compaction.
@@ -58,7 +58,7 @@ impl Log for MemoryLog {
         async move { Ok(Page { events, complete_to }) }.boxed()
     }
 
-    fn undo(&self, after: Revision, up_to: Revision) -> BoxFuture<'_, Result<Vec<(Key, Option<Arc<Stored>>)>, Error>> {
+    fn undo(&self, after: Revision, up_to: Revision) -> BoxFuture<'_, Result<Vec<PastState>, Error>> {
         let history = self.history.lock();
         let start = history.after(after);
         let mut states = HashMap::new();

@@ -21,6 +21,7 @@ mod log;
 mod memory;
 mod retention;
 mod snapshot;
+mod sqlite;
 mod watch;
 mod writer;
 
@@ -42,14 +43,17 @@ pub struct Key {
     pub name: Arc<str>,
 }
 
+/// Names and values.
+pub type Pairs = Box<[(Arc<str>, Arc<str>)]>;
+
 /// What the store knows of an object beside its bytes; extracted by the registry when it writes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
     pub uid: Arc<str>,
     /// In key order.
-    pub labels: Box<[(Arc<str>, Arc<str>)]>,
+    pub labels: Pairs,
     /// Selectable fields other than `metadata.name` and `metadata.namespace`, as the type names them.
-    pub fields: Box<[(Arc<str>, Arc<str>)]>,
+    pub fields: Pairs,
     /// uids of `metadata.ownerReferences`.
     pub owners: Box<[Arc<str>]>,
     /// `metadata.deletionTimestamp` is set.
@@ -296,7 +300,10 @@ pub async fn open(options: Options) -> Result<Arc<dyn Store>, Error> {
             let log = Arc::new(memory::MemoryLog::default());
             Ok(engine::start(options, log, log::Loaded::default()))
         }
-        Place::File(_) => Err(Error::Unsupported { what: "a store in a file" }),
+        Place::File(path) => {
+            let (log, loaded) = sqlite::open(path, &*options.clock, &options.tasks).await?;
+            Ok(engine::start(options, log, loaded))
+        }
     }
 }
 

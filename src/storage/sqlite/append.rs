@@ -1,0 +1,168 @@
+//! Appending a group of events to the file.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+
+use jiff::Timestamp;
+use sqlx::{AssertSqlSafe, Row, SqliteConnection};
+
+use super::{SqliteLog, WriteHalf, integer, record};
+use crate::storage::log::AppendError;
+use crate::storage::{Cause, Collection, Event, EventKind};
+
+/// How many rows one statement inserts.
+pub(super) const STATEMENT_ROWS_MAX: usize = 64;
+
+const INSERT: &str =
+    "INSERT INTO log (revision, at, written, kind, previous, collection, namespace, name, facts, body) VALUES ";
+const INSERT_ROW: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+pub(super) const INSERT_COLLECTION: &str = "INSERT INTO collections (name) VALUES (?) RETURNING id";
+pub(super) const LAST_REVISION: &str = "SELECT coalesce(max(revision), 0) FROM log";
+const BEGIN: &str = "BEGIN IMMEDIATE";
+const COMMIT: &str = "COMMIT";
+const ROLLBACK: &str = "ROLLBACK";
+
+/// The statement that inserts a number of rows.
+pub(super) fn insert(rows: usize) -> &'static str {
+    static STATEMENTS: OnceLock<Vec<String>> = OnceLock::new();
+    let statement = |rows: usize| format!("{INSERT}{}", vec![INSERT_ROW; rows].join(", "));
+    &STATEMENTS.get_or_init(|| (1..=STATEMENT_ROWS_MAX).map(statement).collect())[rows - 1]
+}
+
+/// What the rows of a group share.
+struct Stamp {
+    at: i64,
+    /// Collections that are new in this group.
+    added: Vec<(i64, Collection)>,
+}
+
+/// An event with what its row has beside it.
+struct Line<'a> {
+    event: &'a Event,
+    collection: i64,
+    at: i64,
+    written: i64,
+}
+
+impl SqliteLog {
+    pub(super) async fn append(&self, group: &[Arc<Event>], now: Timestamp) -> Result<(), AppendError> {
+        let mut writer = self.writer.lock().await;
+        let Some(half) = &mut *writer else {
+            return Err(AppendError::NotWritten(Arc::new(std::io::Error::other("the file is closed"))));
+        };
+        self.backlog.relieve(&mut half.connection).await;
+        match self.insert(half, group, now).await {
+            Ok(written) => {
+                half.written = written;
+                half.revision = group.last().map_or(half.revision, |event| event.revision);
+                self.backlog.grew(group);
+                Ok(())
+            }
+            Err(error) => Err(outcome(half, Arc::new(error)).await),
+        }
+    }
+
+    /// Gives the new count of bytes written.
+    async fn insert(&self, half: &mut WriteHalf, group: &[Arc<Event>], now: Timestamp) -> Result<u64, sqlx::Error> {
+        let new = self.new_collections(group);
+        let mut written = half.written;
+        let alone = new.is_empty() && group.len() <= STATEMENT_ROWS_MAX;
+        let connection = &mut half.connection;
+        if !alone {
+            sqlx::query(BEGIN).execute(&mut *connection).await?;
+        }
+        let mut stamp = Stamp { at: now.as_millisecond(), added: Vec::new() };
+        for name in new {
+            let row = sqlx::query(INSERT_COLLECTION).bind(Arc::clone(&name)).fetch_one(&mut *connection).await?;
+            stamp.added.push((row.try_get::<i64, _>(0)?, name));
+        }
+        for part in group.chunks(STATEMENT_ROWS_MAX) {
+            let lines = self.lines(part, &stamp, &mut written);
+            insert_lines(connection, lines).await?;
+        }
+        if !alone {
+            sqlx::query(COMMIT).execute(&mut *connection).await?;
+        }
+        let mut collections = self.collections.write();
+        stamp.added.into_iter().for_each(|(id, name)| collections.add(id, name));
+        Ok(written)
+    }
+
+    fn new_collections(&self, group: &[Arc<Event>]) -> Vec<Collection> {
+        let known = self.collections.read();
+        let mut new: Vec<Collection> = Vec::new();
+        for event in group {
+            let name = &event.object.key.collection;
+            if !known.ids.contains_key(name) && !new.contains(name) {
+                new.push(Arc::clone(name));
+            }
+        }
+        new
+    }
+
+    fn lines<'a>(&self, part: &'a [Arc<Event>], stamp: &Stamp, written: &mut u64) -> Vec<Line<'a>> {
+        let known = self.collections.read();
+        let line = |event: &'a Arc<Event>| {
+            let name = &event.object.key.collection;
+            let id = known.ids.get(name).copied();
+            let id = id.or_else(|| stamp.added.iter().find(|(_, new)| new == name).map(|(id, _)| *id));
+            *written += event.object.body.json.len() as u64;
+            Line {
+                event,
+                collection: id.expect("new collections were inserted before the rows"),
+                at: stamp.at,
+                written: i64::try_from(*written).expect("nobody writes 8 EiB"),
+            }
+        };
+        part.iter().map(line).collect()
+    }
+}
+
+async fn insert_lines(connection: &mut SqliteConnection, lines: Vec<Line<'_>>) -> Result<(), sqlx::Error> {
+    let mut query = sqlx::query(AssertSqlSafe(insert(lines.len())));
+    for Line { event, collection, at, written } in lines {
+        let object = &event.object;
+        let body = (event.kind != EventKind::Deleted).then(|| object.body.json.to_vec());
+        let previous = event.previous.as_ref().map(|previous| integer(previous.revision));
+        query = query
+            .bind(integer(event.revision))
+            .bind(at)
+            .bind(written)
+            .bind(kind_number(event.kind))
+            .bind(previous)
+            .bind(collection)
+            .bind(Arc::clone(&object.key.namespace))
+            .bind(Arc::clone(&object.key.name))
+            .bind(record::encode(event))
+            .bind(body);
+    }
+    query.execute(connection).await.map(drop)
+}
+
+/// Finds out whether a group that failed is in the file.
+async fn outcome(half: &mut WriteHalf, cause: Cause) -> AppendError {
+    // There may be no transaction to roll back; the question after it tells what matters.
+    let _ = sqlx::query(ROLLBACK).execute(&mut half.connection).await;
+    let last = sqlx::query(LAST_REVISION).fetch_one(&mut half.connection).await;
+    match last.and_then(|row| super::revision(&row, 0)) {
+        Ok(last) if last == half.revision => AppendError::NotWritten(cause),
+        Ok(_) | Err(_) => AppendError::Unknown(cause),
+    }
+}
+
+pub(super) fn kind_number(kind: EventKind) -> i64 {
+    match kind {
+        EventKind::Created => 0,
+        EventKind::Updated => 1,
+        EventKind::Deleted => 2,
+    }
+}
+
+pub(super) fn kind_of(number: i64) -> Option<EventKind> {
+    match number {
+        0 => Some(EventKind::Created),
+        1 => Some(EventKind::Updated),
+        2 => Some(EventKind::Deleted),
+        _ => None,
+    }
+}

@@ -1,0 +1,240 @@
+//! Opening a file: whose is it, is it whole, bring it to our schema, load the present state.
+//!
+//! What the file is, is read from its first bytes, so that a file which is not ours is left as it was. Damage is found
+//! by loading: every row of the present state is read and its checksum compared; a row of the past is checked when it
+//! is read.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use jiff::Timestamp;
+use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
+
+use super::{Collections, SqliteLog, WriteHalf, append, checkpoint, compact, failed, integer, revision};
+use crate::api::Revision;
+use crate::base::{Clock, Tasks};
+use crate::storage::Error;
+use crate::storage::log::Loaded;
+use crate::storage::retention::Mark;
+use crate::storage::snapshot::Words;
+
+/// The schema, one step after the other; the position plus one is the version.
+const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/0001_log.sql")];
+
+/// Marks a SQLite file as ours: "Crcl".
+const APPLICATION_ID: u32 = 0x4372_636c;
+/// How a page of the file is cut; an object of a few KB fills one or two.
+pub(super) const PAGE_BYTES: u32 = 4_096;
+/// Connections that read history, checkpoint or back up.
+const READERS_MAX: u32 = 4;
+/// How long a connection waits for another's lock. The writer never has to.
+const BUSY_MAX: Duration = Duration::from_secs(10);
+/// How many different statements a connection keeps prepared: the inserts and some.
+const STATEMENTS_MAX: usize = append::STATEMENT_ROWS_MAX + 16;
+/// How many moments of the history are looked up, to know what is due.
+const MARKS_MAX: u64 = 64;
+
+const CREATE_MIGRATIONS: &str = "CREATE TABLE IF NOT EXISTS migrations \
+    (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT";
+const APPLIED: &str = "INSERT INTO migrations (version, applied_at) VALUES (?, ?)";
+const COLLECTIONS: &str = "SELECT id, name FROM collections";
+/// The present state. Walks the whole log once, by nature.
+pub(super) const LOAD: &str = "SELECT revision, collection, namespace, name, facts, body FROM log \
+    WHERE kind <> 2 AND revision NOT IN (SELECT previous FROM log WHERE previous IS NOT NULL)";
+pub(super) const MARK: &str = "SELECT revision, at, written FROM log WHERE revision >= ? ORDER BY revision LIMIT 1";
+
+/// What the first bytes of a file say.
+enum Header {
+    /// There is no content yet.
+    Empty,
+    /// It is ours and has this version.
+    Ours(u32),
+}
+
+/// Opens or makes the file at `path`.
+pub(in crate::storage) async fn open(
+    path: &Path,
+    clock: &dyn Clock,
+    tasks: &Tasks,
+) -> Result<(Arc<SqliteLog>, Loaded), Error> {
+    // Looked at before the lock, so that nothing is put beside a file that is not ours.
+    header(path)?;
+    let lock = lock(path)?;
+    let version = match header(path)? {
+        Header::Empty => 0,
+        Header::Ours(version) => version,
+    };
+    if (version as usize) < MIGRATIONS.len() {
+        migrate(path, version, clock.now()).await?;
+    }
+    let failed = |error| failed(path, error);
+    let mut connection = options(path).connect().await.map_err(failed)?;
+    let collections = load_collections(&mut connection).await.map_err(failed)?;
+    let compacted = compact::compacted(&mut connection).await.map_err(failed)?;
+    let row = sqlx::query(append::LAST_REVISION).fetch_one(&mut connection).await.map_err(failed)?;
+    let last = revision(&row, 0).map_err(failed)?;
+    let marks = load_marks(&mut connection, compacted, last).await.map_err(failed)?;
+    let written = marks.last().map_or(0, |mark| mark.written);
+    let backlog = Arc::new(checkpoint::Backlog::default());
+    let pool = SqlitePoolOptions::new().max_connections(READERS_MAX).min_connections(0);
+    let log = SqliteLog {
+        path: path.to_owned(),
+        writer: tokio::sync::Mutex::new(Some(WriteHalf { connection, revision: last, written })),
+        readers: pool.connect_lazy_with(options(path)),
+        collections: parking_lot::RwLock::new(collections),
+        backlog: Arc::clone(&backlog),
+        lock: parking_lot::Mutex::new(Some(lock)),
+    };
+    let (objects, words) = log.load().await?;
+    // What an earlier process left in its write-ahead log.
+    backlog.add(beside(path, "-wal").metadata().map_or(0, |metadata| metadata.len()));
+    tasks.spawn_to_end("storage-checkpointer", backlog.relieve_when_due(log.readers.clone()));
+    Ok((Arc::new(log), Loaded { objects, revision: last, compacted, marks, words }))
+}
+
+/// The name of a file that belongs to the database.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_MAX)
+        .pragma("wal_autocheckpoint", "0")
+        .statement_cache_capacity(STATEMENTS_MAX)
+        .disable_statement_logging()
+}
+
+fn unreadable(path: &Path, error: std::io::Error) -> Error {
+    Error::Unreadable { path: path.to_owned(), source: Arc::new(error) }
+}
+
+/// Reads whose file it is, without SQLite.
+fn header(path: &Path) -> Result<Header, Error> {
+    const MAGIC: &[u8] = b"SQLite format 3\0";
+    const HEADER_BYTES: usize = 100;
+    let not_ours = |what| Err(Error::NotOurs { path: path.to_owned(), what });
+    let mut bytes = Vec::new();
+    match File::open(path) {
+        Ok(file) => {
+            file.take(HEADER_BYTES as u64).read_to_end(&mut bytes).map_err(|error| unreadable(path, error))?;
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(unreadable(path, error)),
+    }
+    if bytes.is_empty() {
+        return Ok(Header::Empty);
+    }
+    if bytes.len() < HEADER_BYTES || !bytes.starts_with(MAGIC) {
+        return not_ours("it is not a SQLite database");
+    }
+    let number = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    let (version, application) = (number(60), number(68));
+    if application != APPLICATION_ID {
+        return not_ours("it is another program's SQLite database");
+    }
+    let known = MIGRATIONS.len() as u32;
+    if version > known {
+        return Err(Error::TooNew { path: path.to_owned(), found: version, known });
+    }
+    Ok(Header::Ours(version))
+}
+
+/// Keeps other processes out as long as the file is held.
+fn lock(path: &Path) -> Result<File, Error> {
+    let name = beside(path, ".lock");
+    let failed = |error| unreadable(&name, error);
+    let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&name);
+    let mut file = file.map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let holder = file.read_to_string(&mut holder).ok().and_then(|_| holder.trim().parse().ok());
+            return Err(Error::InUse { path: path.to_owned(), holder });
+        }
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
+    }
+    file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
+    writeln!(file, "{}", std::process::id()).map_err(failed)?;
+    Ok(file)
+}
+
+/// Brings the file to our schema, all or nothing. Done without a write-ahead log, so that the first bytes of the file
+/// tell its version from then on.
+async fn migrate(path: &Path, version: u32, now: Timestamp) -> Result<(), Error> {
+    let failed = |error| failed(path, error);
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .page_size(PAGE_BYTES)
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
+        .journal_mode(SqliteJournalMode::Delete)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_MAX)
+        .disable_statement_logging();
+    let mut connection = options.connect().await.map_err(failed)?;
+    apply_migrations(&mut connection, version, now).await.map_err(failed)?;
+    connection.close().await.map_err(failed)
+}
+
+async fn apply_migrations(connection: &mut SqliteConnection, version: u32, now: Timestamp) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    sqlx::query(CREATE_MIGRATIONS).execute(&mut *transaction).await?;
+    for (migration, version) in MIGRATIONS.into_iter().zip(1_u32..).skip(version as usize) {
+        sqlx::raw_sql(migration).execute(&mut *transaction).await?;
+        sqlx::query(APPLIED).bind(version).bind(now.as_millisecond()).execute(&mut *transaction).await?;
+    }
+    let pragmas = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}", MIGRATIONS.len());
+    sqlx::raw_sql(sqlx::AssertSqlSafe(pragmas)).execute(&mut *transaction).await?;
+    transaction.commit().await
+}
+
+async fn load_collections(connection: &mut SqliteConnection) -> Result<Collections, sqlx::Error> {
+    let mut collections = Collections::default();
+    for row in sqlx::query(COLLECTIONS).fetch_all(connection).await? {
+        collections.add(row.try_get(0)?, Arc::from(row.try_get::<&str, _>(1)?));
+    }
+    Ok(collections)
+}
+
+/// Moments from the oldest readable revision to the last.
+async fn load_marks(
+    connection: &mut SqliteConnection,
+    first: Revision,
+    last: Revision,
+) -> Result<Vec<Mark>, sqlx::Error> {
+    let step = ((last.0 - first.0) / MARKS_MAX).max(1);
+    let mut marks: Vec<Mark> = Vec::new();
+    for sought in (first.0..last.0).step_by(usize::try_from(step).unwrap_or(usize::MAX)).chain([last.0]) {
+        let row = sqlx::query(MARK).bind(integer(Revision(sought))).fetch_optional(&mut *connection).await?;
+        let Some(row) = row else { continue };
+        let at = Timestamp::from_millisecond(row.try_get(1)?).unwrap_or(Timestamp::UNIX_EPOCH);
+        let mark = Mark { revision: revision(&row, 0)?, at, written: row.try_get::<i64, _>(2)?.cast_unsigned() };
+        if marks.last() != Some(&mark) {
+            marks.push(mark);
+        }
+    }
+    Ok(marks)
+}
+
+impl SqliteLog {
+    async fn load(&self) -> Result<(Vec<Arc<crate::storage::Stored>>, Words), Error> {
+        let mut rows = sqlx::query(LOAD).fetch(&self.readers);
+        let (mut objects, mut words) = (Vec::new(), Words::default());
+        while let Some(row) = rows.try_next().await.map_err(|error| self.failed(error))? {
+            objects.extend(self.state(&row, 0, &mut words)?.map(Arc::new));
+        }
+        Ok((objects, words))
+    }
+}

@@ -1,0 +1,356 @@
+//! What only a file can do, and what only a file can suffer.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Row, SqliteConnection};
+
+use super::*;
+use crate::base::{ManualClock, Shutdown, SystemClock, Tasks};
+use crate::storage::contract::{Backend, Bench, content, create, key, options, take};
+use crate::storage::log::AppendError;
+use crate::storage::{
+    EventKind, Expect, Facts, Key, Retention, Scope, Store, Stored, Watch, Write, open as open_store,
+};
+
+async fn open_at(path: &Path) -> Result<Arc<dyn Store>, Error> {
+    open_store(options(Backend::Sqlite, path, &ManualClock::new(Timestamp::UNIX_EPOCH))).await
+}
+
+/// A connection of somebody else.
+async fn outside(path: &Path) -> SqliteConnection {
+    SqliteConnectOptions::new().filename(path).create_if_missing(true).connect().await.unwrap()
+}
+
+async fn run(path: &Path, sql: &'static str) {
+    let mut connection = outside(path).await;
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+/// A closed file with some objects.
+async fn filled(folder: &Path) -> PathBuf {
+    let path = folder.join("filled.db");
+    let store = open_at(&path).await.unwrap();
+    let writes = (0..100).map(|number| create(&format!("pods/default/object-{number:03}"))).collect();
+    store.commit(writes).await.unwrap();
+    store.close().await;
+    path
+}
+
+/// Opening gives an error and leaves the file and its folder as they were.
+async fn check_refused(path: &Path) -> Error {
+    let folder = path.parent().unwrap();
+    let look = || {
+        let mut names: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.retain(|name| !name.to_string_lossy().ends_with(".lock"));
+        names.sort();
+        (names, std::fs::read(path).unwrap())
+    };
+    let before = look();
+    let error = open_at(path).await.err().expect("it is refused");
+    assert_eq!(look(), before, "{error}");
+    error
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_sqlite_is_refused_untouched() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notes.txt");
+    for content in [&b"short"[..], &[b'x'; 5000]] {
+        std::fs::write(&path, content).unwrap();
+        let error = check_refused(&path).await;
+        assert!(matches!(error, Error::NotOurs { .. }), "{error}");
+    }
+    assert!(!beside(&path).exists());
+}
+
+fn beside(path: &Path) -> PathBuf {
+    open::beside(path, ".lock")
+}
+
+#[tokio::test]
+async fn another_programs_database_is_refused_untouched() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("other.db");
+    run(&path, "CREATE TABLE t (a); INSERT INTO t VALUES (1)").await;
+    let error = check_refused(&path).await;
+    assert!(matches!(error, Error::NotOurs { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_untouched() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(folder.path()).await;
+    run(&path, "PRAGMA journal_mode = DELETE; PRAGMA user_version = 9").await;
+    let error = check_refused(&path).await;
+    assert!(matches!(error, Error::TooNew { found: 9, known: 1, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_changed_byte_of_an_object_is_noticed_at_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(folder.path()).await;
+    let mut bytes = std::fs::read(&path).unwrap();
+    let body = br#""name":"object-042","#;
+    let at = bytes.windows(body.len()).position(|window| window == body).unwrap();
+    bytes[at + 10] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let error = open_at(&path).await.err().unwrap();
+    assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn a_file_cut_short_is_noticed_at_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(folder.path()).await;
+    let length = path.metadata().unwrap().len();
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length / 2).unwrap();
+    let error = open_at(&path).await.err().unwrap();
+    assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_second_store_on_the_same_file_is_told_who_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let first = open_at(&path).await.unwrap();
+    let error = open_at(&path).await.err().unwrap();
+    let Error::InUse { holder, .. } = &error else { panic!("{error}") };
+    assert_eq!(*holder, Some(std::process::id()));
+    first.close().await;
+    open_at(&path).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_folder_that_does_not_exist_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = open_at(&folder.path().join("none/a.db")).await.err().unwrap();
+    assert!(matches!(error, Error::Unreadable { .. }) && error.to_string().contains("none/a.db"), "{error}");
+}
+
+/// A log without a store, to get at its connection.
+async fn bare_log(folder: &Path) -> Arc<SqliteLog> {
+    let tasks = Tasks::new(Shutdown::default());
+    open(&folder.join("bare.db"), &*SystemClock::shared(), &tasks).await.unwrap().0
+}
+
+fn event(path: &str, revision: u64, bytes: usize) -> Arc<Event> {
+    let body = crate::storage::Body { json: vec![b'x'; bytes].into(), revision_at: 0..0 };
+    let object = Stored { key: key(path), revision: Revision(revision), body, facts: Facts::default() };
+    Arc::new(Event::new(EventKind::Created, Arc::new(object), None))
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_the_group_and_later_ones_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = bare_log(folder.path()).await;
+    let limit = async |pages: &'static str| {
+        let mut writer = log.writer.lock().await;
+        sqlx::query(pages).fetch_one(&mut writer.as_mut().unwrap().connection).await.unwrap();
+    };
+    log.append(&[event("pods/x/a", 1, 100)], Timestamp::UNIX_EPOCH).await.ok().unwrap();
+    limit("PRAGMA max_page_count = 40").await;
+    let big: Vec<_> = (2..100).map(|revision| event("nodes/x/a", revision, 5_000)).collect();
+    for group in [&big[..], &big[..50]] {
+        let error = log.append(group, Timestamp::UNIX_EPOCH).await.unwrap_err();
+        assert!(matches!(error, AppendError::NotWritten(_)));
+    }
+    log.append(&[event("pods/x/b", 2, 100)], Timestamp::UNIX_EPOCH).await.ok().unwrap();
+    limit("PRAGMA max_page_count = 100000").await;
+    let big: Vec<_> = (3..100).map(|revision| event("nodes/x/a", revision, 5_000)).collect();
+    log.append(&big, Timestamp::UNIX_EPOCH).await.ok().unwrap();
+    log.close().await;
+    drop(log);
+    let store = open_at(&folder.path().join("bare.db")).await.unwrap();
+    assert_eq!(store.revision(), Revision(99));
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_crash_and_revisions_go_on() {
+    let bench = Bench::new(Backend::Sqlite).await;
+    let crashed = bench.folder.path().join("crashed.db");
+    let mut acknowledged = 0;
+    for round in 0..5 {
+        let commits = (0..50).map(|number| bench.store.commit(vec![create(&format!("pods/x/{round}-{number}"))]));
+        join_all(commits).await.into_iter().for_each(|result| drop(result.unwrap()));
+        // The file as a crash leaves it: nothing was closed, much is in the write-ahead log only.
+        let present = bench.store.snapshot();
+        acknowledged += 50;
+        for suffix in ["", "-wal"] {
+            std::fs::copy(open::beside(&bench.path(), suffix), open::beside(&crashed, suffix)).unwrap();
+        }
+        let reopened = open_at(&crashed).await.unwrap();
+        assert_eq!(reopened.revision(), Revision(acknowledged));
+        assert_eq!(content(&reopened.snapshot()), content(&present));
+        let next = reopened.commit(vec![create("pods/x/next")]).await.unwrap();
+        assert_eq!(next[0].revision, Revision(acknowledged + 1));
+        reopened.close().await;
+        std::fs::remove_file(&crashed).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn half_a_group_at_the_end_of_the_write_ahead_log_is_not_there() {
+    let bench = Bench::new(Backend::Sqlite).await;
+    bench.create("pods/x/a").await;
+    let wal = open::beside(&bench.path(), "-wal");
+    let whole = wal.metadata().unwrap().len();
+    bench.store.commit((0..200).map(|number| create(&format!("pods/x/{number}"))).collect()).await.unwrap();
+    let crashed = bench.folder.path().join("crashed.db");
+    std::fs::copy(bench.path(), &crashed).unwrap();
+    let bytes = std::fs::read(&wal).unwrap();
+    let half = (whole as usize + bytes.len()) / 2;
+    std::fs::write(open::beside(&crashed, "-wal"), &bytes[..half]).unwrap();
+    let reopened = open_at(&crashed).await.unwrap();
+    assert_eq!(reopened.revision(), Revision(1));
+    assert_eq!(reopened.snapshot().count("pods"), 1);
+}
+
+#[tokio::test]
+async fn a_reopened_store_keeps_objects_history_and_revisions() {
+    let mut bench = Bench::new(Backend::Sqlite).await;
+    let first = bench.create("pods/x/a").await;
+    let second = bench.update(&first).await;
+    bench.create("nodes//n").await;
+    bench.delete(&second).await;
+    let before = content(&bench.store.snapshot());
+    bench.reopen().await;
+    assert_eq!((content(&bench.store.snapshot()), bench.store.revision()), (before, Revision(4)));
+    let mut watch: Watch = bench.watch(1, Scope::All).unwrap();
+    assert_eq!(bench.create("pods/x/b").await.revision, Revision(5));
+    let kinds: Vec<_> = take(&mut watch, 3).await.iter().map(|event| (event.kind, event.revision.0)).collect();
+    assert_eq!(kinds, [(EventKind::Updated, 2), (EventKind::Deleted, 4), (EventKind::Created, 5)]);
+}
+
+#[tokio::test]
+async fn a_last_deletion_that_is_compacted_does_not_turn_revisions_back() {
+    let mut bench = Bench::new(Backend::Sqlite).await;
+    let object = bench.create("pods/x/a").await;
+    bench.delete(&object).await;
+    bench.store.compact_before(Revision(2)).await.unwrap();
+    bench.reopen().await;
+    assert_eq!(bench.store.revision(), Revision(2));
+    assert_eq!(bench.create("pods/x/a").await.revision, Revision(3));
+}
+
+#[tokio::test]
+async fn a_backup_is_the_store_while_work_goes_on() {
+    let bench = Bench::new(Backend::Sqlite).await;
+    let first = bench.create("pods/x/a").await;
+    bench.update(&first).await;
+    let present = content(&bench.store.snapshot());
+    let copy = bench.folder.path().join("copy.db");
+    bench.store.back_up(&copy).await.unwrap();
+    bench.create("pods/x/b").await;
+    let restored = open_at(&copy).await.unwrap();
+    assert_eq!((content(&restored.snapshot()), restored.revision()), (present, Revision(2)));
+}
+
+/// Replaces one object again and again, a group of `group` big objects at a time.
+async fn rewrite(store: &Arc<dyn Store>, rounds: usize, group: usize) {
+    let body = |key: &Key| {
+        let mut body = crate::storage::contract::body(key);
+        body.json = [&*body.json, &[b' '; 20_000]].concat().into();
+        body
+    };
+    for _ in 0..rounds {
+        let present = store.snapshot();
+        let write = |number: usize| {
+            let key = key(&format!("pods/x/{number}"));
+            let expect = present.get(&key).map_or(Expect::Absent, |object| Expect::At(object.revision));
+            let body = body(&key);
+            Write { change: crate::storage::Change::Put { body, facts: Facts::default() }, key, expect }
+        };
+        store.commit((0..group).map(write).collect()).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_write_ahead_log_is_bounded() {
+    let bench = Bench::new(Backend::Sqlite).await;
+    let wal = open::beside(&bench.path(), "-wal");
+    let mut largest = 0;
+    for _ in 0..40 {
+        rewrite(&bench.store, 1, 400).await;
+        largest = largest.max(wal.metadata().unwrap().len());
+    }
+    // 320 MB were written.
+    assert!(largest < 200 << 20, "{largest}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_gives_back_what_compaction_frees() {
+    let bench = Bench::new(Backend::Sqlite).await;
+    rewrite(&bench.store, 10, 200).await;
+    bench.store.compact_before(bench.store.revision()).await.unwrap();
+    let path = bench.path();
+    bench.store.close().await;
+    // 40 MB were written, 4 MB are present.
+    assert!(path.metadata().unwrap().len() < 10 << 20, "{}", path.metadata().unwrap().len());
+    assert_eq!(open_at(&path).await.unwrap().snapshot().count("pods"), 200);
+}
+
+#[tokio::test]
+async fn too_much_history_is_forgotten_by_size() {
+    let bench = Bench::new(Backend::Sqlite).await;
+    bench.store.close().await;
+    let retention = Retention { bytes_max: 4 << 20, ..Retention::default() };
+    let options = options(Backend::Sqlite, &bench.path(), &bench.clock);
+    let store = open_store(crate::storage::Options { retention, ..options }).await.unwrap();
+    rewrite(&store, 10, 100).await;
+    let forgotten = || {
+        bench.clock.advance(std::time::Duration::from_secs(1));
+        store.compacted().0 >= 800
+    };
+    crate::storage::contract::eventually(forgotten).await;
+    assert!(store.compacted() < store.revision());
+}
+
+#[tokio::test]
+async fn each_statement_uses_an_index() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = bare_log(folder.path()).await;
+    let insert = append::insert(1);
+    let statements = [
+        (insert, 0),
+        (append::INSERT_COLLECTION, 0),
+        (append::LAST_REVISION, 0),
+        (compact::FORGET_REPLACED, 0),
+        (compact::FORGET_DELETIONS, 0),
+        (compact::SET_COMPACTED, 0),
+        (compact::COMPACTED, 0),
+        (open::MARK, 0),
+        (read::PAGE, 0),
+        (read::UNDO, 0),
+        // Loading walks the log, and walks it again for what was replaced.
+        (open::LOAD, 2),
+    ];
+    let mut connection = log.readers.acquire().await.unwrap();
+    for (statement, scans) in statements {
+        let explain = format!("EXPLAIN QUERY PLAN {statement}");
+        let rows = sqlx::query(AssertSqlSafe(explain)).fetch_all(&mut *connection).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+        let found = plan.iter().filter(|step| step.starts_with("SCAN")).count();
+        assert_eq!(found, scans, "{statement}: {plan:?}");
+        assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{statement}: {plan:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_row_of_the_past_is_noticed_when_it_is_read() {
+    let mut bench = Bench::new(Backend::Sqlite).await;
+    let first = bench.create("pods/x/a").await;
+    bench.update(&first).await;
+    bench.store.close().await;
+    run(&bench.path(), "UPDATE log SET body = x'7b7d' WHERE revision = 1").await;
+    bench.reopen().await;
+    let error = bench.store.at(Revision(1)).await.unwrap_err();
+    assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+    let error = bench.watch(0, Scope::All).unwrap().next_batch().await.unwrap_err();
+    assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+}
