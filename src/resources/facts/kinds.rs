@@ -57,8 +57,25 @@ pub struct KindFacts {
     /// What to use instead, for the deprecation warning.
     pub replacement: Option<GroupVersionKind>,
     pub subresources: Vec<Subresource>,
-    /// The printed columns; empty: the default table (Name, Age).
+    /// What field selectors may name, in alphabetical order.
+    pub fields: Vec<FieldLabel>,
+    /// The printed columns; empty: the default table (Name, Created At).
     pub columns: Vec<Column>,
+}
+
+/// A name that field selectors may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldLabel {
+    pub name: &'static str,
+    /// The name under which the stored kind knows it; mostly the same.
+    pub means: &'static str,
+}
+
+/// What kinds of which upstream says nothing can be selected by.
+const EVERYONE: [FieldLabel; 2] = [same("metadata.name"), same("metadata.namespace")];
+
+const fn same(name: &'static str) -> FieldLabel {
+    FieldLabel { name, means: name }
 }
 
 /// A minor release of Kubernetes.
@@ -128,6 +145,7 @@ impl Head<'_> {
             removed: None,
             replacement: None,
             subresources: Vec::new(),
+            fields: EVERYONE.to_vec(),
             columns: Vec::new(),
         })
     }
@@ -150,6 +168,7 @@ fn add_fact(kind: &mut KindFacts, line: Line, table: &Table) -> Result<(), Malfo
             kind.hashed_as.clone_from(&kind.stored_as);
         }
         "hashed" => kind.hashed_as = Some(parse_kind_name(line, value)?),
+        "fields" => kind.fields = value.split(' ').map(parse_field_label).collect(),
         "gate" => kind.gate = Some(value),
         "since" => kind.introduced = Some(parse_release(line, value)?),
         "deprecated" => kind.deprecated = Some(parse_release(line, value)?),
@@ -160,16 +179,20 @@ fn add_fact(kind: &mut KindFacts, line: Line, table: &Table) -> Result<(), Malfo
     Ok(())
 }
 
-fn find(line: Line, name: &str, table: &Table) -> Result<TypeId, Malformed> {
+pub(super) fn find(line: Line, name: &str, table: &Table) -> Result<TypeId, Malformed> {
     table.find(name).ok_or_else(|| line.malformed(format!("no type is called {name}")))
 }
 
 /// `apps/v1/Deployment`, or `v1/Pod` for the legacy group.
-fn parse_kind_name(line: Line, text: &'static str) -> Result<GroupVersionKind, Malformed> {
+pub(super) fn parse_kind_name(line: Line, text: &'static str) -> Result<GroupVersionKind, Malformed> {
     let none = || line.malformed(format!("no kind: {text}"));
     let (group_version, kind) = text.rsplit_once('/').ok_or_else(none)?;
     let (group, version) = group_version.split_once('/').unwrap_or(("", group_version));
     Ok(GroupVersionKind::of(group, version, kind))
+}
+
+fn parse_field_label(text: &'static str) -> FieldLabel {
+    text.split_once('=').map_or(same(text), |(name, means)| FieldLabel { name, means })
 }
 
 fn parse_release(line: Line, text: &str) -> Result<Release, Malformed> {
@@ -250,6 +273,15 @@ mod tests {
         assert_eq!(deployment.introduced, Some(Release { major: 1, minor: 9 }));
         let scale = &deployment.subresources[0];
         assert_eq!((&*scale.name, &scale.payload), ("scale", &GroupVersionKind::of("autoscaling", "v1", "Scale")));
+    }
+
+    #[test]
+    fn pods_can_be_selected_by_node_and_leases_by_name_only() {
+        let facts = Facts::load();
+        let pods = &kind(&facts, "", "v1", "pods").fields;
+        assert!(pods.contains(&same("spec.nodeName")) && pods.contains(&same("metadata.namespace")));
+        assert!(pods.contains(&FieldLabel { name: "spec.host", means: "spec.nodeName" }));
+        assert_eq!(kind(&facts, "coordination.k8s.io", "v1", "leases").fields, EVERYONE);
     }
 
     #[test]

@@ -1,17 +1,23 @@
 //! What the pinned upstream says of its types, generated into the text files of this folder by
 //! `conformance/upstream/facts`. `app` loads it once and shares it; nothing here is edited by hand or cached globally.
 
+mod columns;
 mod kinds;
 mod line;
+mod objects;
 mod shape;
+mod switches;
 mod types;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::api::GroupVersionKind;
 use crate::api::schema::{Table, TypeId};
 
-pub use kinds::{GroupFacts, KindFacts, Release, VersionFacts};
+pub use kinds::{FieldLabel, GroupFacts, KindFacts, Release, VersionFacts};
+pub use objects::{bootstrap_flow_control, bootstrap_rbac};
+pub use switches::{AdmissionPlugin, Gate, Stage};
 
 /// All facts. Loading costs about two milliseconds; make it once and share it.
 pub struct Facts {
@@ -21,6 +27,13 @@ pub struct Facts {
     pub groups: Vec<GroupFacts>,
     /// Every resource that can be served, by group and version in discovery order, then by kind.
     pub kinds: Vec<KindFacts>,
+    /// In alphabetical order.
+    pub gates: Vec<Gate>,
+    /// In the order in which they run.
+    pub plugins: Vec<AdmissionPlugin>,
+    /// `x-kubernetes-group-version-kind` of definitions in `/openapi/v2` when everything is served. A document of
+    /// `/openapi/v3` has of these only those of its own group and version, and of the legacy group.
+    pub openapi_kinds: HashMap<TypeId, Vec<GroupVersionKind>>,
 }
 
 /// The shapes of all built-in types alone.
@@ -43,8 +56,24 @@ impl Facts {
     /// Reads the files that are part of the binary.
     pub fn load() -> Self {
         let types = types();
-        let (groups, kinds) = kinds::parse(include_str!("kinds.txt"), &types).expect(WELL_FORMED);
-        Self { types: Arc::new(types), groups, kinds }
+        let (groups, mut kinds) = kinds::parse(include_str!("kinds.txt"), &types).expect(WELL_FORMED);
+        let columns = columns::parse(include_str!("columns.txt")).expect(WELL_FORMED);
+        for kind in &mut kinds {
+            kind.columns = columns.get(&(&*kind.gvk.group, &*kind.gvk.kind)).cloned().unwrap_or_default();
+        }
+        Self {
+            groups,
+            kinds,
+            gates: switches::parse_gates(include_str!("gates.txt")).expect(WELL_FORMED),
+            plugins: switches::parse_plugins(include_str!("plugins.txt")).expect(WELL_FORMED),
+            openapi_kinds: switches::parse_openapi(include_str!("openapi.txt"), &types).expect(WELL_FORMED),
+            types: Arc::new(types),
+        }
+    }
+
+    /// A feature gate by name.
+    pub fn gate(&self, name: &str) -> Option<&Gate> {
+        self.gates.iter().find(|gate| gate.name == name)
     }
 
     /// The resource at a group, version and plural.
