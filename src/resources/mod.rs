@@ -1,9 +1,14 @@
 //! What each served type is: the table of built-in types, one file per kind under its API group, and the catalog of
 //! types served right now. A custom resource is the same `Kind`, made at run time.
 
+mod apps;
 mod catalog;
+mod core;
 pub mod facts;
+mod part;
+mod print;
 mod table;
+mod tree;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -71,6 +76,13 @@ pub struct Moment {
     pub now: jiff::Timestamp,
 }
 
+impl Moment {
+    /// As `metav1.Time` prints it: RFC 3339 in whole seconds.
+    pub fn seconds(&self) -> String {
+        self.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    }
+}
+
 /// A field of a type that field selectors may name, beside `metadata.name` and `metadata.namespace`.
 #[derive(Clone, Copy)]
 pub struct SelectableField {
@@ -85,7 +97,7 @@ pub struct SelectableField {
 #[derive(Clone, Copy)]
 pub struct Part {
     /// Takes from `new` only what the subresource may change; everything else becomes as in `old`.
-    pub prepare: fn(new: &mut Object, old: &Object),
+    pub prepare: fn(new: &mut Object, old: &Object, moment: &Moment),
     pub validate: fn(new: &Object, old: &Object) -> Errors,
 }
 
@@ -100,10 +112,10 @@ pub struct Scale {
 /// What no table can say of a type. Every hook has the plain behaviour as its default; all are pure.
 /// `kind` is the served or stored type that is being written.
 pub trait Behaviour: Send + Sync + 'static {
-    /// Upstream's rule for `metadata.name`; messages without the field. `prefix`: it is a `generateName`.
+    /// Upstream's rule for `metadata.name`; messages without the field. `prefix`: it is a `generateName`. Plain: a DNS
+    /// subdomain, as most kinds and all custom resources have it.
     fn name_errors(&self, name: &str, prefix: bool) -> Vec<String> {
-        let _ = (name, prefix);
-        Vec::new()
+        crate::api::validation::names::subdomain_name(name, prefix)
     }
 
     /// Defaulting that depends on other fields; static defaults come from the table before this.
@@ -124,6 +136,12 @@ pub trait Behaviour: Send + Sync + 'static {
 
     /// The type counts `metadata.generation`.
     fn generation(&self) -> bool {
+        false
+    }
+
+    /// Something beside the fields outside metadata and status counts as a change of generation.
+    fn counts_as_change(&self, new: &Object, old: &Object) -> bool {
+        let _ = (new, old);
         false
     }
 

@@ -1,0 +1,80 @@
+//! StatefulSet.
+
+use serde_json::{Value, json};
+
+use crate::api::Object;
+use crate::api::validation::names::label_name;
+use crate::resources::core::pod_template::default_template;
+use crate::resources::core::volume_claim::default_claim;
+use crate::resources::part::STATUS;
+use crate::resources::print::{age, containers_and_images, int};
+use crate::resources::tree::{Tree, child_mut, ensure, fill, fill_zero, items_mut, text};
+use crate::resources::{Behaviour, Kind, Moment, Part, Scale};
+
+pub(in crate::resources) struct StatefulSet;
+
+impl Behaviour for StatefulSet {
+    fn name_errors(&self, name: &str, prefix: bool) -> Vec<String> {
+        label_name(name, prefix)
+    }
+
+    fn default(&self, _: &Kind, object: &mut Object) {
+        let spec = object.object_at(&["spec"]);
+        fill_zero(spec, "podManagementPolicy", "OrderedReady");
+        default_strategy(ensure(spec, "updateStrategy"));
+        let retention = ensure(spec, "persistentVolumeClaimRetentionPolicy");
+        fill_zero(retention, "whenDeleted", "Retain");
+        fill_zero(retention, "whenScaled", "Retain");
+        fill(spec, "replicas", 1);
+        fill(spec, "revisionHistoryLimit", 10);
+        default_template(ensure(spec, "template"));
+        for claim in items_mut(spec, "volumeClaimTemplates") {
+            // The claims carry their type, whatever the client wrote.
+            claim.insert("apiVersion".to_owned(), json!("v1"));
+            claim.insert("kind".to_owned(), json!("PersistentVolumeClaim"));
+            default_claim(claim);
+        }
+    }
+
+    fn prepare_create(&self, _: &Kind, object: &mut Object, _: &Moment) {
+        object.remove(&["status"]);
+    }
+
+    fn generation(&self) -> bool {
+        true
+    }
+
+    fn part(&self, subresource: &str) -> Option<Part> {
+        (subresource == "status").then_some(STATUS)
+    }
+
+    fn scale(&self, _: &Kind) -> Option<Scale> {
+        Some(super::replica_scale())
+    }
+
+    fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {
+        let (containers, images) = containers_and_images(object, &["spec", "template", "spec"]);
+        let (ready, desired) = (int(object, &["status", "readyReplicas"]), int(object, &["spec", "replicas"]));
+        Some(vec![
+            json!(object.name()),
+            json!(format!("{ready}/{desired}")),
+            json!(age(object, moment)),
+            json!(containers),
+            json!(images),
+        ])
+    }
+}
+
+/// A rolling update that is named without its settings keeps none; one that is the default gets them all.
+fn default_strategy(strategy: &mut Tree) {
+    if text(strategy, "type").is_empty() {
+        strategy.insert("type".to_owned(), json!("RollingUpdate"));
+        ensure(strategy, "rollingUpdate");
+    }
+    if text(strategy, "type") == "RollingUpdate"
+        && let Some(rolling) = child_mut(strategy, "rollingUpdate")
+    {
+        fill(rolling, "partition", 0);
+        fill(rolling, "maxUnavailable", 1);
+    }
+}

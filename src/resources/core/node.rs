@@ -1,0 +1,131 @@
+//! Node.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::resource_list::round;
+use crate::api::Object;
+use crate::api::field::Path;
+use crate::api::validation::ip::cidr_warnings;
+use crate::resources::part::STATUS;
+use crate::resources::print::{age, or_none};
+use crate::resources::tree::{child_mut, is_set, keep, list, text, texts};
+use crate::resources::{Behaviour, Kind, Moment, Part, SelectableField};
+
+pub(in crate::resources) struct Node;
+
+const ROLE_PREFIX: &str = "node-role.kubernetes.io/";
+const ROLE_LABEL: &str = "kubernetes.io/role";
+const FIELDS: &[SelectableField] =
+    &[SelectableField { name: "spec.unschedulable", read: |n| unschedulable(n).to_string(), indexed: false }];
+
+impl Behaviour for Node {
+    fn default(&self, _: &Kind, object: &mut Object) {
+        let Some(status) = child_mut(object.root_mut(), "status") else { return };
+        if !is_set(status, "allocatable")
+            && let Some(capacity) = status.get("capacity").filter(|c| c.is_object()).cloned()
+        {
+            status.insert("allocatable".to_owned(), capacity);
+        }
+        round(status, &["capacity", "allocatable"]);
+    }
+
+    fn prepare_create(&self, _: &Kind, object: &mut Object, _: &Moment) {
+        for path in [["spec", "configSource"], ["status", "config"], ["spec", "podPreemptionPolicy"]] {
+            object.remove(&path);
+        }
+    }
+
+    fn prepare_update(&self, _: &Kind, new: &mut Object, old: &Object) {
+        for path in [["spec", "configSource"], ["spec", "podPreemptionPolicy"]] {
+            if old.get(&path).is_none() {
+                new.remove(&path);
+            }
+        }
+    }
+
+    fn fields(&self) -> &'static [SelectableField] {
+        FIELDS
+    }
+
+    fn warnings(&self, object: &Object, _: Option<&Object>) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if object.get(&["spec", "configSource"]).is_some() {
+            warnings.push("spec.configSource: the feature is removed".to_owned());
+        }
+        if !object.text_at(&["spec", "externalID"]).is_empty() {
+            warnings.push("spec.externalID: this field is deprecated, and is unused by Kubernetes".to_owned());
+        }
+        let (spec, ranges) = (Path::new("spec"), object.get(&["spec"]).and_then(Value::as_object));
+        let path = spec.child("podCIDRs");
+        for (i, range) in ranges.into_iter().flat_map(|s| texts(s, "podCIDRs")).enumerate() {
+            warnings.extend(cidr_warnings(range, &path.index(i)));
+        }
+        warnings
+    }
+
+    fn part(&self, subresource: &str) -> Option<Part> {
+        (subresource == "status").then_some(Part { prepare: prepare_status, ..STATUS })
+    }
+
+    fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {
+        let info = |key: &str| object.text_at(&["status", "nodeInfo", key]);
+        let unknown = |key: &str| if info(key).is_empty() { "<unknown>" } else { info(key) };
+        let mut kernel = unknown("kernelVersion").to_owned();
+        if !info("architecture").is_empty() {
+            kernel = format!("{kernel} ({})", info("architecture"));
+        }
+        Some(vec![
+            json!(object.name()),
+            json!(status(object)),
+            json!(or_none(&roles(object))),
+            json!(age(object, moment)),
+            json!(info("kubeletVersion")),
+            json!(address(object, "InternalIP")),
+            json!(address(object, "ExternalIP")),
+            json!(unknown("osImage")),
+            json!(kernel),
+            json!(unknown("containerRuntimeVersion")),
+        ])
+    }
+}
+
+fn prepare_status(new: &mut Object, old: &Object, _: &Moment) {
+    keep(new, old, &["spec"]);
+    if old.get(&["status", "config"]).is_none() {
+        new.remove(&["status", "config"]);
+    }
+}
+
+fn unschedulable(node: &Object) -> bool {
+    node.get(&["spec", "unschedulable"]) == Some(&json!(true))
+}
+
+fn status(node: &Object) -> String {
+    let ready = list(node, &["status", "conditions"]).filter(|c| text(c, "type") == "Ready").last();
+    let mut out = match ready {
+        Some(condition) if text(condition, "status") == "True" => "Ready",
+        Some(_) => "NotReady",
+        None => "Unknown",
+    }
+    .to_owned();
+    if unschedulable(node) {
+        out.push_str(",SchedulingDisabled");
+    }
+    out
+}
+
+fn roles(node: &Object) -> String {
+    let role = |(key, value): (&str, &str)| match key.strip_prefix(ROLE_PREFIX) {
+        Some(role) if !role.is_empty() => Some(role.to_owned()),
+        None if key == ROLE_LABEL && !value.is_empty() => Some(value.to_owned()),
+        Some(_) | None => None,
+    };
+    node.labels().filter_map(role).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(",")
+}
+
+fn address(node: &Object, kind: &str) -> String {
+    let mut addresses = list(node, &["status", "addresses"]);
+    addresses.find(|a| text(a, "type") == kind).map_or("<none>", |a| text(a, "address")).to_owned()
+}

@@ -1,0 +1,31 @@
+//! PodTemplate.
+
+use serde_json::{Value, json};
+
+use super::pod_template::default_template;
+use crate::api::Object;
+use crate::resources::print::{containers_and_images, labels};
+use crate::resources::tree::ensure;
+use crate::resources::{Behaviour, Kind, Moment};
+
+pub(in crate::resources) struct PodTemplate;
+
+impl Behaviour for PodTemplate {
+    fn default(&self, _: &Kind, object: &mut Object) {
+        default_template(ensure(object.root_mut(), "template"));
+    }
+
+    fn generation(&self) -> bool {
+        true
+    }
+
+    fn returns_deleted(&self) -> bool {
+        true
+    }
+
+    fn cells(&self, object: &Object, _: &Moment) -> Option<Vec<Value>> {
+        let (containers, images) = containers_and_images(object, &["template", "spec"]);
+        let labels = labels(object.get(&["template", "metadata", "labels"]));
+        Some(vec![json!(object.name()), json!(containers), json!(images), json!(labels)])
+    }
+}
