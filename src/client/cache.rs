@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn indexes_follow_an_object_that_changes_its_node_and_owner() {
-        let cache = Cache::<View>::new(Resource::PODS);
+        let cache = Cache::<View>::new(Resource::PODS.clone());
         cache.replace(vec![view("x", 1, "n1", "o1"), view("y", 2, "n1", "o1")], 2);
         assert_eq!(names(&cache.indexed("n1")), ["x", "y"]);
         cache.put(view("x", 3, "n2", "o2"));
@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn a_whole_new_state_tells_what_came_changed_and_went() {
-        let cache = Cache::<View>::new(Resource::PODS);
+        let cache = Cache::<View>::new(Resource::PODS.clone());
         cache.replace(vec![view("x", 1, "", "o"), view("y", 2, "", "o")], 2);
         let told = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&told);
@@ -346,7 +346,7 @@ mod tests {
     #[test]
     fn a_reader_waits_until_its_own_write_is_in() {
         let clock = ManualClock::new(jiff::Timestamp::UNIX_EPOCH);
-        let cache = Cache::<View>::new(Resource::PODS);
+        let cache = Cache::<View>::new(Resource::PODS.clone());
         cache.replace(Vec::new(), 5);
         assert!(cache.reached(5, &clock).now_or_never().is_some());
         assert!(cache.reached(6, &clock).now_or_never().is_none());

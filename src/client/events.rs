@@ -248,7 +248,7 @@ impl Correlator {
         let patch = (sent.count > 1)
             .then(|| json!({"count": sent.count, "message": note.text.message, "lastTimestamp": seconds(note.at)}));
         let event = note.core_event(sent);
-        Some(note.into_request(Resource::EVENTS, sent.name.clone(), (patch, event)))
+        Some(note.into_request(Resource::EVENTS.clone(), sent.name.clone(), (patch, event)))
     }
 
     /// The write that a note of `events.k8s.io` causes, if any.
@@ -270,7 +270,7 @@ impl Correlator {
         if sent.count > 1 {
             event["series"] = series;
         }
-        Some(note.into_request(Resource::NEW_EVENTS, sent.name.clone(), (patch, event)))
+        Some(note.into_request(Resource::NEW_EVENTS.clone(), sent.name.clone(), (patch, event)))
     }
 
     /// Whether so many similar events came that this one joins them.

@@ -11,20 +11,33 @@ use serde::{Deserialize, Serialize};
 pub type Time = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 /// `metadata` without what no controller reads.
-#[derive(Deserialize, Clone, Debug, Default, PartialEq)]
+#[derive(Deserialize, Serialize, Clone, Debug, Default, PartialEq)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Meta {
     pub name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub generate_name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub namespace: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub uid: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub resource_version: String,
+    #[serde(skip_serializing)]
     pub generation: i64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub owner_references: Vec<OwnerReference>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub finalizers: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub creation_timestamp: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion_timestamp: Option<Time>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion_grace_period_seconds: Option<i64>,
 }
 
@@ -71,6 +84,18 @@ impl Meta {
     /// Namespace and name.
     pub fn object_name(&self) -> ObjectName {
         ObjectName::new(&self.namespace, &self.name)
+    }
+
+    /// An owner reference by which this object, of the resource, manages another.
+    pub fn as_controller(&self, resource: &super::Resource) -> OwnerReference {
+        OwnerReference {
+            api_version: resource.api_version(),
+            kind: resource.kind.to_string(),
+            name: self.name.clone(),
+            uid: self.uid.clone(),
+            controller: Some(true),
+            block_owner_deletion: Some(true),
+        }
     }
 
     /// Whether the object is being deleted.

@@ -43,32 +43,34 @@ impl Resource {
         self
     }
 
-    pub const PODS: Self = Self::core("pods", "Pod");
-    pub const SERVICES: Self = Self::core("services", "Service");
-    pub const ENDPOINTS: Self = Self::core("endpoints", "Endpoints");
-    pub const EVENTS: Self = Self::core("events", "Event");
-    pub const CONFIG_MAPS: Self = Self::core("configmaps", "ConfigMap");
-    pub const SERVICE_ACCOUNTS: Self = Self::core("serviceaccounts", "ServiceAccount");
-    pub const RESOURCE_QUOTAS: Self = Self::core("resourcequotas", "ResourceQuota");
-    pub const REPLICATION_CONTROLLERS: Self = Self::core("replicationcontrollers", "ReplicationController");
-    pub const NODES: Self = Self::core("nodes", "Node").of_cluster();
-    pub const NAMESPACES: Self = Self::core("namespaces", "Namespace").of_cluster();
-    pub const DEPLOYMENTS: Self = Self::grouped("apps", "v1", "deployments", "Deployment");
-    pub const REPLICA_SETS: Self = Self::grouped("apps", "v1", "replicasets", "ReplicaSet");
-    pub const STATEFUL_SETS: Self = Self::grouped("apps", "v1", "statefulsets", "StatefulSet");
-    pub const DAEMON_SETS: Self = Self::grouped("apps", "v1", "daemonsets", "DaemonSet");
-    pub const CONTROLLER_REVISIONS: Self = Self::grouped("apps", "v1", "controllerrevisions", "ControllerRevision");
-    pub const JOBS: Self = Self::grouped("batch", "v1", "jobs", "Job");
-    pub const CRON_JOBS: Self = Self::grouped("batch", "v1", "cronjobs", "CronJob");
-    pub const ENDPOINT_SLICES: Self = Self::grouped("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice");
-    pub const NEW_EVENTS: Self = Self::grouped("events.k8s.io", "v1", "events", "Event");
-    pub const LEASES: Self = Self::grouped("coordination.k8s.io", "v1", "leases", "Lease");
-    pub const CLUSTER_ROLES: Self =
-        Self::grouped("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole").of_cluster();
-    pub const POD_DISRUPTION_BUDGETS: Self =
-        Self::grouped("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget");
-    pub const CUSTOM_RESOURCE_DEFINITIONS: Self =
-        Self::grouped("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
+    pub const PODS: &'static Self = &Self::core("pods", "Pod");
+    pub const SERVICES: &'static Self = &Self::core("services", "Service");
+    pub const ENDPOINTS: &'static Self = &Self::core("endpoints", "Endpoints");
+    pub const EVENTS: &'static Self = &Self::core("events", "Event");
+    pub const CONFIG_MAPS: &'static Self = &Self::core("configmaps", "ConfigMap");
+    pub const SERVICE_ACCOUNTS: &'static Self = &Self::core("serviceaccounts", "ServiceAccount");
+    pub const RESOURCE_QUOTAS: &'static Self = &Self::core("resourcequotas", "ResourceQuota");
+    pub const REPLICATION_CONTROLLERS: &'static Self = &Self::core("replicationcontrollers", "ReplicationController");
+    pub const NODES: &'static Self = &Self::core("nodes", "Node").of_cluster();
+    pub const NAMESPACES: &'static Self = &Self::core("namespaces", "Namespace").of_cluster();
+    pub const DEPLOYMENTS: &'static Self = &Self::grouped("apps", "v1", "deployments", "Deployment");
+    pub const REPLICA_SETS: &'static Self = &Self::grouped("apps", "v1", "replicasets", "ReplicaSet");
+    pub const STATEFUL_SETS: &'static Self = &Self::grouped("apps", "v1", "statefulsets", "StatefulSet");
+    pub const DAEMON_SETS: &'static Self = &Self::grouped("apps", "v1", "daemonsets", "DaemonSet");
+    pub const CONTROLLER_REVISIONS: &'static Self =
+        &Self::grouped("apps", "v1", "controllerrevisions", "ControllerRevision");
+    pub const JOBS: &'static Self = &Self::grouped("batch", "v1", "jobs", "Job");
+    pub const CRON_JOBS: &'static Self = &Self::grouped("batch", "v1", "cronjobs", "CronJob");
+    pub const ENDPOINT_SLICES: &'static Self =
+        &Self::grouped("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice");
+    pub const NEW_EVENTS: &'static Self = &Self::grouped("events.k8s.io", "v1", "events", "Event");
+    pub const LEASES: &'static Self = &Self::grouped("coordination.k8s.io", "v1", "leases", "Lease");
+    pub const CLUSTER_ROLES: &'static Self =
+        &Self::grouped("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole").of_cluster();
+    pub const POD_DISRUPTION_BUDGETS: &'static Self =
+        &Self::grouped("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget");
+    pub const CUSTOM_RESOURCE_DEFINITIONS: &'static Self =
+        &Self::grouped("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
             .of_cluster();
 
     /// `apps/v1`, or `v1` in the legacy group.

@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::{ApiError, Error};
-use super::resource::{Target, push_encoded};
+use super::meta::Meta;
+use super::resource::{Resource, Target, push_encoded};
 use super::transport::{Ask, METADATA, METADATA_LIST, Payload, Reply, Transport};
 use crate::api::request::User;
 
@@ -37,6 +38,7 @@ pub enum Patch {
 pub struct Written {
     /// The resourceVersion as a number; 0 when it is none.
     pub revision: u64,
+    pub name: String,
     pub body: Bytes,
 }
 
@@ -172,6 +174,28 @@ impl Client {
         self.write(http::Method::PUT, target.path(), JSON, body.into()).await
     }
 
+    /// Replaces the status of an object whose metadata is as it was read; for those who may not patch it.
+    ///
+    /// # Errors
+    /// `conflict` when the object changed since it was read.
+    pub async fn update_status(
+        &self,
+        resource: &Resource,
+        meta: &Meta,
+        status: &impl Serialize,
+    ) -> Result<Written, Error> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Body<'a, S> {
+            api_version: String,
+            kind: &'a str,
+            metadata: &'a Meta,
+            status: &'a S,
+        }
+        let body = Body { api_version: resource.api_version(), kind: &resource.kind, metadata: meta, status };
+        self.update(resource.at(&meta.namespace, &meta.name).sub("status"), encode(&body)).await
+    }
+
     /// Changes parts of an object.
     ///
     /// # Errors
@@ -202,7 +226,8 @@ impl Client {
     ) -> Result<Written, Error> {
         let reply = self.ask(method, path, content_type, JSON, body).await?;
         let body = self.whole(reply).await?;
-        Ok(Written { revision: revision_of(&body), body })
+        let (revision, name) = identity_of(&body);
+        Ok(Written { revision, name, body })
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of a request, used in this file only")]
@@ -276,17 +301,19 @@ pub fn encode(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).expect("our own values are JSON").into()
 }
 
-/// `metadata.resourceVersion` of an object as a number, found without reading the rest.
-fn revision_of(body: &[u8]) -> u64 {
-    #[derive(Deserialize)]
+/// `metadata.resourceVersion` as a number and `metadata.name` of an object, found without reading the rest.
+fn identity_of(body: &[u8]) -> (u64, String) {
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
     struct Only {
-        #[serde(default)]
-        metadata: Revision,
+        metadata: Identity,
     }
     #[derive(Deserialize, Default)]
     #[serde(default, rename_all = "camelCase")]
-    struct Revision {
+    struct Identity {
         resource_version: String,
+        name: String,
     }
-    serde_json::from_slice::<Only>(body).ok().and_then(|only| only.metadata.resource_version.parse().ok()).unwrap_or(0)
+    let only = serde_json::from_slice::<Only>(body).unwrap_or_default();
+    (only.metadata.resource_version.parse().unwrap_or(0), only.metadata.name)
 }

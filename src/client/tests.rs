@@ -72,7 +72,7 @@ const EXPIRED: &str = "{\"type\":\"ERROR\",\"object\":{\"code\":410,\"reason\":\
 fn run(answers: Vec<Answer>) -> (Vec<String>, Vec<String>) {
     let script = Arc::new(Script { answers: Mutex::new(answers.into()), ..Script::default() });
     let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
-    let cache = Cache::<View>::new(Resource::PODS);
+    let cache = Cache::<View>::new(Resource::PODS.clone());
     let client = Client::new(Arc::clone(&script) as Arc<dyn Transport>, crate::api::request::User::default(), "test");
     let mut follow = follow(Arc::clone(&cache), client, Selection::default(), Arc::new(clock.clone())).boxed();
     while !script.answers.lock().is_empty() {

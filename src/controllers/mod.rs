@@ -1,1 +1,143 @@
-//! The controllers: a runner, a table, one file or folder per controller.
+//! The controllers of kube-controller-manager: a runner, a table, one file or folder each. A controller is a client
+//! like any other, under its own ServiceAccount. It gets a key, reads the present state from shared caches, works out
+//! the wished state with a pure `plan` and writes the difference.
+
+mod condition;
+mod context;
+mod deployment;
+mod pod;
+mod pod_control;
+mod replica_set;
+mod template;
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+
+use crate::base::{Clock, Tasks};
+use crate::client::Transport;
+
+use context::Caches;
+pub use context::Context;
+
+/// A controller.
+pub struct Controller {
+    /// As kube-controller-manager calls it, without `-controller`… where upstream's name ends so.
+    pub name: &'static str,
+    /// The older name, also understood in `--controllers`; empty for none.
+    pub alias: &'static str,
+    /// Its ServiceAccount in `kube-system`; also what its events name as their source.
+    pub account: &'static str,
+    /// Works until dropped.
+    pub run: fn(Context) -> BoxFuture<'static, ()>,
+}
+
+/// All controllers.
+pub static CONTROLLERS: &[Controller] = &[deployment::DEPLOYMENT, replica_set::REPLICA_SET];
+
+/// Starts the selected controllers; they end with the tasks' shutdown.
+///
+/// # Errors
+/// When the selection names an unknown controller.
+pub fn start(
+    transport: Arc<dyn Transport>,
+    clock: Arc<dyn Clock>,
+    tasks: &Tasks,
+    selection: &str,
+) -> Result<(), Error> {
+    let selection = Selection::parse(selection)?;
+    let caches = Caches::new(Arc::clone(&transport), Arc::clone(&clock), tasks.clone());
+    for controller in CONTROLLERS.iter().filter(|controller| selection.enables(controller)) {
+        let context = Context::new(controller, Arc::clone(&caches));
+        tasks.spawn(controller.name, (controller.run)(context));
+    }
+    Ok(())
+}
+
+/// What could not be started.
+#[derive(thiserror::Error, Debug, PartialEq, Eq)]
+pub enum Error {
+    #[error("{0:?} is not in the list of known controllers")]
+    UnknownController(String),
+}
+
+/// `--controllers`: `*` enables all that are on by default, `name` one, `-name` disables one.
+#[derive(Debug)]
+pub struct Selection {
+    all: bool,
+    enabled: Vec<String>,
+    disabled: Vec<String>,
+}
+
+impl Selection {
+    /// Reads a list separated by commas.
+    ///
+    /// # Errors
+    /// When it names an unknown controller.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let mut selection = Self { all: false, enabled: Vec::new(), disabled: Vec::new() };
+        for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+            let (list, name) = match item.strip_prefix('-') {
+                Some(name) => (&mut selection.disabled, name),
+                None => (&mut selection.enabled, item),
+            };
+            if item == "*" {
+                selection.all = true;
+            } else if CONTROLLERS.iter().any(|controller| controller.is_called(name)) {
+                list.push(name.to_owned());
+            } else {
+                return Err(Error::UnknownController(name.to_owned()));
+            }
+        }
+        Ok(selection)
+    }
+
+    /// Whether a controller is to run.
+    pub fn enables(&self, controller: &Controller) -> bool {
+        let named = |list: &[String]| list.iter().any(|name| controller.is_called(name));
+        named(&self.enabled) || (self.all && !named(&self.disabled))
+    }
+}
+
+impl Controller {
+    fn is_called(&self, name: &str) -> bool {
+        self.name == name || (!self.alias.is_empty() && self.alias == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_enabled(selection: &str, name: &str, expected: bool) {
+        let controller = CONTROLLERS.iter().find(|c| c.name == name).expect("the name is in the table");
+        assert_eq!(Selection::parse(selection).unwrap().enables(controller), expected, "{selection} {name}");
+    }
+
+    #[test]
+    fn a_star_enables_all_but_those_with_a_dash() {
+        check_enabled("*", "deployment-controller", true);
+        check_enabled("*,-deployment-controller", "deployment-controller", false);
+        check_enabled("*,-deployment", "deployment-controller", false);
+        check_enabled("*,-deployment", "replicaset-controller", true);
+        check_enabled("replicaset", "deployment-controller", false);
+        check_enabled("replicaset", "replicaset-controller", true);
+        check_enabled("", "replicaset-controller", false);
+    }
+
+    #[test]
+    fn an_unknown_controller_is_refused() {
+        assert_eq!(Selection::parse("*,-nope").unwrap_err(), Error::UnknownController("nope".to_owned()));
+    }
+
+    #[test]
+    fn names_and_accounts_of_the_table_are_distinct() {
+        for (index, controller) in CONTROLLERS.iter().enumerate() {
+            for other in &CONTROLLERS[index + 1..] {
+                assert_ne!(controller.name, other.name);
+                assert_ne!(controller.account, other.account);
+            }
+        }
+    }
+}
