@@ -16,3 +16,6 @@ pub mod scheduler;
 pub mod node;
 pub mod network;
 pub mod app;
+
+#[cfg(test)]
+mod tidy;
