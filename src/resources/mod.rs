@@ -5,6 +5,8 @@ mod apps;
 mod catalog;
 mod core;
 pub mod facts;
+#[cfg(test)]
+mod golden;
 mod part;
 mod print;
 mod table;

@@ -2,6 +2,7 @@
 //! callers complain about; whether the tree fits its type is told by `schema::decode`.
 
 pub mod json;
+pub mod protobuf;
 
 use serde_json::Value;
 

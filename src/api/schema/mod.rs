@@ -6,6 +6,7 @@ pub mod decode;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -21,6 +22,8 @@ pub struct TypeId(pub u32);
 pub struct Table {
     structs: Vec<Struct>,
     by_name: HashMap<Str, TypeId>,
+    /// For each struct, its fields on the wire in the order of their tags; made when first asked for.
+    wire_order: OnceLock<Vec<Box<[u16]>>>,
 }
 
 /// A struct type, its embedded Go structs flattened as they are in JSON.
@@ -164,6 +167,7 @@ pub struct Map {
 impl Table {
     /// Adds a struct. A second one of the same name replaces the first in look-ups by name.
     pub fn add(&mut self, of: Struct) -> TypeId {
+        self.wire_order.take();
         let id = TypeId(u32::try_from(self.structs.len()).expect("fewer than 2^32 types"));
         self.by_name.insert(of.name.clone(), id);
         self.structs.push(of);
@@ -177,12 +181,25 @@ impl Table {
 
     /// The same for filling in a struct whose id had to be known first (recursive types).
     pub fn get_mut(&mut self, id: TypeId) -> &mut Struct {
+        self.wire_order.take();
         &mut self.structs[id.0 as usize]
     }
 
     /// The struct with an OpenAPI definition name.
     pub fn find(&self, name: &str) -> Option<TypeId> {
         self.by_name.get(name).copied()
+    }
+
+    /// The places of a struct's fields that are on the protobuf wire, in the order of their paths of tags, which is
+    /// the order in which Go writes them.
+    pub fn wire_order(&self, id: TypeId) -> &[u16] {
+        let order = |of: &Struct| {
+            let places = (0u16..).zip(&of.fields).filter(|(_, f)| f.proto.tag != 0);
+            let mut order: Vec<u16> = places.map(|(place, _)| place).collect();
+            order.sort_by_key(|place| of.fields[usize::from(*place)].proto.path());
+            order.into_boxed_slice()
+        };
+        &self.wire_order.get_or_init(|| self.structs.iter().map(order).collect())[id.0 as usize]
     }
 
     /// All structs with their ids, in order.
@@ -195,6 +212,17 @@ impl Struct {
     /// The field with a JSON name.
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|f| f.name == name)
+    }
+}
+
+impl Proto {
+    /// The tags from the outermost message to the field, with zeros at the end.
+    pub fn path(self) -> [u32; 3] {
+        match (self.via, self.via_inner) {
+            (0, _) => [self.tag, 0, 0],
+            (via, 0) => [via, self.tag, 0],
+            (via, inner) => [via, inner, self.tag],
+        }
     }
 }
 

@@ -1,0 +1,225 @@
+//! The protobuf wire: tags, varints, length-delimited bytes. Reading is total; errors read as those of gogo's
+//! generated code.
+
+use super::super::Error;
+
+/// How a field's value is laid out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    Varint,
+    Fixed64,
+    Bytes,
+    StartGroup,
+    EndGroup,
+    Fixed32,
+}
+
+impl Kind {
+    fn of(number: u64) -> Result<Self, Error> {
+        Ok(match number {
+            0 => Self::Varint,
+            1 => Self::Fixed64,
+            2 => Self::Bytes,
+            3 => Self::StartGroup,
+            4 => Self::EndGroup,
+            5 => Self::Fixed32,
+            other => return Err(Error::new(format!("proto: illegal wireType {other}"))),
+        })
+    }
+
+    fn number(self) -> u8 {
+        match self {
+            Self::Varint => 0,
+            Self::Fixed64 => 1,
+            Self::Bytes => 2,
+            Self::StartGroup => 3,
+            Self::EndGroup => 4,
+            Self::Fixed32 => 5,
+        }
+    }
+}
+
+/// Reads one message.
+#[derive(Clone)]
+pub(super) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// The tag and layout of the next field; `None` at the end.
+    pub(super) fn key(&mut self) -> Result<Option<(u32, Kind)>, Error> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let key = self.varint()?;
+        let kind = Kind::of(key & 7)?;
+        match u32::try_from(key >> 3) {
+            Ok(tag) if tag > 0 && kind != Kind::EndGroup => Ok(Some((tag, kind))),
+            Ok(_) if kind == Kind::EndGroup => Err(Error::new("proto: wiretype end group for non-group")),
+            Ok(_) | Err(_) => Err(Error::new(format!("proto: illegal tag {} (wire type {key})", key >> 3))),
+        }
+    }
+
+    pub(super) fn varint(&mut self) -> Result<u64, Error> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let (byte, rest) = self.rest.split_first().ok_or_else(unexpected_end)?;
+            self.rest = rest;
+            value |= u64::from(byte & 0x7f) << shift;
+            if *byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(Error::new("proto: integer overflow"))
+    }
+
+    /// An integer; the value of a varint field.
+    pub(super) fn integer(&mut self, kind: Kind) -> Result<u64, Error> {
+        if kind == Kind::Varint { self.varint() } else { Err(wrong(kind)) }
+    }
+
+    pub(super) fn fixed64(&mut self, kind: Kind) -> Result<u64, Error> {
+        if kind != Kind::Fixed64 {
+            return Err(wrong(kind));
+        }
+        let (bytes, rest) = self.rest.split_first_chunk::<8>().ok_or_else(unexpected_end)?;
+        self.rest = rest;
+        Ok(u64::from_le_bytes(*bytes))
+    }
+
+    pub(super) fn bytes(&mut self, kind: Kind) -> Result<&'a [u8], Error> {
+        if kind != Kind::Bytes {
+            return Err(wrong(kind));
+        }
+        let length = self.varint()?;
+        if i64::try_from(length).is_err() {
+            return Err(Error::new("proto: negative length found during unmarshaling"));
+        }
+        let length = usize::try_from(length).map_err(|_| unexpected_end())?;
+        let (bytes, rest) = self.rest.split_at_checked(length).ok_or_else(unexpected_end)?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
+    /// A text; what is not UTF-8 becomes U+FFFD, as when Go writes it as JSON.
+    pub(super) fn text(&mut self, kind: Kind) -> Result<String, Error> {
+        Ok(String::from_utf8_lossy(self.bytes(kind)?).into_owned())
+    }
+
+    /// Passes over a field of no interest.
+    pub(super) fn skip(&mut self, kind: Kind) -> Result<(), Error> {
+        let mut depth = 0usize;
+        let mut kind = kind;
+        loop {
+            match kind {
+                Kind::Varint => drop(self.varint()?),
+                Kind::Fixed64 => drop(self.fixed64(kind)?),
+                Kind::Bytes => drop(self.bytes(kind)?),
+                Kind::Fixed32 => self.rest = self.rest.get(4..).ok_or_else(unexpected_end)?,
+                Kind::StartGroup => depth += 1,
+                Kind::EndGroup => {
+                    depth = depth.checked_sub(1).ok_or_else(|| Error::new("proto: unexpected end of group"))?;
+                }
+            }
+            if depth == 0 {
+                return Ok(());
+            }
+            kind = Kind::of(self.varint()? & 7)?;
+        }
+    }
+}
+
+/// Appends a field of bytes.
+pub(super) fn put_bytes(out: &mut Vec<u8>, tag: u32, bytes: &[u8]) {
+    put_varint(out, (u64::from(tag) << 3) | u64::from(Kind::Bytes.number()));
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    loop {
+        let low = u8::try_from(value & 0x7f).unwrap_or(0);
+        value >>= 7;
+        if value == 0 {
+            out.push(low);
+            return;
+        }
+        out.push(low | 0x80);
+    }
+}
+
+/// Writes messages from their end to their beginning, so that lengths are known when they are written; the bytes are
+/// turned round once at the end.
+#[derive(Default)]
+pub(super) struct Backwards {
+    out: Vec<u8>,
+}
+
+impl Backwards {
+    pub(super) fn with_capacity(bytes: usize) -> Self {
+        Self { out: Vec::with_capacity(bytes) }
+    }
+
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        self.out.reverse();
+        self.out
+    }
+
+    /// The place to hand to `close` after the fields of a nested message were written.
+    pub(super) fn mark(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Makes everything since the mark a nested message.
+    pub(super) fn close(&mut self, tag: u32, mark: usize) {
+        let length = self.out.len() - mark;
+        self.varint(length as u64);
+        self.key(tag, Kind::Bytes);
+    }
+
+    pub(super) fn bytes(&mut self, tag: u32, bytes: &[u8]) {
+        let mark = self.mark();
+        self.raw(bytes);
+        self.close(tag, mark);
+    }
+
+    pub(super) fn integer(&mut self, tag: u32, value: u64) {
+        self.varint(value);
+        self.key(tag, Kind::Varint);
+    }
+
+    pub(super) fn float(&mut self, tag: u32, value: f64) {
+        self.raw(&value.to_le_bytes());
+        self.key(tag, Kind::Fixed64);
+    }
+
+    fn key(&mut self, tag: u32, kind: Kind) {
+        self.varint((u64::from(tag) << 3) | u64::from(kind.number()));
+    }
+
+    fn varint(&mut self, value: u64) {
+        let start = self.out.len();
+        put_varint(&mut self.out, value);
+        self.out[start..].reverse();
+    }
+
+    fn raw(&mut self, bytes: &[u8]) {
+        self.out.extend(bytes.iter().rev());
+    }
+}
+
+fn unexpected_end() -> Error {
+    Error::new("unexpected EOF")
+}
+
+fn wrong(kind: Kind) -> Error {
+    Error::new(format!("proto: wrong wireType = {}", kind.number()))
+}

@@ -1,0 +1,111 @@
+//! Upstream's golden objects (`k8s.io/api/testdata`), read from the Go module cache: our JSON and protobuf must be
+//! theirs to the byte. Where the cache is absent the test says that it did not run.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::facts::Facts;
+use crate::api::GroupVersionKind;
+use crate::api::codec::json::{self, Layout};
+use crate::api::codec::protobuf;
+use crate::api::schema::decode::normalise;
+
+const MODULE: &str = "k8s.io/api@v0.37.1";
+
+/// The folder of golden objects, by `go env` or the cache's usual place.
+fn corpus() -> Option<PathBuf> {
+    let by_go = Command::new("go").args(["env", "GOMODCACHE"]).output().ok();
+    let by_go = by_go.and_then(|o| String::from_utf8(o.stdout).ok()).map(|t| PathBuf::from(t.trim()));
+    let by_home = std::env::home_dir().map(|home| home.join("go/pkg/mod"));
+    let folders = [by_go, by_home].into_iter().flatten();
+    folders.map(|cache| cache.join(MODULE).join("testdata/HEAD")).find(|folder| folder.is_dir())
+}
+
+struct Golden {
+    facts: Facts,
+    compared: usize,
+    faults: Vec<String>,
+}
+
+impl Golden {
+    fn check(&mut self, pb_path: &Path) {
+        let name = pb_path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let pb = std::fs::read(pb_path).unwrap();
+        let text = std::fs::read(pb_path.with_extension("json")).unwrap();
+        let envelope = protobuf::open(&pb).unwrap();
+        let gvk = GroupVersionKind::parse(&envelope.api_version, &envelope.kind);
+        // Versions that are no longer served have golden objects, too.
+        let Some(id) = self.facts.type_of(&gvk) else { return };
+        self.compared += 1;
+        let types = self.facts.types.clone();
+        let from_json = json::decode(&text).unwrap().value;
+        let mut normal = from_json.clone();
+        match normalise(&mut normal, &types, id) {
+            Ok(unknown) if unknown.is_empty() => {}
+            outcome => self.faults.push(format!("{name}: normalise {outcome:?}")),
+        }
+        self.equal(&format!("{name}: normalised JSON"), &from_json, &normal);
+        match protobuf::decode(envelope.raw, &types, id) {
+            Ok(mut value) => {
+                let root = value.as_object_mut().unwrap();
+                root.insert("apiVersion".to_owned(), envelope.api_version.clone().into());
+                root.insert("kind".to_owned(), envelope.kind.clone().into());
+                self.equal(&format!("{name}: protobuf"), &from_json, &value);
+            }
+            Err(error) => self.faults.push(format!("{name}: {error}")),
+        }
+        match protobuf::encode_object(&from_json, &types, id) {
+            Ok(bytes) if bytes == pb => {}
+            Ok(bytes) => self.faults.push(format!("{name}: {} bytes of protobuf for {}", bytes.len(), pb.len())),
+            Err(error) => self.faults.push(format!("{name}: {error}")),
+        }
+        let written = json::pretty(&json::encode(&from_json, Layout::Typed(&types, id)));
+        if written.trim_ascii_end() != text.trim_ascii_end() {
+            let line = written.split(|b| *b == b'\n').zip(text.split(|b| *b == b'\n')).find(|(a, b)| a != b);
+            let line = line.map(|(a, b)| format!("{} / {}", String::from_utf8_lossy(a), String::from_utf8_lossy(b)));
+            self.faults.push(format!("{name}: JSON {line:?}"));
+        }
+    }
+
+    fn equal(&mut self, what: &str, expected: &Value, got: &Value) {
+        if let Some(at) = difference(expected, got) {
+            self.faults.push(format!("{what} differs at {at}"));
+        }
+    }
+}
+
+fn difference(a: &Value, b: &Value) -> Option<String> {
+    match (a, b) {
+        (Value::Object(x), Value::Object(y)) => {
+            let keys = x.keys().chain(y.keys());
+            keys.into_iter().find_map(|key| match (x.get(key), y.get(key)) {
+                (Some(x), Some(y)) => difference(x, y).map(|at| format!(".{key}{at}")),
+                (x, y) => Some(format!(".{key}: {x:?} / {y:?}")),
+            })
+        }
+        (Value::Array(x), Value::Array(y)) if x.len() == y.len() => {
+            x.iter().zip(y).enumerate().find_map(|(i, (x, y))| difference(x, y).map(|at| format!("[{i}]{at}")))
+        }
+        (a, b) => (a != b).then(|| format!(": {a} / {b}")),
+    }
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that did not run must say so")]
+fn upstreams_golden_objects_are_read_and_written_to_the_byte() {
+    let Some(folder) = corpus() else {
+        eprintln!("NOT RUN: {MODULE} is not in the Go module cache (go mod download {MODULE})");
+        return;
+    };
+    let mut golden = Golden { facts: Facts::load(), compared: 0, faults: Vec::new() };
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut paths: Vec<PathBuf> = entries.filter(|p| p.extension().is_some_and(|e| e == "pb")).collect();
+    paths.sort();
+    for path in &paths {
+        golden.check(path);
+    }
+    assert!(golden.compared >= 120, "only {} of {} objects compared", golden.compared, paths.len());
+    assert!(golden.faults.is_empty(), "{} faults:\n{}", golden.faults.len(), golden.faults.join("\n"));
+}
