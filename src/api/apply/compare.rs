@@ -34,11 +34,6 @@ pub(super) fn compare<'a>(
 }
 
 impl<'a> Comparison<'a> {
-    /// Whether nothing changed.
-    pub(super) fn is_same(&self) -> bool {
-        self.removed.is_empty() && self.modified.is_empty() && self.added.is_empty()
-    }
-
     fn push(&mut self, element: Element<'a>, modified: bool, below: Comparison<'a>) {
         let Comparison { removed, modified: changed, added } = below;
         if !removed.is_empty() {
@@ -56,18 +51,14 @@ pub(super) fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a == b || (a.is_f64() || b.is_f64()) && a.as_f64() == b.as_f64(),
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
-        (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|((k, a), (l, b))| k == l && same(a, b))
-        }
+        (Value::Object(a), Value::Object(b)) => same_entries(a, b),
         _ => a == b,
     }
 }
 
-/// All fields of a value that stands on one side only, containers too.
-pub(super) fn everything<'a>(value: &'a Value, of: Type<'a>) -> Result<FieldSet<'a>, String> {
-    let mut walk = Walk::default();
-    let set = walk.all(value, of);
-    walk.error.map_or(Ok(set), Err)
+/// The same for objects.
+pub(super) fn same_entries(a: &Map<String, Value>, b: &Map<String, Value>) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|((k, a), (l, b))| k == l && same(a, b))
 }
 
 #[derive(Default)]

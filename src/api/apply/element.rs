@@ -101,7 +101,7 @@ impl<'a> Scalar<'a> {
             Self::Float(n) => out.push_str(&go_float(*n)),
             Self::Text(text) => write_text(text, out),
             Self::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
-            Self::Other(value) => write_text_escapes(&value.to_string(), out),
+            Self::Other(value) => write_escaped(&value.to_string(), out),
             Self::Null => out.push_str("null"),
         }
     }
@@ -321,12 +321,12 @@ fn write_text(text: &str, out: &mut String) {
         out.push_str(text);
         out.push('"');
     } else {
-        write_text_escapes(&Value::String(text.to_owned()).to_string(), out);
+        write_escaped(&Value::String(text.to_owned()).to_string(), out);
     }
 }
 
 /// Appends JSON with the characters escaped that Go's encoder escapes for the sake of HTML and JavaScript.
-fn write_text_escapes(json: &str, out: &mut String) {
+pub(super) fn write_escaped(json: &str, out: &mut String) {
     for c in json.chars() {
         match c {
             '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => out.push_str(&format!("\\u{:04x}", c as u32)),

@@ -2,16 +2,22 @@
 //! acts on it. The semantics are upstream's structured-merge-diff v6 and `apimachinery/pkg/util/managedfields`.
 
 mod compare;
+mod conflict;
 mod element;
 mod extract;
 mod fields_v1;
+mod last_applied;
 mod managed;
+mod merge;
+mod prune;
 mod reconcile;
+mod remove;
 mod scope;
 mod server_side;
 mod set;
 mod types;
 mod update;
+mod validate;
 
 pub use element::{Element, Scalar};
 pub use fields_v1::write_fields_v1;
@@ -21,3 +27,6 @@ pub use server_side::apply;
 pub use set::{FieldPath, FieldSet, Node};
 pub use types::{Origin, Root};
 pub use update::{same_but_times, update};
+
+#[cfg(test)]
+mod tests;

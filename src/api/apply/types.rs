@@ -108,20 +108,6 @@ impl<'t> Type<'t> {
         Self { root: self.root, of }
     }
 
-    /// Whether values of several forms are allowed.
-    pub(super) fn is_open(self) -> bool {
-        match self.of {
-            Of::Deduced | Of::Untyped => true,
-            Of::Shape(shape) => {
-                matches!(
-                    shape,
-                    Shape::Json | Shape::SchemaOrArray(_) | Shape::SchemaOrBool(_) | Shape::SchemaOrStrings(_)
-                )
-            }
-            Of::Struct(_) => false,
-        }
-    }
-
     /// The form for a value; a null of an open type is a map.
     pub(super) fn form(self, value: &Value) -> Form<'t> {
         match self.of {

@@ -99,28 +99,31 @@ fn take_over<'a>(
     let changes = compare(live.root(), new.root(), scope.root.top())?;
     let changes = filtered(scope, changes);
     let others = Others::new(scope, (live, new), &entries)?;
-    let touched = touched(&changes);
+    let (own, removed) = (changes.modified.union(changes.added), changes.removed);
     let mut left = Vec::with_capacity(entries.len() + 1);
     for mut entry in entries {
-        let other = if entry.api_version == scope.api_version { None } else { Some(others.find(entry.api_version)) };
-        let (root, touched) = match other {
-            None => (scope.root, &touched),
-            Some(Some(other)) => (other.root, &other.touched),
-            Some(None) => continue,
+        let (root, set, removed) = if entry.api_version == scope.api_version {
+            (scope.root, &own, &removed)
+        } else {
+            match others.find(entry.api_version) {
+                Some(other) => (other.root, &other.set, &other.removed),
+                None => continue,
+            }
         };
         if let Some(set) = reconcile(&entry.set, root.top()) {
             entry.set(set);
         }
-        if entry.set.meets(touched) {
-            let set = entry.set.difference(touched);
-            entry.set(set);
+        for gone in [set, removed] {
+            if entry.set.meets(gone) {
+                let rest = entry.set.difference(gone);
+                entry.set(rest);
+            }
         }
         if !entry.set.is_empty() {
             left.push(entry);
         }
     }
-    let own = changes.modified.union(changes.added);
-    Ok((left, own.difference(&NEVER_OWNED)))
+    Ok((left, strip(&own)))
 }
 
 /// The changes without what the strategy lets nobody own here.
@@ -132,29 +135,32 @@ pub(super) fn filtered<'a>(scope: &Scope<'_>, changes: Comparison<'a>) -> Compar
     }
 }
 
-/// All fields that a write touched.
-pub(super) fn touched<'a>(changes: &Comparison<'a>) -> FieldSet<'a> {
-    changes.modified.clone().union(changes.added.clone()).union(changes.removed.clone())
-}
-
 /// Removes what nobody owns.
 pub(super) fn strip<'a>(set: &FieldSet<'a>) -> FieldSet<'a> {
     set.difference(&NEVER_OWNED)
 }
 
 /// What the write touched, seen from the other versions that entries were written in.
-struct Others<'a> {
+pub(super) struct Others<'a> {
     versions: Vec<Other<'a>>,
 }
 
-struct Other<'a> {
+pub(super) struct Other<'a> {
     api_version: String,
     root: Root<'a>,
-    touched: FieldSet<'static>,
+    /// Modified and added fields.
+    pub set: FieldSet<'static>,
+    pub removed: FieldSet<'static>,
 }
 
 impl<'a> Others<'a> {
-    fn new(scope: &Scope<'a>, (live, new): (&Object, &Object), entries: &[Entry<'_>]) -> Result<Self, String> {
+    /// # Errors
+    /// When the objects cannot be compared in one of the versions.
+    pub(super) fn new(
+        scope: &Scope<'a>,
+        (live, new): (&Object, &Object),
+        entries: &[Entry<'_>],
+    ) -> Result<Self, String> {
         let mut versions: Vec<Other<'a>> = Vec::new();
         for entry in entries.iter().filter(|entry| entry.api_version != scope.api_version) {
             if versions.iter().any(|other| other.api_version == entry.api_version) {
@@ -164,13 +170,15 @@ impl<'a> Others<'a> {
             let Some(root) = scope.versions.root(entry.api_version) else { continue };
             let (Some(live), Some(new)) = (convert(live), convert(new)) else { continue };
             let changes = compare(live.root(), new.root(), root.top())?;
-            let touched = touched(&changes).into_owned();
-            versions.push(Other { api_version: entry.api_version.to_owned(), root, touched });
+            let set = changes.modified.union(changes.added).into_owned();
+            let removed = changes.removed.into_owned();
+            versions.push(Other { api_version: entry.api_version.to_owned(), root, set, removed });
         }
         Ok(Self { versions })
     }
 
-    fn find(&self, api_version: &str) -> Option<&Other<'a>> {
+    /// The changes in a version; `None` when it is not served.
+    pub(super) fn find(&self, api_version: &str) -> Option<&Other<'a>> {
         self.versions.iter().find(|other| other.api_version == api_version)
     }
 }

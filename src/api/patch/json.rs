@@ -33,7 +33,8 @@ pub(super) fn apply(live: &Object, patch: Value) -> Result<Value> {
     Ok(document.root)
 }
 
-fn rejected() -> Status {
+/// 422 as upstream gives it for operations that do not apply.
+pub(super) fn rejected() -> Status {
     let message = "the server rejected our request due to an error in our request";
     Status::new(422, Reason::Invalid, message).with_details(Details::default())
 }

@@ -4,12 +4,14 @@
 
 mod json;
 mod merge;
+mod strategic;
+mod strategic_list;
 
 use serde_json::Value;
 
 use super::object::Object;
 use super::schema::{Table, TypeId};
-use super::status::{Reason, Result, Status};
+use super::status::{Result, Status};
 
 /// How a patch document is meant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,10 +46,7 @@ pub fn apply(kind: PatchKind, live: &Object, patch: &[u8], of: (&Table, TypeId))
     let patched = match kind {
         PatchKind::Json => json::apply(live, document),
         PatchKind::Merge => merge::apply(live, document),
-        PatchKind::StrategicMerge => {
-            let _ = of;
-            return Err(Status::new(500, Reason::InternalError, "strategic merge patch is not there yet"));
-        }
+        PatchKind::StrategicMerge => strategic::apply(live, document, of),
     }?;
     Object::from_value(patched).map_err(|other| not_an_object(&other))
 }
