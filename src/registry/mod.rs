@@ -2,15 +2,93 @@
 //! objects: admission, defaulting, validation and field ownership have no way round. Called by the server, for
 //! network and in-process clients alike.
 
+mod actions;
+mod admit;
+mod continue_token;
+mod create;
+mod decode;
+mod delete;
+mod metadata;
+mod ownership;
+mod persist;
+mod read;
+mod replace;
+mod scale;
+mod select;
+mod watch;
+
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde_json::Value;
 
+use crate::admission::{Context, Plugin};
 use crate::api::request::{Target, User};
 use crate::api::{Object, Revision, Status};
-use crate::resources::Kind;
-use crate::storage::{Event, Stored};
+use crate::base::Clock;
+use crate::resources::facts::Facts;
+use crate::resources::{Catalog, Kind, Moment};
+use crate::storage::{Event, Store, Stored};
+
+pub use actions::{Action, Actions, Row};
+pub use watch::Watching;
+
+/// How often an operation that lost a race starts again before its client is told of a conflict. Each round of a race
+/// has a winner, so that only more than this many writers of one object at once can exhaust it.
+const ATTEMPTS_MAX: usize = 64;
+
+/// The operations on objects of one server.
+pub struct Registry {
+    catalog: Arc<Catalog>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    /// In upstream's order.
+    plugins: Vec<Arc<dyn Plugin>>,
+    admission: Context,
+    actions: Actions,
+    facts: Arc<Facts>,
+    paged: read::Paged,
+}
+
+/// What a registry is made of.
+pub struct Parts {
+    pub catalog: Arc<Catalog>,
+    /// The enabled admission plugins in upstream's order.
+    pub plugins: Vec<Arc<dyn Plugin>>,
+    /// Store, clock and authorizer, for the registry and its plugins.
+    pub admission: Context,
+    /// Creates that are not objects: reviews, tokens, and the like that a higher layer brings.
+    pub actions: Actions,
+    pub facts: Arc<Facts>,
+}
+
+impl Registry {
+    /// A registry over a store.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { catalog, plugins, admission, actions, facts } = parts;
+        let (store, clock) = (admission.store.clone(), admission.clock.clone());
+        Self { catalog, store, clock, plugins, admission, actions, facts, paged: read::Paged::default() }
+    }
+
+    /// The types served now.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// The store, for reading.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Admission's context: store, clock, authorizer.
+    pub fn context(&self) -> &Context {
+        &self.admission
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { now: self.clock.now() }
+    }
+}
 
 /// One operation: who does it, on what.
 pub struct Call {

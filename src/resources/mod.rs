@@ -2,6 +2,7 @@
 //! types served right now. A custom resource is the same `Kind`, made at run time.
 
 mod apps;
+mod built_in;
 mod catalog;
 mod core;
 pub mod facts;
@@ -22,6 +23,7 @@ use crate::api::request::{DeleteOptions, Propagation};
 use crate::api::schema::{Str, Table, TypeId};
 use crate::api::{GroupKind, GroupResource, GroupVersionKind, Object};
 
+pub use built_in::{RuntimeConfig, built_in};
 pub use catalog::{Catalog, Group, Served};
 pub use table::{BUILT_IN, Row};
 
@@ -39,10 +41,18 @@ pub struct Kind {
     /// The types that `type_id` and the subresources' payloads refer to.
     pub types: Arc<Table>,
     pub type_id: TypeId,
+    /// The type of the form in which objects are stored.
+    pub stored_type_id: TypeId,
+    /// The type of lists; `None` where nothing is listed.
+    pub list_type_id: Option<TypeId>,
     /// The collection that holds the objects; versions (and `events` of two groups) share one.
     pub collection: Arc<str>,
     /// The form in which the collection holds them.
     pub stored_as: GroupVersionKind,
+    /// Discovery's `storageVersionHash`; empty where nothing is stored.
+    pub storage_version_hash: String,
+    /// The text of the warning that a deprecated version gives; empty for the others.
+    pub deprecation: String,
     pub columns: Vec<Column>,
     pub subresources: Vec<Subresource>,
     pub behaviour: &'static dyn Behaviour,
@@ -193,6 +203,11 @@ pub trait Behaviour: Send + Sync + 'static {
         Propagation::Background
     }
 
+    /// A create keeps the `status` that the client gives, although it is a part of its own (Node).
+    fn keeps_status_on_create(&self) -> bool {
+        false
+    }
+
     /// Something beside `metadata.finalizers` keeps a deleted object in being (`spec.finalizers` of a Namespace).
     fn held(&self, object: &Object) -> bool {
         let _ = object;
@@ -245,6 +260,11 @@ impl Kind {
     /// Group and kind.
     pub fn group_kind(&self) -> GroupKind {
         self.gvk.group_kind()
+    }
+
+    /// Whether the type was made from a custom resource definition.
+    pub fn is_custom(&self) -> bool {
+        !self.custom.is::<()>()
     }
 
     /// A subresource by name.

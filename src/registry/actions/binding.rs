@@ -1,0 +1,145 @@
+//! `pods/binding` and the legacy `bindings`: gives a pod its node (K `pkg/registry/core/pod/storage/storage.go`
+//! BindingREST).
+
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+
+use super::Action;
+use crate::admission::Operation;
+use crate::api::field::{Errors, FieldError, Path};
+use crate::api::labels::aggregate;
+use crate::api::request::{Target, WriteOptions};
+use crate::api::validation::names;
+use crate::api::{GroupResource, GroupVersionKind, Object, Reason, Result, Status};
+use crate::registry::admit::Admission;
+use crate::registry::metadata;
+use crate::registry::{Answer, Call, Input, Registry, Warnings, Written};
+
+const BINDING: GroupVersionKind = GroupVersionKind::of("", "v1", "Binding");
+
+pub(super) struct PodBinding;
+pub(super) struct LegacyBinding;
+
+impl Action for PodBinding {
+    fn run<'a>(
+        &'a self,
+        registry: &'a Registry,
+        call: &'a Call,
+        input: Input,
+        options: &'a WriteOptions,
+    ) -> BoxFuture<'a, Result<Written>> {
+        Box::pin(bind(registry, call, input, options))
+    }
+}
+
+impl Action for LegacyBinding {
+    fn run<'a>(
+        &'a self,
+        registry: &'a Registry,
+        call: &'a Call,
+        input: Input,
+        options: &'a WriteOptions,
+    ) -> BoxFuture<'a, Result<Written>> {
+        Box::pin(async move {
+            let name = input.value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("").to_owned();
+            let served = registry.catalog().served();
+            let kind = served.find("", "v1", "pods").ok_or_else(Status::no_such_path)?.clone();
+            let target =
+                Target { resource: "pods".to_owned(), subresource: "binding".to_owned(), name, ..call.target.clone() };
+            let pod = Call { user: call.user.clone(), target, kind, warnings: Warnings::default() };
+            bind(registry, &pod, input, options).await
+        })
+    }
+}
+
+async fn bind(registry: &Registry, call: &Call, input: Input, options: &WriteOptions) -> Result<Written> {
+    let mut binding = registry.decode_as(call, &BINDING, input, options.field_validation)?;
+    if binding.name().is_empty() {
+        binding.set(&["metadata", "name"], call.target.name.as_str());
+    }
+    if binding.name() != call.target.name {
+        return Err(Status::bad_request("name in URL does not match name in Binding object"));
+    }
+    let admission = Admission { operation: Operation::Create, call, old: None, dry_run: options.dry_run };
+    registry.admit(admission, Some(&mut binding)).await?;
+    let errors = validate(&binding);
+    if !errors.is_empty() {
+        return Err(Status::new(500, Reason::Unknown, aggregate(&errors)));
+    }
+    registry.admit_finally(admission, Some(&mut binding)).await?;
+    let now = registry.moment().now;
+    let assigned = |pod: &mut Object| {
+        assign(call, pod, &binding)?;
+        mark_scheduled(pod, now);
+        Ok(())
+    };
+    registry.rewrite(call, options.dry_run, &assigned).await?;
+    let success = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 });
+    let success = Object::from_value(success).expect("it is an object by construction");
+    Ok(Written { answer: Answer::Object(success), created: true })
+}
+
+fn validate(binding: &Object) -> Errors {
+    let target = Path::new("target");
+    let mut errors = Errors::new();
+    let kind = binding.text_at(&["target", "kind"]);
+    if !kind.is_empty() && kind != "Node" {
+        errors.push(FieldError::not_supported(&target.child("kind"), kind, &["Node", "<empty>"]));
+    }
+    let name = binding.text_at(&["target", "name"]);
+    let path = target.child("name");
+    if name.is_empty() {
+        errors.push(FieldError::required(&path, ""));
+    } else if kind.is_empty() || kind == "Node" {
+        errors.extend(names::dns1123_subdomain(name).into_iter().map(|m| FieldError::invalid(&path, name, m)));
+    }
+    errors
+}
+
+/// The pod with its node, the binding's annotations and labels, and the condition that it is scheduled.
+fn assign(call: &Call, pod: &mut Object, binding: &Object) -> Result<()> {
+    let name = pod.name().to_owned();
+    let conflict = |why: String| {
+        let resource = GroupResource { group: "".into(), resource: "pods/binding".into() };
+        Status::conflict(&resource, &call.target.name, &why)
+    };
+    let uid = binding.text_at(&["metadata", "uid"]);
+    if !uid.is_empty() && uid != pod.uid() {
+        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", pod.uid());
+        return Err(Status::conflict(&call.kind.group_resource(), &call.target.name, &why));
+    }
+    if pod.deleting() {
+        return Err(conflict(format!("pod {name} is being deleted, cannot be assigned to a host")));
+    }
+    let node = pod.text_at(&["spec", "nodeName"]);
+    if !node.is_empty() {
+        return Err(conflict(format!("pod {name} is already assigned to node \"{node}\"")));
+    }
+    if pod.get(&["spec", "schedulingGates"]).and_then(Value::as_array).is_some_and(|gates| !gates.is_empty()) {
+        return Err(conflict(format!("pod {name} has non-empty .spec.schedulingGates")));
+    }
+    pod.set(&["spec", "nodeName"], binding.text_at(&["target", "name"]));
+    pod.remove(&["status", "nominatedNodeName"]);
+    for field in ["annotations", "labels"] {
+        for (key, value) in binding.text_map(&["metadata", field]) {
+            pod.set(&["metadata", field, key], value);
+        }
+    }
+    Ok(())
+}
+
+fn mark_scheduled(pod: &mut Object, now: jiff::Timestamp) {
+    let now = metadata::seconds(now);
+    let condition = json!({
+        "type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now,
+        "observedGeneration": pod.generation(),
+    });
+    let status = pod.object_at(&["status"]);
+    let conditions = status.entry("conditions").or_insert_with(|| json!([]));
+    let Some(list) = conditions.as_array_mut() else { return };
+    match list.iter_mut().find(|c| c["type"] == "PodScheduled") {
+        Some(present) if present["status"] == "True" => {}
+        Some(present) => *present = condition,
+        None => list.push(condition),
+    }
+}

@@ -1,0 +1,84 @@
+//! Runs the admission plugins over one write.
+
+use super::{Call, Registry};
+use crate::admission::{Attributes, Operation};
+use crate::api::{Object, Result, Status};
+use crate::auth::{self, Decision};
+use crate::storage::Write;
+
+/// What plugins look at; the object itself is given to each phase.
+#[derive(Clone, Copy)]
+pub(super) struct Admission<'a> {
+    pub operation: Operation,
+    pub call: &'a Call,
+    pub old: Option<&'a Object>,
+    pub dry_run: bool,
+}
+
+impl Registry {
+    /// A PUT or apply that creates needs the right to create.
+    pub(super) async fn authorize_create(&self, call: &Call) -> Result<()> {
+        let target = &call.target;
+        let attributes = auth::Attributes {
+            user: (*call.user).clone(),
+            verb: "create".to_owned(),
+            resource_request: true,
+            group: target.group.clone(),
+            version: target.version.clone(),
+            resource: target.resource.clone(),
+            subresource: target.subresource.clone(),
+            namespace: target.namespace.clone(),
+            name: target.name.clone(),
+            path: String::new(),
+        };
+        match self.admission.authorizer.authorize(&attributes).await {
+            Decision::Allow { .. } => Ok(()),
+            Decision::Deny { reason } | Decision::NoOpinion { reason } => {
+                Err(Status::forbidden(&target.group_resource(), &target.name, &reason))
+            }
+        }
+    }
+
+    /// The mutating phase: plugins may change the object and add companions.
+    pub(super) async fn admit(&self, a: Admission<'_>, object: Option<&mut Object>) -> Result<Vec<Write>> {
+        let mut attributes = attributes(a, object);
+        for plugin in &self.plugins {
+            if plugin.handles(a.operation, &a.call.kind, &a.call.target.subresource) {
+                plugin.admit(&self.admission, &mut attributes).await?;
+            }
+        }
+        Ok(settle(a, attributes))
+    }
+
+    /// The validating phase: plugins may refuse and add companions.
+    pub(super) async fn admit_finally(&self, a: Admission<'_>, object: Option<&mut Object>) -> Result<Vec<Write>> {
+        let mut attributes = attributes(a, object);
+        for plugin in &self.plugins {
+            if plugin.handles(a.operation, &a.call.kind, &a.call.target.subresource) {
+                plugin.validate(&self.admission, &mut attributes).await?;
+            }
+        }
+        Ok(settle(a, attributes))
+    }
+}
+
+fn attributes<'a>(a: Admission<'a>, object: Option<&'a mut Object>) -> Attributes<'a> {
+    Attributes {
+        operation: a.operation,
+        user: &a.call.user,
+        target: &a.call.target,
+        kind: &a.call.kind,
+        object,
+        old: a.old,
+        dry_run: a.dry_run,
+        warnings: Vec::new(),
+        companions: Vec::new(),
+    }
+}
+
+fn settle(a: Admission<'_>, attributes: Attributes<'_>) -> Vec<Write> {
+    for warning in attributes.warnings {
+        a.call.warnings.add(warning);
+    }
+    attributes.companions
+}

@@ -1,0 +1,168 @@
+//! Create: the path of a write for an object that is not there yet (apiserver `handlers/create.go`,
+//! `registry/generic/registry/store.go` Create and `registry/rest/create.go` BeforeCreate).
+
+use super::admit::Admission;
+use super::ownership::Owner;
+use super::persist::Committed;
+use super::replace::Ownership;
+use super::{ATTEMPTS_MAX, Answer, Call, Input, Registry, Written, metadata, persist};
+use crate::admission::Operation;
+use crate::api::request::WriteOptions;
+use crate::api::validation::{Scope, metadata as metadata_rules};
+use crate::api::{Object, Result, Status};
+use crate::resources::Kind;
+use crate::storage::Expect;
+
+/// How often a generated name that is taken is made anew.
+const NAMES_MAX: usize = 8;
+
+/// What one attempt came to.
+enum Attempt {
+    Done(Written),
+    /// A companion lost a race, or a generated name was taken.
+    Again { name_taken: bool },
+}
+
+impl Registry {
+    /// Creates an object, or runs the action of a subresource or a type that is not stored.
+    ///
+    /// # Errors
+    /// Whatever the API says: 400 for bodies, 403 by admission, 409, 422.
+    pub async fn create(&self, call: &Call, input: Input, options: &WriteOptions) -> Result<Written> {
+        if let Some(action) = self.actions.find(call) {
+            return action.run(self, call, input, options).await;
+        }
+        if !call.target.subresource.is_empty() {
+            return Err(Status::method_not_allowed());
+        }
+        let mut object = self.decode(call, input, options.field_validation)?;
+        metadata::wipe_system_fields(&mut object);
+        metadata::settle_namespace(call, &mut object)?;
+        metadata::dedup_owners(&mut object, &call.warnings, false);
+        self.create_decoded(call, object, options, Ownership::ByChange).await
+    }
+
+    /// Creates from a decoded and defaulted object in the stored version; also the way of an apply or update that
+    /// creates.
+    pub(super) async fn create_decoded(
+        &self,
+        call: &Call,
+        object: Object,
+        options: &WriteOptions,
+        ownership: Ownership,
+    ) -> Result<Written> {
+        let mut names = 0;
+        for _ in 0..ATTEMPTS_MAX {
+            match self.create_once(call, object.clone(), (options, ownership)).await? {
+                Attempt::Done(written) => return Ok(written),
+                Attempt::Again { name_taken } => {
+                    names += usize::from(name_taken);
+                    if names == NAMES_MAX {
+                        let resource = call.kind.group_resource();
+                        return Err(generate_name_conflict(&resource, object.text_at(&["metadata", "generateName"])));
+                    }
+                }
+            }
+        }
+        Err(Status::conflict(&call.kind.group_resource(), object.name(), "too many writers at once"))
+    }
+
+    async fn create_once(
+        &self,
+        call: &Call,
+        mut object: Object,
+        how: (&WriteOptions, Ownership),
+    ) -> Result<Attempt> {
+        let (options, ownership) = how;
+        let kind = &call.kind;
+        let moment = self.moment();
+        let served = self.catalog.served();
+        if ownership == Ownership::ByChange {
+            Owner { call, options, moment, served: &served }.own(None, &mut object);
+        }
+        let admission = Admission { operation: Operation::Create, call, old: None, dry_run: options.dry_run };
+        let mut companions = self.admit(admission, Some(&mut object)).await?;
+        metadata::dedup_owners(&mut object, &call.warnings, true);
+        metadata::fill_system_fields(&mut object, moment.now);
+        let generated = generate(&mut object);
+        metadata::settle_namespace(call, &mut object)?;
+        if metadata::has_status(kind) && !kind.behaviour.keeps_status_on_create() {
+            object.root_mut().remove("status");
+        }
+        if kind.behaviour.generation() {
+            object.set(&["metadata", "generation"], 1);
+        }
+        kind.behaviour.prepare_create(kind, &mut object, &moment);
+        self.complete(kind, &mut object);
+        validate_new(kind, &object)?;
+        for warning in kind.behaviour.warnings(&object, None) {
+            call.warnings.add(warning);
+        }
+        companions.extend(self.admit_finally(admission, Some(&mut object)).await?);
+        if !object.resource_version().is_empty() && object.resource_version() != "0" {
+            let message = "resourceVersion should not be set on objects to be created";
+            return Err(Status::new(500, crate::api::Reason::Unknown, message));
+        }
+        let key = self.key(call, object.name());
+        if options.dry_run {
+            return self.dry_create(call, &key, object).map(Attempt::Done);
+        }
+        let write = persist::put(kind, key.clone(), Expect::Absent, &object)?;
+        match self.commit(call, write, companions).await? {
+            Committed::Done(stored) => {
+                Ok(Attempt::Done(Written { answer: Answer::Stored(stored), created: true }))
+            }
+            Committed::Raced => match self.store.snapshot().get(&key) {
+                Some(_) if generated => Ok(Attempt::Again { name_taken: true }),
+                Some(present) => Err(already_exists(kind, &object, present.facts.deleting)),
+                None => Ok(Attempt::Again { name_taken: false }),
+            },
+        }
+    }
+
+    fn dry_create(&self, call: &Call, key: &crate::storage::Key, object: Object) -> Result<Written> {
+        if let Some(present) = self.store.snapshot().get(key) {
+            return Err(already_exists(&call.kind, &object, present.facts.deleting));
+        }
+        Ok(Written { answer: Answer::Object(self.to_served(&call.kind, object)), created: true })
+    }
+}
+
+fn already_exists(kind: &Kind, object: &Object, deleting: bool) -> Status {
+    let status = Status::already_exists(&kind.group_resource(), object.name());
+    if deleting { status.with_message_prefix("object is being deleted: ") } else { status }
+}
+
+fn generate_name_conflict(resource: &crate::api::GroupResource, prefix: &str) -> Status {
+    let details = crate::api::status::Details {
+        group: resource.group.clone().into_owned(),
+        kind: resource.resource.clone().into_owned(),
+        name: prefix.to_owned(),
+        retry_after_seconds: 1,
+        ..Default::default()
+    };
+    let message = format!(
+        "{resource} \"{prefix}\" already exists, the server was not able to generate a unique name for the object"
+    );
+    Status::new(409, crate::api::Reason::AlreadyExists, message).with_details(details)
+}
+
+/// Makes the name where only a prefix is given; whether it did.
+fn generate(object: &mut Object) -> bool {
+    let prefix = object.text_at(&["metadata", "generateName"]);
+    if prefix.is_empty() || !object.name().is_empty() {
+        return false;
+    }
+    let name = metadata::generate_name(prefix);
+    object.set(&["metadata", "name"], name);
+    true
+}
+
+/// The type's own rules first; the rules of metadata only when those hold, so that the more telling message is shown.
+fn validate_new(kind: &Kind, object: &Object) -> Result<()> {
+    let scope = if kind.namespaced { Scope::Namespaced } else { Scope::Cluster };
+    let mut errors =
+        metadata_rules::validate_create(object, scope, &|name, prefix| kind.behaviour.name_errors(name, prefix));
+    errors.extend(kind.behaviour.validate(kind, object));
+    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&kind.group_kind(), object.name(), &errors)) }
+}

@@ -1,0 +1,138 @@
+//! From a finished tree to a write of the store, and from the store's answers to the API's.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{ATTEMPTS_MAX, Call, Registry};
+use crate::api::codec::json::{self, Layout};
+use crate::api::status::OBJECT_WAS_MODIFIED;
+use crate::api::{GroupResource, Object, Result, Status};
+use crate::resources::Kind;
+use crate::storage::{Body, Change, Error, Expect, Facts, Key, Stored, Write};
+
+/// The largest object that is kept, as etcd's request limit under kube-apiserver: bytes of JSON.
+const OBJECT_BYTES_MAX: usize = 3 << 20;
+
+/// What became of a commit.
+pub(super) enum Committed {
+    /// The stored form of the main write.
+    Done(Arc<Stored>),
+    /// Something else was there; start again.
+    Raced,
+}
+
+impl Registry {
+    /// The key of the object that a call names.
+    pub(super) fn key(&self, call: &Call, name: &str) -> Key {
+        let namespace = if call.kind.namespaced { call.target.namespace.as_str() } else { "" };
+        Key { collection: call.kind.collection.clone(), namespace: Arc::from(namespace), name: Arc::from(name) }
+    }
+
+    /// Changes a stored object without admission and validation: for what the server itself does to it (a binding).
+    pub(super) async fn rewrite(
+        &self,
+        call: &Call,
+        dry_run: bool,
+        change: &(dyn Fn(&mut Object) -> Result<()> + Send + Sync),
+    ) -> Result<()> {
+        for _ in 0..ATTEMPTS_MAX {
+            let stored = self.find(call)?;
+            let mut object = tree(&stored)?;
+            change(&mut object)?;
+            if dry_run {
+                return Ok(());
+            }
+            let write = put(&call.kind, stored.key.clone(), Expect::At(stored.revision), &object)?;
+            if let Committed::Done(_) = self.commit(call, write, Vec::new()).await? {
+                return Ok(());
+            }
+        }
+        Err(Status::conflict(&call.kind.group_resource(), &call.target.name, OBJECT_WAS_MODIFIED))
+    }
+
+    /// Commits the main write with its companions, all or none.
+    pub(super) async fn commit(&self, call: &Call, main: Write, companions: Vec<Write>) -> Result<Committed> {
+        let mut writes = Vec::with_capacity(1 + companions.len());
+        writes.push(main);
+        writes.extend(companions);
+        match self.store.commit(writes).await {
+            Ok(stored) => {
+                let main = stored.into_iter().next().ok_or_else(|| Status::internal("the store answered nothing"))?;
+                Ok(Committed::Done(main))
+            }
+            Err(Error::Conflict { .. }) => Ok(Committed::Raced),
+            Err(error) => Err(store_failure(&error, &call.kind.group_resource())),
+        }
+    }
+}
+
+/// The write that makes or replaces an object. `object` is in the stored version.
+pub(super) fn put(kind: &Kind, key: Key, expect: Expect, object: &Object) -> Result<Write> {
+    let body = encode(kind, object)?;
+    Ok(Write { key, expect, change: Change::Put { body, facts: facts(kind, object) } })
+}
+
+/// The final bytes of an object in the stored version.
+pub(super) fn encode(kind: &Kind, object: &Object) -> Result<Body> {
+    let (bytes, revision_at) = json::encode_stored(object.root(), Layout::Typed(&kind.types, kind.stored_type_id));
+    if bytes.len() > OBJECT_BYTES_MAX {
+        let message = format!("etcdserver: request is too large: limit is {OBJECT_BYTES_MAX} bytes");
+        return Err(Status::too_large(&message));
+    }
+    Ok(Body { json: bytes.into(), revision_at })
+}
+
+/// Whether two bodies are equal but for the revision.
+pub(super) fn equal(a: &Body, b: &Body) -> bool {
+    a.json[..a.revision_at.start] == b.json[..b.revision_at.start]
+        && a.json[a.revision_at.end..] == b.json[b.revision_at.end..]
+}
+
+/// What the store knows of an object beside its bytes.
+fn facts(kind: &Kind, object: &Object) -> Facts {
+    let owners = object.get(&["metadata", "ownerReferences"]).and_then(Value::as_array);
+    let owners = owners.into_iter().flatten().filter_map(|o| Some(Arc::from(o.get("uid")?.as_str()?)));
+    let fields = kind.behaviour.fields().iter().map(|f| (Arc::from(f.name), Arc::from((f.read)(object))));
+    Facts {
+        uid: Arc::from(object.uid()),
+        labels: object.labels().map(|(k, v)| (Arc::from(k), Arc::from(v))).collect(),
+        fields: fields.collect(),
+        owners: owners.collect(),
+        deleting: object.deleting(),
+    }
+}
+
+/// A stored object as a tree.
+pub(super) fn tree(stored: &Stored) -> Result<Object> {
+    Object::from_json(&stored.body.json)
+        .map_err(|error| Status::internal(format!("stored object {} does not decode: {error}", stored.key.name)))
+}
+
+/// The same object as it would be at another revision: what a watcher is told of an object that left its selection.
+pub(super) fn at_revision(stored: &Stored, revision: crate::api::Revision) -> Arc<Stored> {
+    let digits = revision.to_string();
+    let old = &stored.body;
+    let mut json = Vec::with_capacity(old.json.len() + digits.len());
+    json.extend_from_slice(&old.json[..old.revision_at.start]);
+    json.extend_from_slice(digits.as_bytes());
+    json.extend_from_slice(&old.json[old.revision_at.end..]);
+    let start = old.revision_at.start;
+    Arc::new(Stored {
+        key: stored.key.clone(),
+        revision,
+        body: Body { json: json.into(), revision_at: start..start + digits.len() },
+        facts: stored.facts.clone(),
+    })
+}
+
+/// What the API says when the store could not.
+pub(super) fn store_failure(error: &Error, resource: &GroupResource) -> Status {
+    tracing::error!(%resource, error = &error as &dyn std::error::Error, "the store failed");
+    match error {
+        Error::Compacted { .. } => Status::expired("The resourceVersion for the provided list is too old."),
+        Error::Lagged => Status::expired("too old resource version"),
+        Error::Closed => Status::unavailable("the server is shutting down"),
+        other => Status::internal(other),
+    }
+}

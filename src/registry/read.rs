@@ -1,0 +1,191 @@
+//! Reading: get and list. Never parses an object that is served in its stored form, never touches the disk unless the
+//! past is asked for.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::continue_token::ContinueToken;
+use super::select::Selection;
+use super::{Answer, Call, Listing, Registry, persist};
+use crate::api::request::{ListOptions, VersionMatch};
+use crate::api::{Object, Result, Revision, Status};
+use crate::resources::Kind;
+use crate::storage::{Error, Snapshot, Stored};
+
+/// How long a read waits for a resourceVersion that has not happened yet, as upstream's watch cache.
+const FRESH_WAIT_MAX: Duration = Duration::from_secs(3);
+
+/// How many snapshots of lists that are being paged are kept at hand; an older one is read from the log again.
+const PAGED_MAX: usize = 8;
+
+/// Snapshots that continue tokens point to.
+#[derive(Default)]
+pub(super) struct Paged {
+    /// Newest last. Held for a push or a search only.
+    snapshots: Mutex<VecDeque<Snapshot>>,
+}
+
+impl Paged {
+    fn keep(&self, snapshot: &Snapshot) {
+        let mut snapshots = self.snapshots.lock();
+        if snapshots.iter().any(|s| s.revision() == snapshot.revision()) {
+            return;
+        }
+        if snapshots.len() == PAGED_MAX {
+            snapshots.pop_front();
+        }
+        snapshots.push_back(snapshot.clone());
+    }
+
+    fn find(&self, revision: Revision) -> Option<Snapshot> {
+        self.snapshots.lock().iter().find(|s| s.revision() == revision).cloned()
+    }
+}
+
+impl Registry {
+    /// One object. `not_older_than`: the `resourceVersion` parameter.
+    ///
+    /// # Errors
+    /// 404; 504 when `not_older_than` does not happen in time.
+    pub async fn get(&self, call: &Call, not_older_than: Option<Revision>) -> Result<Answer> {
+        if let Some(revision) = not_older_than {
+            self.fresh(revision).await?;
+        }
+        let stored = self.find(call)?;
+        match call.target.subresource.as_str() {
+            "scale" => self.scale_of(call, &stored).map(Answer::Object),
+            _ => Ok(Answer::Stored(stored)),
+        }
+    }
+
+    /// The stored object that a call names.
+    pub(super) fn find(&self, call: &Call) -> Result<Arc<Stored>> {
+        let key = self.key(call, &call.target.name);
+        let snapshot = self.store.snapshot();
+        let found = snapshot.get(&key).cloned();
+        found.ok_or_else(|| Status::not_found(&call.kind.group_resource(), &call.target.name))
+    }
+
+    /// An object in the version of `kind`.
+    ///
+    /// # Errors
+    /// 500 when the stored bytes do not decode.
+    pub fn serve(&self, kind: &Kind, stored: &Stored) -> Result<Object> {
+        let mut object = persist::tree(stored)?;
+        if kind.gvk != kind.stored_as {
+            kind.behaviour.convert(&mut object, &kind.gvk);
+            object.set_gvk(&kind.gvk);
+        }
+        Ok(object)
+    }
+
+    /// A page of objects in the order of namespace and name.
+    ///
+    /// # Errors
+    /// 400 for selectors and tokens, 410 for what is compacted, 504 for what does not happen in time.
+    pub async fn list(&self, call: &Call, options: &ListOptions) -> Result<Listing> {
+        let selection = Selection::parse(call, options)?;
+        let over_namespaces = call.kind.namespaced && call.target.namespace.is_empty();
+        let token = match options.continue_token.as_str() {
+            "" => None,
+            token => Some(ContinueToken::decode(token, over_namespaces)?),
+        };
+        let snapshot = self.snapshot_for(options, token.as_ref(), over_namespaces).await?;
+        Ok(self.page(&snapshot, &selection, Page { options, token, over_namespaces }))
+    }
+
+    async fn snapshot_for(&self, options: &ListOptions, token: Option<&ContinueToken>, over: bool) -> Result<Snapshot> {
+        if let Some(token) = token {
+            if options.resource_version.is_some_and(|r| r.0 != 0) {
+                return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
+            }
+            let Some(revision) = token.revision else { return Ok(self.store.snapshot()) };
+            if let Some(snapshot) = self.paged.find(revision) {
+                return Ok(snapshot);
+            }
+            return match self.store.at(revision).await {
+                Err(Error::Compacted { .. }) => {
+                    let rest = ContinueToken { revision: None, ..token.clone() };
+                    Err(Status::expired(TOKEN_TOO_OLD).with_continue(rest.encode(over)))
+                }
+                other => self.past(other, revision),
+            };
+        }
+        let Some(revision) = options.resource_version.filter(|r| r.0 != 0) else { return Ok(self.store.snapshot()) };
+        let exact = match options.version_match {
+            Some(VersionMatch::Exact) => true,
+            Some(VersionMatch::NotOlderThan) => false,
+            None => options.limit > 0,
+        };
+        if exact {
+            return self.past(self.store.at(revision).await, revision);
+        }
+        self.fresh(revision).await?;
+        Ok(self.store.snapshot())
+    }
+
+    fn past(&self, snapshot: std::result::Result<Snapshot, Error>, asked: Revision) -> Result<Snapshot> {
+        snapshot.map_err(|error| match error {
+            Error::Compacted { .. } => Status::expired("The resourceVersion for the provided list is too old."),
+            Error::Future { current } => Status::resource_version_too_large(asked.0, current.0),
+            other => Status::internal(other),
+        })
+    }
+
+    /// Waits until the store has reached a revision, for a bounded time.
+    async fn fresh(&self, revision: Revision) -> Result<()> {
+        if self.store.revision() >= revision {
+            return Ok(());
+        }
+        let patience = self.clock.sleep(FRESH_WAIT_MAX);
+        tokio::select! {
+            reached = self.store.reached(revision) => reached.map_err(Status::internal),
+            () = patience => Err(Status::resource_version_too_large(revision.0, self.store.revision().0)),
+        }
+    }
+
+    fn page(&self, snapshot: &Snapshot, selection: &Selection, page: Page<'_>) -> Listing {
+        let limit = usize::try_from(page.options.limit).ok().filter(|l| *l > 0).unwrap_or(usize::MAX);
+        let start = page.token.as_ref().map(|t| (t.namespace.as_str(), t.name.as_str()));
+        let mut items: Vec<Arc<Stored>> = Vec::new();
+        let mut more = false;
+        for stored in selection.candidates(snapshot, start) {
+            if items.len() == limit {
+                more = true;
+                break;
+            }
+            items.push(stored.clone());
+        }
+        let revision = snapshot.revision();
+        let mut listing = Listing { revision, items, continue_token: String::new(), remaining: None };
+        if more && let Some(last) = listing.items.last() {
+            self.paged.keep(snapshot);
+            let token = ContinueToken {
+                revision: Some(revision),
+                namespace: last.key.namespace.to_string(),
+                name: last.key.name.to_string(),
+            };
+            listing.continue_token = token.encode(page.over_namespaces);
+            if selection.everything() {
+                let last = (last.key.namespace.as_ref(), last.key.name.as_ref());
+                listing.remaining = Some(selection.candidates(snapshot, Some(last)).count() as u64);
+            }
+        }
+        listing
+    }
+}
+
+struct Page<'a> {
+    options: &'a ListOptions,
+    token: Option<ContinueToken>,
+    over_namespaces: bool,
+}
+
+/// Upstream's words for a continue token whose revision is compacted (apiserver `pkg/storage/etcd3/errors.go`).
+const TOKEN_TOO_OLD: &str = "The provided continue parameter is too old to display a consistent list result. You can \
+start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder \
+of the results. Continuing with the provided token results in an inconsistent list - objects that were created, \
+modified, or deleted between the time the first chunk was returned and now may show up in the list.";

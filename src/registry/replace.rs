@@ -1,0 +1,315 @@
+//! Update and patch: the path of a write over an object that is there (apiserver `handlers/update.go`,
+//! `handlers/patch.go`, `registry/generic/registry/store.go` Update and `registry/rest/update.go` BeforeUpdate).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::admit::Admission;
+use super::ownership::Owner;
+use super::persist::Committed;
+use super::{ATTEMPTS_MAX, Answer, Call, Input, PatchKind, Registry, Written, metadata, persist};
+use crate::admission::Operation;
+use crate::api::field::{Errors, FieldError, Path};
+use crate::api::request::WriteOptions;
+use crate::api::status::OBJECT_WAS_MODIFIED;
+use crate::api::validation::metadata as metadata_rules;
+use crate::api::{GroupKind, Object, Result, Revision, Status};
+use crate::resources::{Kind, Part};
+use crate::storage::{Change, Expect, Stored, Write};
+
+/// Makes the new object, in the stored version and before anything of the server's own, from the present one.
+pub(super) type Produce<'a> = dyn Fn(Option<&Object>) -> Result<Object> + Send + Sync + 'a;
+
+/// One update, patch or apply.
+pub(super) struct Replacement<'a> {
+    pub call: &'a Call,
+    pub options: &'a WriteOptions,
+    pub produce: &'a Produce<'a>,
+    /// An object that is not there is created.
+    pub creates: bool,
+    pub ownership: Ownership,
+}
+
+/// Who brings `managedFields` up to date.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Ownership {
+    /// The write itself, by what it changes.
+    ByChange,
+    /// `produce` did (server-side apply).
+    Settled,
+}
+
+enum Attempt {
+    Done(Written),
+    Raced,
+}
+
+impl Registry {
+    /// Replaces an object or one part of it.
+    ///
+    /// # Errors
+    /// Whatever the API says: 400 for bodies, 403 by admission, 404, 409, 422.
+    pub async fn update(&self, call: &Call, input: Input, options: &WriteOptions) -> Result<Written> {
+        if call.target.subresource == "scale" {
+            let scale = self.decode_scale(call, input)?;
+            let produce = |old: Option<&Object>| self.with_scale(call, old, &scale);
+            return self.replace_scale(call, options, &produce).await;
+        }
+        let mut object = self.decode(call, input, options.field_validation)?;
+        metadata::settle_namespace(call, &mut object)?;
+        metadata::check_name(&object, &call.target.name)?;
+        metadata::dedup_owners(&mut object, &call.warnings, false);
+        let creates = call.target.subresource.is_empty() && call.kind.behaviour.create_on_update();
+        let produce = |_: Option<&Object>| Ok(object.clone());
+        self.replace(&Replacement { call, options, produce: &produce, creates, ownership: Ownership::ByChange }).await
+    }
+
+    /// Patches an object or one part of it; an apply creates what is not there.
+    ///
+    /// # Errors
+    /// As `update`; 415 for a kind of patch that the type does not take, 422 for a patch that does not fit.
+    pub async fn patch(&self, call: &Call, kind: PatchKind, patch: Bytes, options: &WriteOptions) -> Result<Written> {
+        if call.target.subresource == "scale" {
+            let produce = |old: Option<&Object>| self.patched_scale(call, old, kind, &patch);
+            return self.replace_scale(call, options, &produce).await;
+        }
+        if kind == PatchKind::Apply {
+            return self.apply(call, &patch, options).await;
+        }
+        let produce = |old: Option<&Object>| self.patched(call, old, (kind, &patch), options);
+        self.replace(&Replacement { call, options, produce: &produce, creates: false, ownership: Ownership::ByChange }).await
+    }
+
+    fn patched(
+        &self,
+        call: &Call,
+        old: Option<&Object>,
+        patch: (PatchKind, &Bytes),
+        options: &WriteOptions,
+    ) -> Result<Object> {
+        let old = old.ok_or_else(|| Status::not_found(&call.kind.group_resource(), &call.target.name))?;
+        let live = self.to_served(&call.kind, old.clone());
+        let input = super::decode::patch(&call.kind, &live, patch.0, patch.1)?;
+        let mut object = self.decode_patched(call, input, options.field_validation)?;
+        metadata::settle_namespace(call, &mut object)?;
+        metadata::check_name(&object, &call.target.name)?;
+        Ok(object)
+    }
+
+    /// Runs a replacement until it is done or cannot be.
+    pub(super) async fn replace(&self, r: &Replacement<'_>) -> Result<Written> {
+        for _ in 0..ATTEMPTS_MAX {
+            match self.replace_once(r).await? {
+                Attempt::Done(written) => return Ok(written),
+                Attempt::Raced => {}
+            }
+        }
+        Err(Status::conflict(&r.call.kind.group_resource(), &r.call.target.name, OBJECT_WAS_MODIFIED))
+    }
+
+    async fn replace_once(&self, r: &Replacement<'_>) -> Result<Attempt> {
+        let call = r.call;
+        let key = self.key(call, &call.target.name);
+        let stored = self.store.snapshot().get(&key).cloned();
+        let Some(stored) = stored else {
+            return self.create_instead(r).await.map(Attempt::Done);
+        };
+        let old = persist::tree(&stored)?;
+        let mut new = (r.produce)(Some(&old))?;
+        check_uid(call, &new, &old)?;
+        check_revision(call, &mut new, &stored)?;
+        let moment = self.moment();
+        let served = self.catalog.served();
+        let owner = Owner { call, options: r.options, moment, served: &served };
+        if r.ownership == Ownership::ByChange {
+            owner.own(Some(&old), &mut new);
+        }
+        let admission =
+            Admission { operation: Operation::Update, call, old: Some(&old), dry_run: r.options.dry_run };
+        let mut companions = self.admit(admission, Some(&mut new)).await?;
+        metadata::dedup_owners(&mut new, &call.warnings, true);
+        self.prepare(call, &mut new, &old)?;
+        for warning in call.kind.behaviour.warnings(&new, Some(&old)) {
+            call.warnings.add(warning);
+        }
+        owner.keep_times_of_equal_sets(&old, &mut new);
+        companions.extend(self.admit_finally(admission, Some(&mut new)).await?);
+        self.finish(r, Finished { key, stored, old, new, companions }).await
+    }
+
+    async fn create_instead(&self, r: &Replacement<'_>) -> Result<Written> {
+        let call = r.call;
+        let resource = call.kind.group_resource();
+        if !r.creates {
+            return Err(Status::not_found(&resource, &call.target.name));
+        }
+        let mut object = (r.produce)(None)?;
+        if !object.uid().is_empty() {
+            let why = format!(
+                "uid mismatch: the provided object specified uid {}, and no existing object was found",
+                object.uid()
+            );
+            return Err(Status::conflict(&resource, &call.target.name, &why));
+        }
+        self.authorize_create(call).await?;
+        metadata::wipe_system_fields(&mut object);
+        object.remove(&["metadata", "resourceVersion"]);
+        self.create_decoded(call, object, r.options, r.ownership).await
+    }
+
+    /// What the server keeps, then the type's own rules for changes.
+    fn prepare(&self, call: &Call, new: &mut Object, old: &Object) -> Result<()> {
+        let kind = &call.kind;
+        metadata::settle_namespace(call, new)?;
+        metadata::keep_system_fields(new, old);
+        let part = part_of(call)?;
+        match &part {
+            Some(part) => (part.prepare)(new, old),
+            None => {
+                if metadata::has_status(kind) {
+                    keep_status(new, old);
+                }
+                kind.behaviour.prepare_update(kind, new, old);
+                if kind.behaviour.generation() && metadata::spec_differs(new, old, metadata::has_status(kind)) {
+                    new.set(&["metadata", "generation"], old.generation() + 1);
+                }
+            }
+        }
+        self.complete(kind, new);
+        let errors = update_errors(kind, part, new, old);
+        if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&kind.group_kind(), new.name(), &errors)) }
+    }
+
+    async fn finish(&self, r: &Replacement<'_>, f: Finished) -> Result<Attempt> {
+        let kind = &r.call.kind;
+        let expect = Expect::At(f.stored.revision);
+        if deletes(kind, &f.new, &f.old) {
+            let answer = Answer::Object(self.to_served(kind, f.new));
+            if !r.options.dry_run {
+                let write = Write { key: f.key, expect, change: Change::Delete };
+                if matches!(self.commit(r.call, write, f.companions).await?, Committed::Raced) {
+                    return Ok(Attempt::Raced);
+                }
+            }
+            return Ok(Attempt::Done(Written { answer, created: false }));
+        }
+        if r.options.dry_run {
+            let answer = Answer::Object(self.to_served(kind, f.new));
+            return Ok(Attempt::Done(Written { answer, created: false }));
+        }
+        let write = persist::put(kind, f.key, expect, &f.new)?;
+        if let Change::Put { body, .. } = &write.change
+            && f.companions.is_empty()
+            && persist::equal(body, &f.stored.body)
+        {
+            return Ok(Attempt::Done(Written { answer: Answer::Stored(f.stored), created: false }));
+        }
+        Ok(match self.commit(r.call, write, f.companions).await? {
+            Committed::Done(stored) => Attempt::Done(Written { answer: Answer::Stored(stored), created: false }),
+            Committed::Raced => Attempt::Raced,
+        })
+    }
+}
+
+struct Finished {
+    key: crate::storage::Key,
+    stored: Arc<Stored>,
+    old: Object,
+    new: Object,
+    companions: Vec<Write>,
+}
+
+/// The part of the object that the call's subresource is, if there is one.
+fn part_of(call: &Call) -> Result<Option<Part>> {
+    match call.target.subresource.as_str() {
+        "" | "scale" => Ok(None),
+        "status" => Ok(Some(call.kind.behaviour.part("status").unwrap_or(PLAIN_STATUS))),
+        name => call.kind.behaviour.part(name).map(Some).ok_or_else(Status::method_not_allowed),
+    }
+}
+
+/// `status` of types that say nothing of their own: only `status` changes, and metadata apart from labels,
+/// annotations and finalizers stays.
+const PLAIN_STATUS: Part = Part { prepare: plain_status, validate: |_, _| Errors::new() };
+
+fn plain_status(new: &mut Object, old: &Object) {
+    let status = new.root_mut().remove("status");
+    let metadata = new.root_mut().remove("metadata");
+    *new.root_mut() = old.root().clone();
+    if let Some(metadata) = metadata {
+        new.root_mut().insert("metadata".to_owned(), metadata);
+    }
+    match status {
+        Some(status) => new.root_mut().insert("status".to_owned(), status),
+        None => new.root_mut().remove("status"),
+    };
+}
+
+fn keep_status(new: &mut Object, old: &Object) {
+    match old.root().get("status") {
+        Some(status) => new.root_mut().insert("status".to_owned(), status.clone()),
+        None => new.root_mut().remove("status"),
+    };
+}
+
+fn update_errors(kind: &Kind, part: Option<Part>, new: &Object, old: &Object) -> Errors {
+    let mut errors = metadata_rules::validate_update(new, old);
+    match part {
+        Some(part) => errors.extend((part.validate)(new, old)),
+        None => errors.extend(kind.behaviour.validate_update(kind, new, old)),
+    }
+    errors
+}
+
+/// An update that takes away the last finalizer of an object that is being deleted removes it.
+fn deletes(kind: &Kind, new: &Object, old: &Object) -> bool {
+    let grace_is_over = old.int_at(&["metadata", "deletionGracePeriodSeconds"]).unwrap_or(0) == 0;
+    old.deleting() && grace_is_over && new.finalizers().next().is_none() && !kind.behaviour.held(new)
+}
+
+fn check_uid(call: &Call, new: &Object, old: &Object) -> Result<()> {
+    if new.uid().is_empty() || new.uid() == old.uid() {
+        return Ok(());
+    }
+    let kind = &call.kind;
+    let namespace = if kind.namespaced { format!("{}/", call.target.namespace) } else { String::new() };
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: /registry/{}/{namespace}{}, ResourceVersion: 0, \
+         AdditionalErrorMsg: Precondition failed: UID in precondition: {}, UID in object meta: {}",
+        kind.resource,
+        call.target.name,
+        new.uid(),
+        old.uid()
+    );
+    Err(Status::conflict(&kind.group_resource(), &call.target.name, &why))
+}
+
+/// The body's resourceVersion must be the stored one; an absent one stands for it where the type allows that.
+fn check_revision(call: &Call, new: &mut Object, stored: &Stored) -> Result<()> {
+    let kind = &call.kind;
+    let resource = kind.group_resource();
+    let given = new.resource_version();
+    if given.is_empty() || given == "0" {
+        if kind.behaviour.unconditional_update() || !call.target.subresource.is_empty() && given.is_empty() {
+            new.set(&["metadata", "resourceVersion"], stored.revision.to_string());
+            return Ok(());
+        }
+        let metadata = Path::new("metadata");
+        let path = metadata.child("resourceVersion");
+        let error = FieldError::invalid(&path, Value::from(0), "must be specified for an update");
+        let named = GroupKind { group: resource.group.clone(), kind: resource.resource.clone() };
+        return Err(Status::invalid(&named, &call.target.name, &[error]));
+    }
+    match Revision::parse(given) {
+        Some(revision) if revision == stored.revision => Ok(()),
+        Some(_) => Err(Status::conflict(&resource, &call.target.name, OBJECT_WAS_MODIFIED)),
+        None => {
+            let metadata = Path::new("metadata");
+            let path = metadata.child("resourceVersion");
+            let error = FieldError::invalid(&path, given, "invalid resource version");
+            Err(Status::invalid(&kind.group_kind(), &call.target.name, &[error]))
+        }
+    }
+}

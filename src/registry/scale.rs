@@ -1,0 +1,136 @@
+//! The `scale` subresource: one view for everything that has a number of replicas (autoscaling/v1 Scale).
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::replace::{Ownership, Produce, Replacement};
+use super::{Answer, Call, Input, PatchKind, Registry, Warnings, Written, decode, persist};
+use crate::api::field::{FieldError, Path};
+use crate::api::labels::Selector;
+use crate::api::request::{FieldValidation, WriteOptions};
+use crate::api::schema::Str;
+use crate::api::{GroupKind, GroupVersionKind, Object, Result, Status};
+use crate::resources::Scale;
+use crate::storage::Stored;
+
+const SCALE: GroupVersionKind = GroupVersionKind::of("autoscaling", "v1", "Scale");
+
+impl Registry {
+    fn paths(&self, call: &Call) -> Result<Scale> {
+        call.kind.behaviour.scale(&call.kind).ok_or_else(Status::no_such_path)
+    }
+
+    /// The scale of a stored object.
+    pub(super) fn scale_of(&self, call: &Call, stored: &Stored) -> Result<Object> {
+        self.project(call, &persist::tree(stored)?)
+    }
+
+    fn project(&self, call: &Call, object: &Object) -> Result<Object> {
+        let paths = self.paths(call)?;
+        let mut metadata = json!({ "name": object.name(), "namespace": object.namespace(), "uid": object.uid(),
+            "resourceVersion": object.resource_version() });
+        if let Some(created) = object.get(&["metadata", "creationTimestamp"]) {
+            metadata["creationTimestamp"] = created.clone();
+        }
+        let wished = at(object, &paths.spec_replicas).and_then(Value::as_i64).unwrap_or(0);
+        let present = at(object, &paths.status_replicas).and_then(Value::as_i64).unwrap_or(0);
+        let mut spec = json!({});
+        if wished != 0 {
+            spec["replicas"] = wished.into();
+        }
+        let mut status = json!({ "replicas": present });
+        let selector = selector_text(at(object, &paths.selector));
+        if !selector.is_empty() {
+            status["selector"] = selector.into();
+        }
+        let scale = json!({ "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec,
+            "status": status });
+        Object::from_value(scale).map_err(|_| Status::internal("a scale is an object"))
+    }
+
+    /// A scale as it was sent.
+    pub(super) fn decode_scale(&self, call: &Call, input: Input) -> Result<Object> {
+        let scale = self.decode_as(call, &SCALE, input, FieldValidation::Warn)?;
+        super::metadata::check_name(&scale, &call.target.name)?;
+        Ok(scale)
+    }
+
+    /// The object with the replicas of a scale.
+    pub(super) fn with_scale(&self, call: &Call, old: Option<&Object>, scale: &Object) -> Result<Object> {
+        let old = old.ok_or_else(|| Status::not_found(&call.kind.group_resource(), &call.target.name))?;
+        let replicas = scale.int_at(&["spec", "replicas"]).unwrap_or(0);
+        if replicas < 0 {
+            let spec = Path::new("spec");
+            let error =
+                FieldError::invalid(&spec.child("replicas"), replicas, "must be greater than or equal to 0");
+            let kind = GroupKind { group: "autoscaling".into(), kind: "Scale".into() };
+            return Err(Status::invalid(&kind, &call.target.name, &[error]));
+        }
+        let mut new = old.clone();
+        let paths = self.paths(call)?;
+        let path: Vec<&str> = paths.spec_replicas.iter().map(AsRef::as_ref).collect();
+        new.set(&path, replicas);
+        new.set(&["metadata", "resourceVersion"], scale.resource_version());
+        if !scale.uid().is_empty() {
+            new.set(&["metadata", "uid"], scale.uid());
+        }
+        Ok(new)
+    }
+
+    /// The object with the replicas of its patched scale.
+    pub(super) fn patched_scale(
+        &self,
+        call: &Call,
+        old: Option<&Object>,
+        kind: PatchKind,
+        patch: &Bytes,
+    ) -> Result<Object> {
+        let present = old.ok_or_else(|| Status::not_found(&call.kind.group_resource(), &call.target.name))?;
+        let live = self.project(call, present)?;
+        let type_id = self.payload(&SCALE)?;
+        let input = decode::patch_tree(&self.facts.types, type_id, &live, (kind, patch))?;
+        let scale = self.decode_scale(call, input)?;
+        self.with_scale(call, old, &scale)
+    }
+
+    /// Writes through `scale` and answers with a scale.
+    pub(super) async fn replace_scale(
+        &self,
+        call: &Call,
+        options: &WriteOptions,
+        produce: &Produce<'_>,
+    ) -> Result<Written> {
+        let written = self.replace(&Replacement { call, options, produce, creates: false, ownership: Ownership::ByChange }).await?;
+        let object = match &written.answer {
+            Answer::Stored(stored) => persist::tree(stored)?,
+            Answer::Object(object) => object.clone(),
+        };
+        Ok(Written { answer: Answer::Object(self.project(call, &object)?), created: false })
+    }
+}
+
+impl Call {
+    /// The same caller and object without the subresource.
+    pub(super) fn whole(&self) -> Self {
+        let mut target = self.target.clone();
+        target.subresource.clear();
+        Self { user: self.user.clone(), target, kind: self.kind.clone(), warnings: Warnings::default() }
+    }
+}
+
+fn at<'a>(object: &'a Object, path: &[Str]) -> Option<&'a Value> {
+    let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
+    object.get(&path)
+}
+
+/// The text form of whatever selects the pods: a text, a label selector, or a plain map.
+fn selector_text(value: Option<&Value>) -> String {
+    match value {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Object(map)) if map.contains_key("matchLabels") || map.contains_key("matchExpressions") => {
+            Selector::from_label_selector(value).map(|s| s.to_string()).unwrap_or_default()
+        }
+        Some(Value::Object(map)) => Selector::from_map(map).to_string(),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,126 @@
+//! Joins the generated facts with the table of behaviours: the built-in types as they are served.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+
+use super::facts::{Facts, KindFacts, Release};
+use super::{BUILT_IN, Behaviour, Group, Kind, Plain, Served};
+use crate::api::GroupVersionKind;
+use crate::api::names::api_version;
+
+/// `--runtime-config`: which versions are served beside or without the default ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuntimeConfig {
+    /// `api/all`, `api/beta`, `api/alpha`, `group/version` or `group/version/resource`, each on or off; the last one
+    /// that fits decides.
+    pub switches: Vec<(String, bool)>,
+    /// Feature gates that are on beside the default ones, for resources that hang on one.
+    pub gates: Vec<String>,
+}
+
+impl RuntimeConfig {
+    fn serves(&self, kind: &KindFacts) -> bool {
+        let version = &*kind.gvk.version;
+        let exact = api_version(&kind.gvk.group, version);
+        let resource = format!("{exact}/{}", kind.plural);
+        let stable = !version.contains("alpha") && !version.contains("beta");
+        let fits = |name: &str| match name {
+            "api/all" => true,
+            "api/ga" => stable,
+            "api/beta" => version.contains("beta"),
+            "api/alpha" => version.contains("alpha"),
+            other => other == exact || other == resource,
+        };
+        let switched = self.switches.iter().rev().find(|(name, _)| fits(name)).map(|(_, on)| *on);
+        let gated = kind.gate.is_none_or(|gate| self.gates.iter().any(|g| g == gate));
+        switched.unwrap_or(kind.served_by_default) && gated
+    }
+}
+
+/// What is served of the built-in types.
+pub fn built_in(facts: &Facts, config: &RuntimeConfig) -> Served {
+    let behaviours: HashMap<(&str, &str), &'static dyn Behaviour> =
+        BUILT_IN.iter().map(|row| ((row.group, row.kind), row.behaviour)).collect();
+    let collections = collections(facts);
+    let chosen: Vec<&KindFacts> = facts.kinds.iter().filter(|kind| config.serves(kind)).collect();
+    let kind = |k: &&KindFacts| {
+        let behaviour = behaviours.get(&(&*k.gvk.group, &*k.gvk.kind)).copied().unwrap_or(&Plain);
+        Arc::new(join(facts, k, behaviour, &collections))
+    };
+    let kinds: Vec<Arc<Kind>> = chosen.iter().map(kind).collect();
+    let groups = facts.groups.iter().filter_map(|group| {
+        let served = |version: &str| kinds.iter().any(|k| k.gvk.group == group.name && k.gvk.version == version);
+        let versions: Vec<String> =
+            group.versions.iter().map(|v| v.name).filter(|v| served(v)).map(str::to_owned).collect();
+        (!versions.is_empty()).then(|| Group { name: group.name.to_owned(), versions })
+    });
+    let groups = groups.collect();
+    Served::new(kinds, groups, 1)
+}
+
+/// The collection of each stored form: the resource that is first served as it. Two resources stored in one form
+/// (`events` of two groups) share their collection.
+fn collections(facts: &Facts) -> HashMap<&GroupVersionKind, Arc<str>> {
+    let mut collections = HashMap::new();
+    for kind in &facts.kinds {
+        if let Some(stored) = &kind.stored_as {
+            collections.entry(stored).or_insert_with(|| Arc::from(kind.group_resource().to_string()));
+        }
+    }
+    collections
+}
+
+fn join(
+    facts: &Facts,
+    kind: &KindFacts,
+    behaviour: &'static dyn Behaviour,
+    collections: &HashMap<&GroupVersionKind, Arc<str>>,
+) -> Kind {
+    let stored_as = kind.stored_as.clone().unwrap_or_else(|| kind.gvk.clone());
+    let collection = kind.stored_as.as_ref().and_then(|stored| collections.get(stored)).cloned();
+    Kind {
+        gvk: kind.gvk.clone(),
+        resource: kind.plural.into(),
+        singular: kind.singular.into(),
+        namespaced: kind.namespaced,
+        verbs: kind.verbs.clone(),
+        short_names: kind.short_names.clone(),
+        categories: kind.categories.clone(),
+        types: facts.types.clone(),
+        type_id: kind.type_id,
+        stored_type_id: facts.type_of(&stored_as).unwrap_or(kind.type_id),
+        list_type_id: kind.list_type_id,
+        collection: collection.unwrap_or_else(|| Arc::from(kind.group_resource().to_string())),
+        stored_as,
+        storage_version_hash: kind.hashed_as.as_ref().map(storage_version_hash).unwrap_or_default(),
+        deprecation: deprecation(kind),
+        columns: kind.columns.clone(),
+        subresources: kind.subresources.clone(),
+        behaviour,
+        custom: Arc::new(()),
+    }
+}
+
+/// The first eight bytes of a hash over the stored form (apiserver `pkg/endpoints/discovery/storageversionhash.go`).
+fn storage_version_hash(stored: &GroupVersionKind) -> String {
+    let text = format!("{}/{}/{}", stored.group, stored.version, stored.kind);
+    STANDARD.encode(&Sha256::digest(text.as_bytes())[..8])
+}
+
+/// The warning of a deprecated version (apiserver `pkg/endpoints/deprecation`).
+fn deprecation(kind: &KindFacts) -> String {
+    let Some(Release { major, minor }) = kind.deprecated else { return String::new() };
+    let name = |gvk: &GroupVersionKind| format!("{} {}", gvk.api_version(), gvk.kind);
+    let mut text = format!("{} is deprecated in v{major}.{minor}+", name(&kind.gvk));
+    if let Some(Release { major, minor }) = kind.removed {
+        text.push_str(&format!(", unavailable in v{major}.{minor}+"));
+    }
+    if let Some(replacement) = &kind.replacement {
+        text.push_str(&format!("; use {}", name(replacement)));
+    }
+    text
+}
