@@ -21,6 +21,8 @@ struct Failure {
     reason: Reason,
     message: String,
     details: Option<Details>,
+    /// `metadata.continue`: where an inconsistent rest of a list begins. Empty: not given.
+    continue_token: String,
 }
 
 /// `details` of a `Status`.
@@ -104,13 +106,27 @@ pub const OBJECT_WAS_MODIFIED: &str =
 impl Status {
     /// Any failure; for answers that have no constructor of their own.
     pub fn new(code: u16, reason: Reason, message: impl Into<String>) -> Self {
-        Self(Box::new(Failure { code, reason, message: message.into(), details: None }))
+        Self(Box::new(Failure { code, reason, message: message.into(), details: None, continue_token: String::new() }))
     }
 
     /// With details in place of those there were.
     #[must_use]
     pub fn with_details(mut self, details: Details) -> Self {
         self.0.details = Some(details);
+        self
+    }
+
+    /// With a token that gives the rest of a list.
+    #[must_use]
+    pub fn with_continue(mut self, token: String) -> Self {
+        self.0.continue_token = token;
+        self
+    }
+
+    /// With words before the message.
+    #[must_use]
+    pub fn with_message_prefix(mut self, prefix: &str) -> Self {
+        self.0.message.insert_str(0, prefix);
         self
     }
 
@@ -302,7 +318,9 @@ impl Status {
         let mut root = Map::new();
         root.insert("kind".to_owned(), json!("Status"));
         root.insert("apiVersion".to_owned(), json!("v1"));
-        root.insert("metadata".to_owned(), json!({}));
+        let mut metadata = Map::new();
+        put(&mut metadata, "continue", &self.0.continue_token);
+        root.insert("metadata".to_owned(), Value::Object(metadata));
         root.insert("status".to_owned(), json!("Failure"));
         put(&mut root, "message", &self.0.message);
         put(&mut root, "reason", self.0.reason.as_str());

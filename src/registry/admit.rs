@@ -29,7 +29,7 @@ impl Registry {
             subresource: target.subresource.clone(),
             namespace: target.namespace.clone(),
             name: target.name.clone(),
-            path: String::new(),
+            ..auth::Attributes::default()
         };
         match self.admission.authorizer.authorize(&attributes).await {
             Decision::Allow { .. } => Ok(()),

@@ -29,11 +29,8 @@ struct Wire {
 impl ContinueToken {
     /// The token after an object; `namespaced`: the list runs over namespaces, so the key holds one.
     pub(super) fn encode(&self, over_namespaces: bool) -> String {
-        let start = if over_namespaces {
-            format!("{}/{}\0", self.namespace, self.name)
-        } else {
-            format!("{}\0", self.name)
-        };
+        let start =
+            if over_namespaces { format!("{}/{}\0", self.namespace, self.name) } else { format!("{}\0", self.name) };
         let rv = self.revision.map_or(-1, |r| i64::try_from(r.0).unwrap_or(i64::MAX));
         let wire = Wire { v: VERSION.to_owned(), rv, start };
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(&wire).expect("three plain fields always serialise"))
@@ -60,8 +57,7 @@ impl ContinueToken {
             return Err(invalid(wire.start));
         }
         let key = key.strip_suffix('\0').unwrap_or(key);
-        let (namespace, name) =
-            if over_namespaces { key.split_once('/').unwrap_or((key, "")) } else { ("", key) };
+        let (namespace, name) = if over_namespaces { key.split_once('/').unwrap_or((key, "")) } else { ("", key) };
         Ok(Self {
             revision: u64::try_from(wire.rv).ok().map(Revision),
             namespace: namespace.to_owned(),

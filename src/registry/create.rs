@@ -20,7 +20,9 @@ const NAMES_MAX: usize = 8;
 enum Attempt {
     Done(Written),
     /// A companion lost a race, or a generated name was taken.
-    Again { name_taken: bool },
+    Again {
+        name_taken: bool,
+    },
 }
 
 impl Registry {
@@ -67,12 +69,7 @@ impl Registry {
         Err(Status::conflict(&call.kind.group_resource(), object.name(), "too many writers at once"))
     }
 
-    async fn create_once(
-        &self,
-        call: &Call,
-        mut object: Object,
-        how: (&WriteOptions, Ownership),
-    ) -> Result<Attempt> {
+    async fn create_once(&self, call: &Call, mut object: Object, how: (&WriteOptions, Ownership)) -> Result<Attempt> {
         let (options, ownership) = how;
         let kind = &call.kind;
         let moment = self.moment();
@@ -109,9 +106,7 @@ impl Registry {
         }
         let write = persist::put(kind, key.clone(), Expect::Absent, &object)?;
         match self.commit(call, write, companions).await? {
-            Committed::Done(stored) => {
-                Ok(Attempt::Done(Written { answer: Answer::Stored(stored), created: true }))
-            }
+            Committed::Done(stored) => Ok(Attempt::Done(Written { answer: Answer::Stored(stored), created: true })),
             Committed::Raced => match self.store.snapshot().get(&key) {
                 Some(_) if generated => Ok(Attempt::Again { name_taken: true }),
                 Some(present) => Err(already_exists(kind, &object, present.facts.deleting)),

@@ -80,8 +80,7 @@ impl Registry {
         let unknown = decode::normalise(&mut input.value.clone(), &kind.types, kind.type_id)
             .map_err(|error| codec::cannot_be_handled(&kind.gvk.kind, &kind.gvk.version, &kind.gvk.kind, &error))?;
         self.strict(call, &unknown, &input.duplicates, options.field_validation)?;
-        let mut config =
-            Object::from_value(input.value).map_err(|_| Status::bad_request("an object is expected"))?;
+        let mut config = Object::from_value(input.value).map_err(|_| Status::bad_request("an object is expected"))?;
         config.set_gvk(&kind.gvk);
         Ok(config)
     }

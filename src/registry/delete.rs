@@ -127,8 +127,7 @@ impl Registry {
 impl Call {
     /// The same caller on one object of the collection.
     fn for_object(&self, key: &Key) -> Self {
-        let target =
-            Target { namespace: key.namespace.to_string(), name: key.name.to_string(), ..self.target.clone() };
+        let target = Target { namespace: key.namespace.to_string(), name: key.name.to_string(), ..self.target.clone() };
         Self { user: self.user.clone(), target, kind: self.kind.clone(), warnings: Warnings::default() }
     }
 }

@@ -67,8 +67,7 @@ pub(super) fn check_name(object: &Object, name: &str) -> Result<()> {
         return Err(Status::bad_request(message));
     }
     if object.name() != name {
-        let message =
-            format!("the name of the object ({}) does not match the name on the URL ({name})", object.name());
+        let message = format!("the name of the object ({}) does not match the name on the URL ({name})", object.name());
         return Err(Status::bad_request(message));
     }
     Ok(())
@@ -129,9 +128,8 @@ pub(super) fn keep_system_fields(new: &mut Object, old: &Object) {
 /// Whether anything that counts for `metadata.generation` differs: all but metadata and status.
 pub(super) fn spec_differs(new: &Object, old: &Object, status_is_part: bool) -> bool {
     let counts = |key: &str| key != "metadata" && !(status_is_part && key == "status");
-    let same_keys = |a: &Object, b: &Object| {
-        a.root().iter().filter(|(k, _)| counts(k)).all(|(k, v)| b.root().get(k) == Some(v))
-    };
+    let same_keys =
+        |a: &Object, b: &Object| a.root().iter().filter(|(k, _)| counts(k)).all(|(k, v)| b.root().get(k) == Some(v));
     !(same_keys(new, old) && same_keys(old, new))
 }
 

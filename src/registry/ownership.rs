@@ -128,7 +128,7 @@ impl Registry {
     /// Server-side apply: creates what is not there, else merges what the manager says now with what it said before.
     pub(super) async fn apply(&self, call: &Call, patch: &Bytes, options: &WriteOptions) -> Result<Written> {
         let config = self.decode_apply(call, patch, options)?;
-        super::metadata::check_name(&config, &call.target.name)?;
+        metadata::check_name(&config, &call.target.name)?;
         let served = self.catalog.served();
         let moment = self.moment();
         let conflicts = if options.force { Conflicts::Force } else { Conflicts::Refuse };

@@ -128,7 +128,7 @@ pub(super) fn at_revision(stored: &Stored, revision: crate::api::Revision) -> Ar
 
 /// What the API says when the store could not.
 pub(super) fn store_failure(error: &Error, resource: &GroupResource) -> Status {
-    tracing::error!(%resource, error = &error as &dyn std::error::Error, "the store failed");
+    tracing::error!(%resource, %error, "the store failed");
     match error {
         Error::Compacted { .. } => Status::expired("The resourceVersion for the provided list is too old."),
         Error::Lagged => Status::expired("too old resource version"),

@@ -136,7 +136,7 @@ impl Registry {
     }
 
     /// Waits until the store has reached a revision, for a bounded time.
-    async fn fresh(&self, revision: Revision) -> Result<()> {
+    pub(super) async fn fresh(&self, revision: Revision) -> Result<()> {
         if self.store.revision() >= revision {
             return Ok(());
         }

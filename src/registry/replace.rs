@@ -16,7 +16,7 @@ use crate::api::request::WriteOptions;
 use crate::api::status::OBJECT_WAS_MODIFIED;
 use crate::api::validation::metadata as metadata_rules;
 use crate::api::{GroupKind, Object, Result, Revision, Status};
-use crate::resources::{Kind, Part};
+use crate::resources::{Kind, Moment, Part};
 use crate::storage::{Change, Expect, Stored, Write};
 
 /// Makes the new object, in the stored version and before anything of the server's own, from the present one.
@@ -79,7 +79,8 @@ impl Registry {
             return self.apply(call, &patch, options).await;
         }
         let produce = |old: Option<&Object>| self.patched(call, old, (kind, &patch), options);
-        self.replace(&Replacement { call, options, produce: &produce, creates: false, ownership: Ownership::ByChange }).await
+        self.replace(&Replacement { call, options, produce: &produce, creates: false, ownership: Ownership::ByChange })
+            .await
     }
 
     fn patched(
@@ -126,8 +127,7 @@ impl Registry {
         if r.ownership == Ownership::ByChange {
             owner.own(Some(&old), &mut new);
         }
-        let admission =
-            Admission { operation: Operation::Update, call, old: Some(&old), dry_run: r.options.dry_run };
+        let admission = Admission { operation: Operation::Update, call, old: Some(&old), dry_run: r.options.dry_run };
         let mut companions = self.admit(admission, Some(&mut new)).await?;
         metadata::dedup_owners(&mut new, &call.warnings, true);
         self.prepare(call, &mut new, &old)?;
@@ -166,13 +166,17 @@ impl Registry {
         metadata::keep_system_fields(new, old);
         let part = part_of(call)?;
         match &part {
-            Some(part) => (part.prepare)(new, old),
+            Some(part) => (part.prepare)(new, old, &self.moment()),
             None => {
                 if metadata::has_status(kind) {
                     keep_status(new, old);
                 }
                 kind.behaviour.prepare_update(kind, new, old);
-                if kind.behaviour.generation() && metadata::spec_differs(new, old, metadata::has_status(kind)) {
+                let differs = || {
+                    metadata::spec_differs(new, old, metadata::has_status(kind))
+                        || kind.behaviour.counts_as_change(new, old)
+                };
+                if kind.behaviour.generation() && differs() {
                     new.set(&["metadata", "generation"], old.generation() + 1);
                 }
             }
@@ -234,7 +238,7 @@ fn part_of(call: &Call) -> Result<Option<Part>> {
 /// annotations and finalizers stays.
 const PLAIN_STATUS: Part = Part { prepare: plain_status, validate: |_, _| Errors::new() };
 
-fn plain_status(new: &mut Object, old: &Object) {
+fn plain_status(new: &mut Object, old: &Object, _: &Moment) {
     let status = new.root_mut().remove("status");
     let metadata = new.root_mut().remove("metadata");
     *new.root_mut() = old.root().clone();

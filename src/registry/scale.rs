@@ -61,8 +61,7 @@ impl Registry {
         let replicas = scale.int_at(&["spec", "replicas"]).unwrap_or(0);
         if replicas < 0 {
             let spec = Path::new("spec");
-            let error =
-                FieldError::invalid(&spec.child("replicas"), replicas, "must be greater than or equal to 0");
+            let error = FieldError::invalid(&spec.child("replicas"), replicas, "must be greater than or equal to 0");
             let kind = GroupKind { group: "autoscaling".into(), kind: "Scale".into() };
             return Err(Status::invalid(&kind, &call.target.name, &[error]));
         }
@@ -100,7 +99,9 @@ impl Registry {
         options: &WriteOptions,
         produce: &Produce<'_>,
     ) -> Result<Written> {
-        let written = self.replace(&Replacement { call, options, produce, creates: false, ownership: Ownership::ByChange }).await?;
+        let written = self
+            .replace(&Replacement { call, options, produce, creates: false, ownership: Ownership::ByChange })
+            .await?;
         let object = match &written.answer {
             Answer::Stored(stored) => persist::tree(stored)?,
             Answer::Object(object) => object.clone(),

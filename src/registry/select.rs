@@ -119,7 +119,8 @@ impl Selection {
             let found = snapshot.by_field(&self.collection, (&term.field, &term.value));
             return Box::new(found.filter(after).filter(meant));
         }
-        let exact = self.labels.requirements().iter().find_map(|r| Some((&*r.key, self.labels.required_value(&r.key)?)));
+        let exact =
+            self.labels.requirements().iter().find_map(|r| Some((&*r.key, self.labels.required_value(&r.key)?)));
         if let Some(label) = exact {
             return Box::new(snapshot.by_label(&self.collection, label).filter(after).filter(meant));
         }
@@ -143,10 +144,12 @@ fn check_field(call: &Call, field: &str) -> Result<()> {
         return Ok(());
     }
     let message = if known.is_empty() {
-        format!("{} is not a known field selector: only \"{NAME}\", \"{NAMESPACE}\"", crate::api::field::go_quote(field))
+        format!(
+            "{} is not a known field selector: only \"{NAME}\", \"{NAMESPACE}\"",
+            crate::api::field::go_quote(field)
+        )
     } else {
         format!("field label not supported: {field}")
     };
     Err(Status::bad_request(message))
 }
-

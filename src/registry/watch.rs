@@ -36,8 +36,13 @@ pub struct Watching {
 
 enum Stage {
     /// Waits for a revision that has not happened yet.
-    Future { after: Revision },
-    Initial { rest: VecDeque<Arc<Stored>>, watch: Box<Watch> },
+    Future {
+        after: Revision,
+    },
+    Initial {
+        rest: VecDeque<Arc<Stored>>,
+        watch: Box<Watch>,
+    },
     Live(Box<Watch>),
     /// The last notice is this, or nothing.
     Ending(Option<Status>),

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 
 use super::facts::{Facts, KindFacts, Release};
 use super::{BUILT_IN, Behaviour, Group, Kind, Plain, Served};
-use crate::api::GroupVersionKind;
 use crate::api::names::api_version;
+use crate::api::{GroupResource, GroupVersionKind};
 
 /// `--runtime-config`: which versions are served beside or without the default ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,10 +68,15 @@ fn collections(facts: &Facts) -> HashMap<&GroupVersionKind, Arc<str>> {
     let mut collections = HashMap::new();
     for kind in &facts.kinds {
         if let Some(stored) = &kind.stored_as {
-            collections.entry(stored).or_insert_with(|| Arc::from(kind.group_resource().to_string()));
+            collections.entry(stored).or_insert_with(|| Arc::from(address(kind)));
         }
     }
     collections
+}
+
+/// `deployments.apps`, or `pods` in the legacy group.
+fn address(kind: &KindFacts) -> String {
+    GroupResource { group: kind.gvk.group.clone(), resource: kind.plural.into() }.to_string()
 }
 
 fn join(
@@ -94,7 +99,7 @@ fn join(
         type_id: kind.type_id,
         stored_type_id: facts.type_of(&stored_as).unwrap_or(kind.type_id),
         list_type_id: kind.list_type_id,
-        collection: collection.unwrap_or_else(|| Arc::from(kind.group_resource().to_string())),
+        collection: collection.unwrap_or_else(|| Arc::from(address(kind))),
         stored_as,
         storage_version_hash: kind.hashed_as.as_ref().map(storage_version_hash).unwrap_or_default(),
         deprecation: deprecation(kind),
