@@ -136,8 +136,7 @@ impl Registry {
             let owner = Owner { call, options, moment, served: &served };
             let live = old.map(|old| to_served(&call.kind, old.clone()));
             let writer = Writer { manager: &options.field_manager, now: moment.now };
-            let merged =
-                owner.with_scope(|scope| apply::apply(scope, live.as_ref(), &config, (&writer, conflicts)))?;
+            let merged = owner.with_scope(|scope| apply::apply(scope, live.as_ref(), &config, (&writer, conflicts)))?;
             self.settle_applied(call, merged, old)
         };
         let creates = call.target.subresource.is_empty();

@@ -1,1 +1,116 @@
-//! HTTP semantics: filters, routes, negotiation, streams, discovery, OpenAPI, health.
+//! HTTP semantics: filters, routes, negotiation, streams, discovery, OpenAPI, health. `Server::handle` is all of it;
+//! the transport and the in-process client both call it and differ in nothing but the `Peer` they name.
+
+mod answer;
+mod discovery;
+mod filters;
+pub mod health;
+mod known;
+mod message;
+mod metrics;
+mod negotiation;
+mod options;
+mod query;
+mod respond;
+mod routes;
+pub mod transport;
+mod wire;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::auth::{Authenticator, Authorizer};
+use crate::base::{Clock, Shutdown};
+use crate::registry::Registry;
+use crate::resources::facts::Facts;
+
+pub use filters::InFlight;
+pub use health::Health;
+pub use message::{BODY_BYTES_MAX, Body, Connection, Headers, Method, Peer, Request, Response, WebSocketMessage};
+
+/// An API server without a socket. Clones are the same server.
+#[derive(Clone)]
+pub struct Server {
+    inner: Arc<Inner>,
+}
+
+/// What a server is made of.
+pub struct Parts {
+    pub registry: Arc<Registry>,
+    pub facts: Arc<Facts>,
+    pub authenticator: Arc<dyn Authenticator>,
+    pub authorizer: Arc<dyn Authorizer>,
+    pub clock: Arc<dyn Clock>,
+    /// Ends all watches.
+    pub shutdown: Shutdown,
+    pub health: Arc<Health>,
+    pub limits: Limits,
+    /// Requests without credentials are those of `system:anonymous`.
+    pub anonymous: bool,
+    /// `host:port` that clients reach the server at, for discovery.
+    pub advertised: String,
+    /// What `/.well-known/openid-configuration` and `/openid/v1/jwks` tell; absent: 404.
+    pub issuer: Option<Issuer>,
+}
+
+/// The public face of the issuer of ServiceAccount tokens.
+#[derive(Clone, Debug)]
+pub struct Issuer {
+    pub configuration: Bytes,
+    pub keys: Bytes,
+}
+
+/// Bounds on what clients may ask of a server.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// `--max-requests-inflight`.
+    pub reading_in_flight_max: usize,
+    /// `--max-mutating-requests-inflight`.
+    pub writing_in_flight_max: usize,
+    /// `--min-request-timeout`: watches without `timeoutSeconds` live between this and twice as long.
+    pub watch_seconds_min: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { reading_in_flight_max: 400, writing_in_flight_max: 200, watch_seconds_min: 1800 }
+    }
+}
+
+struct Inner {
+    parts: Parts,
+    in_flight: InFlight,
+    discovery: discovery::Documents,
+    metrics: metrics::Metrics,
+}
+
+impl Server {
+    /// A server that answers as soon as it is made; `/readyz` tells when all of it is there.
+    pub fn new(parts: Parts) -> Self {
+        let in_flight = InFlight::new(parts.limits.reading_in_flight_max, parts.limits.writing_in_flight_max);
+        let discovery = discovery::Documents::default();
+        Self { inner: Arc::new(Inner { parts, in_flight, discovery, metrics: metrics::Metrics::default() }) }
+    }
+
+    /// Answers one request. Dropping the future gives the request up; what was written stays written.
+    pub async fn handle(&self, request: Request) -> Response {
+        filters::handle(self, request).await
+    }
+
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.inner.parts
+    }
+
+    fn in_flight(&self) -> &InFlight {
+        &self.inner.in_flight
+    }
+
+    fn discovery(&self) -> &discovery::Documents {
+        &self.inner.discovery
+    }
+
+    fn metrics(&self) -> &metrics::Metrics {
+        &self.inner.metrics
+    }
+}

@@ -1,0 +1,203 @@
+//! Watches as they are sent: one framed event after another, flushed as it comes. What many watchers are told in the
+//! same words is encoded once and kept with the event.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use futures::stream::{self, BoxStream, StreamExt};
+use serde_json::{Map, Value, json};
+
+use super::table::{self, Headers};
+use super::{Manner, metadata};
+use crate::api::{Object, Result, Revision, Status};
+use crate::registry::{Notice, NoticeKind, Watching};
+use crate::server::known;
+use crate::server::message::{Body, Response, WebSocketMessage};
+use crate::server::negotiation::{Encoding, Form};
+use crate::server::wire::Typed;
+use crate::storage::{Event, EventKind, Stored};
+
+/// The memo slots of an event (`Event::memos`) and what they hold: whole frames for watchers who see the event as
+/// what it is.
+const MEMO_JSON: usize = 0;
+const MEMO_METADATA: usize = 1;
+
+const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+
+/// How a watch is carried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::server) enum Carrier {
+    Body,
+    WebSocket,
+}
+
+/// A watch in the agreed encoding and form, until it ends by itself or the server does.
+pub(in crate::server) fn watch(manner: Manner, watching: Watching, carrier: Carrier) -> Response {
+    let media_type = match manner.agreed.encoding {
+        Encoding::Json | Encoding::Yaml => "application/json".to_owned(),
+        Encoding::Protobuf => format!("{};stream=watch", Encoding::Protobuf.media_type()),
+    };
+    let text = manner.agreed.encoding != Encoding::Protobuf;
+    let shutdown = manner.server.parts().shutdown.clone();
+    let mut response = Response::stream(media_type, stream::empty().boxed());
+    let frames = frames(Told { manner, columns_told: false }, watching);
+    let ended = async move { shutdown.wait().await };
+    let frames = frames.take_until(Box::pin(ended));
+    response.body = match carrier {
+        Carrier::Body => Body::Stream(frames.map(join).boxed()),
+        Carrier::WebSocket => {
+            let message =
+                move |frame| if text { WebSocketMessage::Text(frame) } else { WebSocketMessage::Binary(frame) };
+            Body::WebSocket(frames.flat_map(stream::iter).map(message).boxed())
+        }
+    };
+    response
+}
+
+/// What one watcher was told already.
+struct Told {
+    manner: Manner,
+    columns_told: bool,
+}
+
+fn frames(told: Told, watching: Watching) -> BoxStream<'static, Vec<Bytes>> {
+    stream::unfold((told, watching), |(mut told, mut watching)| async move {
+        let notices = watching.next().await?;
+        let frames = notices.into_iter().filter_map(|notice| told.frame(notice)).collect();
+        Some((frames, (told, watching)))
+    })
+    .boxed()
+}
+
+/// The frames of one batch in one piece: a single one is passed on as it is.
+fn join(mut frames: Vec<Bytes>) -> Bytes {
+    if frames.len() == 1 {
+        return frames.remove(0);
+    }
+    let mut out = BytesMut::with_capacity(frames.iter().map(Bytes::len).sum());
+    for frame in frames {
+        out.put(frame);
+    }
+    out.freeze()
+}
+
+impl Told {
+    /// The bytes of a notice; none when it cannot be encoded, which is logged.
+    fn frame(&mut self, notice: Notice) -> Option<Bytes> {
+        let frame = match notice {
+            Notice::Change { kind, object, event } => self.change(kind, &object, event.as_deref()),
+            Notice::Bookmark { revision, initial_events_end } => self.bookmark(revision, initial_events_end),
+            Notice::Failed(status) => Ok(self.failed(&status)),
+        };
+        match frame {
+            Ok(frame) => Some(frame),
+            Err(status) => {
+                tracing::error!(%status, kind = %self.manner.kind.gvk, "an event could not be encoded");
+                None
+            }
+        }
+    }
+
+    fn change(&mut self, kind: NoticeKind, stored: &Stored, event: Option<&Event>) -> Result<Bytes> {
+        let name = match kind {
+            NoticeKind::Added => "ADDED",
+            NoticeKind::Modified => "MODIFIED",
+            NoticeKind::Deleted => "DELETED",
+        };
+        let shared = event.filter(|event| self.manner.as_stored() && as_it_is(kind, event.kind));
+        let slot = match self.manner.agreed.form {
+            Form::Plain => MEMO_JSON,
+            Form::PartialMetadata(_) | Form::PartialMetadataList(_) => MEMO_METADATA,
+            Form::Table(version) => {
+                let object = self.manner.object(stored)?;
+                return Ok(self.table_frame(name, (version, &object)));
+            }
+        };
+        if let Some(frame) = shared.and_then(|event| event.memos[slot].get()) {
+            return Ok(frame.clone());
+        }
+        let frame = match self.manner.agreed.form {
+            Form::PartialMetadata(version) | Form::PartialMetadataList(version) => {
+                json_frame(name, &metadata::partial(&stored.body.json, version)?)
+            }
+            Form::Plain | Form::Table(_) => json_frame(name, &self.manner.json(stored)?),
+        };
+        match shared {
+            Some(event) => Ok(event.memos[slot].get_or_init(|| frame).clone()),
+            None => Ok(frame),
+        }
+    }
+
+    fn table_frame(
+        &mut self,
+        name: &str,
+        (version, object): (crate::server::negotiation::MetaVersion, &Object),
+    ) -> Bytes {
+        let headers = if self.columns_told { Headers::Without } else { Headers::With };
+        self.columns_told = true;
+        json_frame(name, &table::whole(&self.manner, (version, headers), object))
+    }
+
+    /// A bookmark is an empty object of the type with a revision.
+    fn bookmark(&mut self, revision: Revision, initial_events_end: bool) -> Result<Bytes> {
+        let mut metadata = Map::new();
+        metadata.insert("resourceVersion".to_owned(), json!(revision.to_string()));
+        if initial_events_end {
+            metadata.insert("annotations".to_owned(), json!({INITIAL_EVENTS_END: "true"}));
+        }
+        let mut object = Object::default();
+        object.set_gvk(&self.manner.kind.gvk);
+        object.set(&["metadata"], Value::Object(metadata));
+        match self.manner.agreed.form {
+            Form::Table(version) => Ok(self.table_frame("BOOKMARK", (version, &object))),
+            Form::Plain => {
+                let json = Typed::kind(&self.manner.kind).json(&object.into_value());
+                Ok(json_frame("BOOKMARK", &json))
+            }
+            Form::PartialMetadata(version) | Form::PartialMetadataList(version) => {
+                let types = &self.manner.server.parts().facts.types;
+                let partial = metadata::partial_value(object.into_value(), version);
+                Ok(json_frame("BOOKMARK", &metadata::typed(types, version).json(&partial)))
+            }
+        }
+    }
+
+    fn failed(&self, status: &Status) -> Bytes {
+        let types = &self.manner.server.parts().facts.types;
+        json_frame("ERROR", &Typed::known(types, &known::STATUS).json(&status.to_value()))
+    }
+}
+
+/// Whether a watcher sees an event as what happened, not as the object entering or leaving a selection.
+fn as_it_is(seen: NoticeKind, happened: EventKind) -> bool {
+    matches!(
+        (seen, happened),
+        (NoticeKind::Added, EventKind::Created)
+            | (NoticeKind::Modified, EventKind::Updated)
+            | (NoticeKind::Deleted, EventKind::Deleted)
+    )
+}
+
+fn json_frame(name: &str, object: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(object.len() + name.len() + 24);
+    out.put_slice(b"{\"type\":\"");
+    out.put_slice(name.as_bytes());
+    out.put_slice(b"\",\"object\":");
+    out.put_slice(object);
+    out.put_slice(b"}\n");
+    out.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_line() {
+        assert_eq!(json_frame("ADDED", b"{\"a\":1}"), "{\"type\":\"ADDED\",\"object\":{\"a\":1}}\n");
+    }
+
+    #[test]
+    fn batches_are_sent_in_one_piece() {
+        assert_eq!(join(vec![Bytes::from("a"), Bytes::from("b")]), "ab");
+        assert_eq!(join(Vec::new()), "");
+    }
+}

@@ -1,0 +1,104 @@
+//! `APIVersions`, `APIGroupList`, `APIGroup`, `APIResourceList`.
+
+use base64::Engine as _;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::api::GroupVersionKind;
+use crate::api::names::api_version;
+use crate::resources::{Group, Kind, Served};
+
+/// `/api`.
+pub(super) fn versions(served: &Served, advertised: &str) -> Value {
+    let core = served.groups.iter().find(|g| g.name.is_empty());
+    json!({
+        "kind": "APIVersions",
+        "versions": core.map_or(&[] as &[String], |g| &g.versions),
+        "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": advertised}],
+    })
+}
+
+/// `/apis`.
+pub(super) fn groups(served: &Served) -> Value {
+    let named = served.groups.iter().filter(|g| !g.name.is_empty());
+    let groups: Vec<Value> = named.map(|g| group(g, false)).collect();
+    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+}
+
+/// `/apis/<group>`, or an item of `/apis`.
+pub(super) fn group(group: &Group, alone: bool) -> Value {
+    let version = |v: &String| json!({"groupVersion": api_version(&group.name, v), "version": v});
+    let versions: Vec<Value> = group.versions.iter().map(version).collect();
+    let mut out = json!({"name": group.name, "preferredVersion": versions.first(), "versions": versions});
+    if alone {
+        out["kind"] = json!("APIGroup");
+        out["apiVersion"] = json!("v1");
+    }
+    out
+}
+
+/// `/api/v1` or `/apis/<group>/<version>`.
+pub(super) fn resources(served: &Served, (group, version): (&str, &str)) -> Value {
+    let mut rows: Vec<(String, Value)> = Vec::new();
+    for kind in served.of_version(group, version) {
+        rows.push((kind.resource.to_string(), resource(kind)));
+        for sub in &kind.subresources {
+            let name = format!("{}/{}", kind.resource, sub.name);
+            let mut row = json!({
+                "name": name, "singularName": "", "namespaced": kind.namespaced, "kind": sub.payload.kind,
+                "verbs": sub.verbs,
+            });
+            if (sub.payload.group.as_ref(), sub.payload.version.as_ref()) != (group, version) {
+                row["group"] = json!(sub.payload.group);
+                row["version"] = json!(sub.payload.version);
+            }
+            rows.push((name, row));
+        }
+    }
+    rows.sort_by(|a, b| a.0.cmp(&b.0));
+    let resources: Vec<Value> = rows.into_iter().map(|(_, row)| row).collect();
+    let mut out = json!({
+        "kind": "APIResourceList", "groupVersion": api_version(group, version), "resources": resources,
+    });
+    // The legacy group's list comes without an apiVersion, all others with one.
+    if !group.is_empty() {
+        out["apiVersion"] = json!("v1");
+    }
+    out
+}
+
+fn resource(kind: &Kind) -> Value {
+    let mut row = json!({
+        "name": kind.resource, "singularName": kind.singular, "namespaced": kind.namespaced, "kind": kind.gvk.kind,
+        "verbs": kind.verbs,
+    });
+    if !kind.short_names.is_empty() {
+        row["shortNames"] = json!(kind.short_names);
+    }
+    if !kind.categories.is_empty() {
+        row["categories"] = json!(kind.categories);
+    }
+    // What can be watched is what is stored.
+    if kind.verbs.iter().any(|verb| verb == "watch") {
+        row["storageVersionHash"] = json!(storage_version_hash(&kind.stored_as));
+    }
+    row
+}
+
+/// The first eight bytes of the hash of the stored form's name.
+fn storage_version_hash(stored_as: &GroupVersionKind) -> String {
+    let name = format!("{}/{}/{}", stored_as.group, stored_as.version, stored_as.kind);
+    base64::engine::general_purpose::STANDARD.encode(&Sha256::digest(name)[..8])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn storage_versions_hash_as_upstream_hashes_them() {
+        let hash = |group, version, kind| storage_version_hash(&GroupVersionKind::of(group, version, kind));
+        assert_eq!(hash("apps", "v1", "ControllerRevision"), "85nkx63pcBU=");
+        assert_eq!(hash("", "v1", "ConfigMap"), "qFsyl6wFWjQ=");
+    }
+}

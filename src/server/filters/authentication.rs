@@ -1,0 +1,46 @@
+//! Who sends the request: certificates and tokens by the authenticator, the in-process identity as it is.
+
+use crate::api::request::User;
+use crate::api::{Result, Status};
+use crate::auth::Credentials;
+use crate::server::Server;
+use crate::server::message::{Connection, Peer, Request};
+
+/// The user of a request.
+///
+/// # Errors
+/// 401 for credentials that are bad, and for none where anonymous requests are not allowed.
+pub(super) async fn authenticate(server: &Server, request: &Request) -> Result<User> {
+    let connection = match &request.peer {
+        Peer::Internal(user) => return Ok(user.clone()),
+        Peer::Network(connection) => connection,
+    };
+    let credentials = credentials(connection, request);
+    match server.parts().authenticator.authenticate(&credentials).await {
+        Ok(Some(user)) => Ok(user),
+        Ok(None) if server.parts().anonymous => Ok(User::anonymous()),
+        Ok(None) => Err(Status::unauthorized()),
+        Err(refused) => {
+            tracing::warn!(path = request.path, error = %refused, "unable to authenticate the request");
+            Err(Status::unauthorized())
+        }
+    }
+}
+
+fn credentials(connection: &Connection, request: &Request) -> Credentials {
+    let header = request.headers.text("authorization");
+    let bearer = match header.trim().split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Some(token.trim().to_owned()),
+        _ => web_socket_bearer(request),
+    };
+    Credentials { certificates: connection.certificates.clone(), bearer: bearer.filter(|token| !token.is_empty()) }
+}
+
+/// Browsers cannot set headers on WebSockets; upstream takes the token out of a subprotocol.
+fn web_socket_bearer(request: &Request) -> Option<String> {
+    use base64::Engine as _;
+    let protocols = request.headers.get("sec-websocket-protocol")?;
+    let encoded = protocols.split(',').find_map(|p| p.trim().strip_prefix("base64url.bearer.authorization.k8s.io."))?;
+    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(encoded).ok()?;
+    String::from_utf8(bytes).ok()
+}

@@ -1,0 +1,48 @@
+//! Bounds on requests that are being answered at once, reading and writing apart, as kube-apiserver without priority
+//! and fairness. Long-running requests do not count; `system:masters` is never refused.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::RequestInfo;
+use crate::api::request::User;
+use crate::server::message::Response;
+
+/// Requests in flight; at the bound a request is answered with 429 and `Retry-After: 1`.
+#[derive(Debug)]
+pub struct InFlight {
+    reading: Arc<Semaphore>,
+    writing: Arc<Semaphore>,
+}
+
+impl InFlight {
+    /// Upstream's `--max-requests-inflight` and `--max-mutating-requests-inflight`.
+    pub fn new(reading_max: usize, writing_max: usize) -> Self {
+        Self { reading: Arc::new(Semaphore::new(reading_max)), writing: Arc::new(Semaphore::new(writing_max)) }
+    }
+
+    /// Counts a request until the permit is dropped; `None` at the bound.
+    pub(super) fn enter(&self, info: &RequestInfo, user: &User) -> Option<Permit> {
+        if info.long_running() {
+            return Some(Permit(None));
+        }
+        let reads = matches!(info.verb.as_str(), "get" | "list" | "watch" | "head");
+        let semaphore = if reads { &self.reading } else { &self.writing };
+        match semaphore.clone().try_acquire_owned() {
+            Ok(permit) => Some(Permit(Some(permit))),
+            Err(_) if user.in_group("system:masters") => Some(Permit(None)),
+            Err(_) => None,
+        }
+    }
+}
+
+/// A place among the requests in flight.
+#[derive(Debug)]
+pub(super) struct Permit(
+    #[expect(dead_code, reason = "held until the request is answered")] Option<OwnedSemaphorePermit>,
+);
+
+pub(super) fn refused() -> Response {
+    Response::text(429, "Too many requests, please try again later.\n").with_header("retry-after", "1")
+}

@@ -1,0 +1,130 @@
+//! What every request goes through before it reaches its route, in upstream's order (`DefaultBuildHandlerChain`):
+//! panic recovery, request info, audit id, caching, deadline, authentication, impersonation, limits, authorization.
+
+mod authentication;
+mod authorization;
+mod impersonation;
+mod in_flight;
+pub(super) mod request_info;
+mod warning;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+
+pub(super) use authorization::forbidden;
+pub use in_flight::InFlight;
+pub(super) use request_info::RequestInfo;
+
+use super::message::{Request, Response};
+use super::query::{Query, parse_duration};
+use super::{Server, respond, routes};
+use crate::api::request::User;
+use crate::api::{Result, Status};
+use crate::registry::Warnings;
+
+/// The longest that a request may take that is not long-running.
+const REQUEST_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+const AUDIT_ID_BYTES_MAX: usize = 64;
+
+/// A request that passed the filters.
+pub(super) struct Admitted {
+    pub request: Request,
+    pub query: Query,
+    pub info: RequestInfo,
+    pub user: Arc<User>,
+    /// Collects the texts of `Warning` headers.
+    pub warnings: Arc<Warnings>,
+}
+
+/// Answers one request.
+pub(super) async fn handle(server: &Server, request: Request) -> Response {
+    let audit_id = audit_id(&request);
+    let path = request.path.clone();
+    let mut response = match AssertUnwindSafe(within_deadline(server, request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => {
+            tracing::error!(path, audit_id, "a request panicked");
+            Response::text(500, "This request caused apiserver to panic. Look in the logs for details.\n")
+        }
+    };
+    response.headers.add("audit-id", audit_id);
+    if response.headers.get("cache-control").is_none() {
+        response.headers.add("cache-control", "no-cache, private");
+    }
+    response
+}
+
+fn audit_id(request: &Request) -> String {
+    match request.headers.get("audit-id") {
+        Some(id) if !id.is_empty() => id.chars().take(AUDIT_ID_BYTES_MAX).collect(),
+        _ => uuid::Uuid::new_v4().to_string(),
+    }
+}
+
+async fn within_deadline(server: &Server, request: Request) -> Response {
+    let query = Query::parse(&request.query);
+    let info = match RequestInfo::of(&request, &query) {
+        Ok(info) => info,
+        Err(error) => {
+            let text = format!("Internal Server Error: {:?}: failed to create RequestInfo: {error}\n", request.path);
+            return Response::text(500, text);
+        }
+    };
+    let negotiated = super::negotiation::failure(&request, &query);
+    if info.long_running() {
+        return identified(server, request, query, info).await;
+    }
+    let deadline = match deadline(&query) {
+        Ok(deadline) => server.parts().clock.sleep(deadline),
+        Err(status) => return respond::failure(server.parts(), negotiated, &status),
+    };
+    tokio::select! {
+        response = identified(server, request, query, info) => response,
+        () = deadline => {
+            let status = Status::timeout("request did not complete within the allotted timeout", 0);
+            respond::failure(server.parts(), negotiated, &status)
+        }
+    }
+}
+
+fn deadline(query: &Query) -> Result<Duration> {
+    let asked = match query.text("timeout") {
+        "" => return Ok(REQUEST_TIMEOUT_MAX),
+        text => parse_duration(text),
+    };
+    let invalid = |why| Status::bad_request(format!("invalid timeout specified in the request URL - {why}"));
+    let asked = asked.map_err(invalid)?;
+    Ok(if asked.is_zero() { REQUEST_TIMEOUT_MAX } else { asked.min(REQUEST_TIMEOUT_MAX) })
+}
+
+async fn identified(server: &Server, request: Request, query: Query, info: RequestInfo) -> Response {
+    let negotiated = super::negotiation::failure(&request, &query);
+    let user = async {
+        let user = authentication::authenticate(server, &request).await?;
+        impersonation::impersonate(server, &request, user).await
+    };
+    let user = match user.await {
+        Ok(user) => user,
+        Err(status) => return no_sniff(respond::failure(server.parts(), negotiated, &status)),
+    };
+    let Some(_permit) = server.in_flight().enter(&info, &user) else {
+        return in_flight::refused();
+    };
+    if let Err(status) = authorization::authorize(server, &info, &user).await {
+        return no_sniff(respond::failure(server.parts(), negotiated, &status));
+    }
+    let warnings = Arc::new(Warnings::default());
+    let admitted = Admitted { request, query, info, user: Arc::new(user), warnings: warnings.clone() };
+    let mut response = routes::serve(server, admitted).await;
+    for warning in warning::headers(&warnings.take()) {
+        response.headers.add("warning", warning);
+    }
+    response
+}
+
+fn no_sniff(response: Response) -> Response {
+    response.with_header("x-content-type-options", "nosniff")
+}

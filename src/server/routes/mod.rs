@@ -1,0 +1,92 @@
+//! Where a request goes: resources to the registry, everything else to what answers its path.
+
+mod resource;
+mod version;
+
+use super::discovery;
+use super::filters::Admitted;
+use super::message::{Method, Response};
+use super::{Server, negotiation, respond};
+use crate::api::{Result, Status};
+
+/// Answers a request that passed the filters.
+pub(super) async fn serve(server: &Server, admitted: Admitted) -> Response {
+    let started = server.parts().clock.monotonic();
+    let agreed = negotiation::failure(&admitted.request, &admitted.query);
+    let answer =
+        if admitted.info.resource_request { resource::serve(server, &admitted).await } else { path(server, &admitted) };
+    let response = answer.unwrap_or_else(|status| respond::failure(server.parts(), agreed, &status));
+    server.metrics().answered(&admitted.info, response.status, server.parts().clock.monotonic() - started);
+    response
+}
+
+fn path(server: &Server, admitted: &Admitted) -> Result<Response> {
+    let path = admitted.info.path.as_str();
+    if let Some(answer) = server.parts().health.answer(path, &admitted.query) {
+        return Ok(answer);
+    }
+    let reads = admitted.request.method == Method::Get;
+    let answer = match path.trim_end_matches('/') {
+        "/metrics" => Some(Ok(server.metrics().answer(server))),
+        "/version" if reads => Some(Ok(version::answer())),
+        "/.well-known/openid-configuration" | "/openid/v1/jwks" if reads => issuer(server, path),
+        "" if reads => Some(Ok(root(server))),
+        "/version" => Some(Err(Status::method_not_allowed())),
+        _ => discovery_answer(server, admitted, reads),
+    };
+    answer.unwrap_or_else(|| Ok(not_found(server, path)))
+}
+
+fn discovery_answer(server: &Server, admitted: &Admitted, reads: bool) -> Option<Result<Response>> {
+    let answer = discovery::serve(server, admitted)?;
+    Some(if reads { answer } else { Err(Status::method_not_allowed()) })
+}
+
+/// Below a group that is served the API answers, elsewhere the plain multiplexer.
+fn not_found(server: &Server, path: &str) -> Response {
+    let served = server.parts().registry.catalog().served();
+    let mut parts = path.trim_matches('/').split('/');
+    let group = match (parts.next(), parts.next()) {
+        (Some("api"), Some(_)) => Some(""),
+        (Some("apis"), Some(group)) => Some(group),
+        _ => None,
+    };
+    if group.is_some_and(|group| served.groups.iter().any(|g| g.name == group)) {
+        let agreed = negotiation::Agreed {
+            encoding: negotiation::Encoding::Json,
+            form: negotiation::Form::Plain,
+            pretty: false,
+        };
+        return respond::failure(server.parts(), agreed, &Status::no_such_path());
+    }
+    Response::text(404, "404 page not found\n")
+}
+
+fn issuer(server: &Server, path: &str) -> Option<Result<Response>> {
+    let issuer = server.parts().issuer.as_ref()?;
+    let (content_type, body) = match path {
+        "/openid/v1/jwks" => ("application/jwk-set+json", &issuer.keys),
+        _ => ("application/json", &issuer.configuration),
+    };
+    Some(Ok(Response::full(200, content_type, body.clone()).with_header("cache-control", "public, max-age=3600")))
+}
+
+/// The list of all paths, as far as they can be listed.
+fn root(server: &Server) -> Response {
+    let served = server.parts().registry.catalog().served();
+    let mut paths = vec!["/api".to_owned(), "/apis".to_owned(), "/apis/".to_owned()];
+    paths.extend(["/metrics", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/version"].map(str::to_owned));
+    if server.parts().issuer.is_some() {
+        paths.extend(["/.well-known/openid-configuration", "/openid/v1/jwks"].map(str::to_owned));
+    }
+    for group in &served.groups {
+        let base = if group.name.is_empty() { "/api".to_owned() } else { format!("/apis/{}", group.name) };
+        paths.extend(group.versions.iter().map(|version| format!("{base}/{version}")));
+        paths.push(base);
+    }
+    paths.extend(server.parts().health.paths());
+    paths.sort();
+    paths.dedup();
+    let text = crate::api::codec::json::pretty(serde_json::json!({ "paths": paths }).to_string().as_bytes());
+    Response::full(200, "application/json", text)
+}

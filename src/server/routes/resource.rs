@@ -1,0 +1,236 @@
+//! Requests for resources: which operation of the registry, with which options and body, and how it is answered.
+
+use std::sync::Arc;
+
+use crate::api::request::{ListOptions, Verb};
+use crate::api::{Result, Status};
+use crate::registry::{Call, PatchKind, Warnings, Written};
+use crate::resources::{Kind, Subresource};
+use crate::server::answer::{self, Carrier, Manner};
+use crate::server::filters::Admitted;
+use crate::server::message::{Method, Response};
+use crate::server::options::{self, Listing};
+use crate::server::{Server, negotiation, wire};
+
+/// What a request is for, found in the catalog.
+struct Place {
+    kind: Arc<Kind>,
+    subresource: Option<Subresource>,
+}
+
+/// Answers a request whose path names a resource.
+pub(super) async fn serve(server: &Server, admitted: &Admitted) -> Result<Response> {
+    let Some(place) = place(server, admitted) else {
+        return Ok(super::not_found(server, &admitted.info.path));
+    };
+    let verb = verb(admitted, &place)?;
+    acceptable(admitted, verb)?;
+    let call = Call {
+        user: admitted.user.clone(),
+        target: admitted.info.target(),
+        kind: place.kind.clone(),
+        warnings: Warnings::default(),
+    };
+    let answer = run(server, admitted, (&call, verb)).await;
+    for warning in call.warnings.take() {
+        admitted.warnings.add(warning);
+    }
+    answer
+}
+
+/// The kind and subresource of a path, if its shape is that of one.
+fn place(server: &Server, admitted: &Admitted) -> Option<Place> {
+    let info = &admitted.info;
+    let kind = server.parts().registry.catalog().served().find(&info.group, &info.version, &info.resource)?.clone();
+    if info.parts.len() > 3 || info.parts.iter().any(String::is_empty) {
+        return None;
+    }
+    let in_namespace = !info.namespace.is_empty() && info.resource != "namespaces";
+    // Named objects of namespaced types stand below their namespace, those of other types never do.
+    let named = info.parts.len() > 1;
+    if in_namespace != kind.namespaced && (in_namespace || named) {
+        return None;
+    }
+    let subresource = match info.subresource.as_str() {
+        "" => None,
+        name => Some(kind.subresource(name)?.clone()),
+    };
+    Some(Place { kind, subresource })
+}
+
+/// The verb, if it can be done here.
+fn verb(admitted: &Admitted, place: &Place) -> Result<Verb> {
+    let info = &admitted.info;
+    let head = admitted.request.method == Method::Head;
+    let verb = info.api_verb().filter(|_| !head).ok_or_else(Status::method_not_allowed)?;
+    let named = info.parts.len() > 1;
+    let verbs = place.subresource.as_ref().map_or(&place.kind.verbs, |sub| &sub.verbs);
+    // A list or watch with a name in a selector reads as a list; one with a name in the path is a get, whatever its
+    // query says, unless it has the old prefix.
+    let known = verbs.iter().any(|v| v == verb.as_str());
+    let over_all_namespaces = place.kind.namespaced && admitted.info.namespace.is_empty();
+    let fits = match verb {
+        Verb::Create => place.subresource.is_some() == named && !over_all_namespaces,
+        Verb::Get | Verb::Update | Verb::Patch | Verb::Delete => named,
+        Verb::List | Verb::Watch => !named || info.watch_prefix,
+        Verb::DeleteCollection => !named && !over_all_namespaces,
+    };
+    if known && fits { Ok(verb) } else { Err(Status::method_not_allowed()) }
+}
+
+/// What upstream's router refuses before a handler looks: types that no route of the verb makes.
+fn acceptable(admitted: &Admitted, verb: Verb) -> Result<()> {
+    const ALL: [&str; 5] = [
+        "application/json",
+        "application/yaml",
+        "application/vnd.kubernetes.protobuf",
+        "application/json;stream=watch",
+        "application/vnd.kubernetes.protobuf;stream=watch",
+    ];
+    let header = admitted.request.headers.text("accept");
+    let streams = matches!(verb, Verb::List | Verb::Watch);
+    let types = if streams { &ALL[..] } else { &ALL[..3] };
+    let fits = |clause: &str| {
+        let essence = clause.split(';').next().unwrap_or("").trim();
+        essence == "*/*" || types.contains(&essence)
+    };
+    if header.is_empty() || header.split(',').any(fits) {
+        return Ok(());
+    }
+    let message = format!("406: Not Acceptable\n\nAvailable representations: {}", types.join(", "));
+    Err(Status::new(406, crate::api::Reason::NotAcceptable, message).with_details(Default::default()))
+}
+
+async fn run(server: &Server, admitted: &Admitted, (call, verb): (&Call, Verb)) -> Result<Response> {
+    match verb {
+        Verb::Get => get(server, admitted, call).await,
+        Verb::List => list(server, admitted, call).await,
+        Verb::Watch => watch(server, admitted, call).await,
+        Verb::Create | Verb::Update => write(server, admitted, (call, verb)).await,
+        Verb::Patch => patch(server, admitted, call).await,
+        Verb::Delete => delete(server, admitted, call).await,
+        Verb::DeleteCollection => delete_collection(server, admitted, call).await,
+    }
+}
+
+fn manner(server: &Server, admitted: &Admitted, call: &Call) -> Result<Manner> {
+    let agreed = negotiation::output(&admitted.request, &admitted.query)?;
+    Manner::of(server, admitted, call, agreed)
+}
+
+async fn get(server: &Server, admitted: &Admitted, call: &Call) -> Result<Response> {
+    let manner = manner(server, admitted, call)?;
+    if admitted.query.flag("export") == Some(true) {
+        let message = "the export parameter, deprecated since v1.14, is no longer supported";
+        return Err(Status::bad_request(message));
+    }
+    let revision = options::revision(admitted.query.text("resourceVersion"))?;
+    let answer = server.parts().registry.get(call, revision).await?;
+    answer::one(&manner, 200, answer)
+}
+
+async fn list(server: &Server, admitted: &Admitted, call: &Call) -> Result<Response> {
+    let manner = manner(server, admitted, call)?;
+    let options = options::list_options(&admitted.query, Listing::List)?;
+    let listing = server.parts().registry.list(call, &options).await?;
+    answer::list(&manner, listing)
+}
+
+async fn watch(server: &Server, admitted: &Admitted, call: &Call) -> Result<Response> {
+    let agreed = negotiation::output(&admitted.request, &admitted.query)?;
+    let options = options::list_options(&admitted.query, Listing::Watch)?;
+    let mut options = with_name(options, &call.target.name)?;
+    // A time-out of nothing is none; upstream's then lies between the least and twice that.
+    if options.timeout_seconds.is_none_or(|seconds| seconds == 0) {
+        let least = server.parts().limits.watch_seconds_min.max(1);
+        options.timeout_seconds = Some(rand::random_range(least..least * 2));
+    }
+    let manner = Manner::of(server, admitted, call, agreed)?;
+    negotiation::stream(&admitted.request, &admitted.query)?;
+    let mut call = Call { warnings: Warnings::default(), ..clone_of(call) };
+    call.target.name.clear();
+    let watching = server.parts().registry.watch(&call, &options).await?;
+    let upgrade = admitted.request.headers.text("upgrade").eq_ignore_ascii_case("websocket");
+    Ok(answer::watch(manner, watching, if upgrade { Carrier::WebSocket } else { Carrier::Body }))
+}
+
+fn clone_of(call: &Call) -> Call {
+    Call {
+        user: call.user.clone(),
+        target: call.target.clone(),
+        kind: call.kind.clone(),
+        warnings: Warnings::default(),
+    }
+}
+
+/// A name in the path of a watch is a field selector.
+fn with_name(mut options: ListOptions, name: &str) -> Result<ListOptions> {
+    if name.is_empty() {
+        return Ok(options);
+    }
+    let selector = format!("metadata.name={name}");
+    if options.field_selector.is_empty() {
+        options.field_selector = selector;
+    } else if options.field_selector != selector {
+        return Err(Status::bad_request("fieldSelector metadata.name doesn't match requested name"));
+    }
+    Ok(options)
+}
+
+async fn write(server: &Server, admitted: &Admitted, (call, verb): (&Call, Verb)) -> Result<Response> {
+    let manner = manner(server, admitted, call)?;
+    let kind = if verb == Verb::Create { "CreateOptions" } else { "UpdateOptions" };
+    negotiation::input(&admitted.request)?;
+    let options = options::write_options(&admitted.request, &admitted.query, kind)?;
+    let input = wire::decode(&admitted.request, &call.kind)?;
+    let registry = &server.parts().registry;
+    let written = match verb {
+        Verb::Create => registry.create(call, input, &options).await?,
+        _ => registry.update(call, input, &options).await?,
+    };
+    written_answer(&manner, written)
+}
+
+async fn patch(server: &Server, admitted: &Admitted, call: &Call) -> Result<Response> {
+    let patch = patch_kind(admitted.request.headers.text("content-type"))?;
+    let manner = manner(server, admitted, call)?;
+    wire::check_size(&admitted.request)?;
+    let options = options::patch_options(&admitted.request, &admitted.query, patch)?;
+    let body = admitted.request.body.clone();
+    let written = server.parts().registry.patch(call, patch, body, &options).await?;
+    written_answer(&manner, written)
+}
+
+fn patch_kind(content_type: &str) -> Result<PatchKind> {
+    match content_type.split(';').next().unwrap_or("").trim() {
+        "application/json-patch+json" => Ok(PatchKind::Json),
+        "application/merge-patch+json" => Ok(PatchKind::Merge),
+        "application/strategic-merge-patch+json" => Ok(PatchKind::Strategic),
+        "application/apply-patch+yaml" => Ok(PatchKind::Apply),
+        _ => {
+            let reason = crate::api::Reason::UnsupportedMediaType;
+            Err(Status::new(415, reason, "415: Unsupported Media Type").with_details(Default::default()))
+        }
+    }
+}
+
+async fn delete(server: &Server, admitted: &Admitted, call: &Call) -> Result<Response> {
+    let manner = manner(server, admitted, call)?;
+    wire::check_size(&admitted.request)?;
+    let options = options::delete_options(&admitted.request, &admitted.query)?;
+    let written = server.parts().registry.delete(call, &options).await?;
+    answer::one(&manner, 200, written.answer)
+}
+
+async fn delete_collection(server: &Server, admitted: &Admitted, call: &Call) -> Result<Response> {
+    let manner = manner(server, admitted, call)?;
+    wire::check_size(&admitted.request)?;
+    let list = options::list_options(&admitted.query, Listing::List)?;
+    let options = options::delete_options(&admitted.request, &admitted.query)?;
+    let listing = server.parts().registry.delete_collection(call, &list, &options).await?;
+    answer::list(&manner, listing)
+}
+
+fn written_answer(manner: &Manner, written: Written) -> Result<Response> {
+    answer::one(manner, if written.created { 201 } else { 200 }, written.answer)
+}

@@ -1,0 +1,120 @@
+//! HTTP/1.1 and HTTP/2 over TLS: the only place that knows actix and TLS. Turns connections into `Request`s, and
+//! `Response`s into what goes over the wire.
+
+mod body;
+mod service;
+mod web_socket;
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use actix_http::{HttpService, Protocol};
+use actix_server::ServerHandle;
+use actix_service::ServiceFactoryExt;
+use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
+use tokio::net::TcpStream;
+
+use super::Server;
+use crate::base::Tasks;
+
+/// How long a client may take for its TLS handshake, and for the head of a request.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+const HEAD_MAX: Duration = Duration::from_secs(32);
+/// How long a connection may be idle; HTTP/2 connections are pinged as often.
+const IDLE_MAX: Duration = Duration::from_secs(90);
+/// How long requests may go on after the end was asked for.
+const FAREWELL_SECONDS_MAX: u64 = 5;
+/// Bytes that HTTP/2 clients may send before they must wait for the server to read.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// Where and how a server listens.
+pub struct Listen {
+    /// Bound by the caller, who knows what to say when that fails.
+    pub listener: TcpListener,
+    pub tls: rustls::ServerConfig,
+    pub bounds: Bounds,
+}
+
+/// Bounds on connections; more wait to be accepted.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Threads that serve connections.
+    pub workers: usize,
+    pub connections_per_worker_max: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { workers: cores.min(8), connections_per_worker_max: 25_000 }
+    }
+}
+
+/// A server that listens.
+pub struct Listening {
+    pub address: SocketAddr,
+    handle: ServerHandle,
+}
+
+impl Listening {
+    /// Accepts no more, lets requests end for a bounded time and closes the rest. Watches must have been ended before
+    /// by the server's shutdown.
+    pub async fn stop(&self) {
+        self.handle.stop(true).await;
+    }
+}
+
+/// Starts to serve.
+///
+/// # Errors
+/// When the listener cannot be used.
+pub fn serve(server: Server, listen: Listen, tasks: &Tasks) -> std::io::Result<Listening> {
+    let Listen { listener, tls, bounds } = listen;
+    let address = listener.local_addr()?;
+    listener.set_nonblocking(true)?;
+    let factory = move || {
+        let server = server.clone();
+        let http = HttpService::build()
+            .keep_alive(IDLE_MAX)
+            .client_request_timeout(HEAD_MAX)
+            .client_disconnect_timeout(Duration::from_secs(2))
+            .h1_allow_half_closed(false)
+            .h2_initial_window_size(STREAM_WINDOW_BYTES)
+            .h2_initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .on_connect_ext(service::on_connect)
+            .finish(move |request| service::answer(server.clone(), request));
+        let mut acceptor = Acceptor::new(tls.clone());
+        acceptor.set_handshake_timeout(HANDSHAKE_MAX);
+        acceptor
+            .map_init_err(|_| ())
+            .map_err(|error| tracing::debug!(?error, "TLS handshake failed"))
+            .map(|io: TlsStream<TcpStream>| {
+                let (tcp, tls) = io.get_ref();
+                let h2 = tls.alpn_protocol() == Some(b"h2");
+                let peer = tcp.peer_addr().ok();
+                // Without this an answer over HTTP/2 waits for the client's delayed acknowledgement.
+                if let Err(error) = tcp.set_nodelay(true) {
+                    tracing::debug!(%error, "cannot set TCP_NODELAY");
+                }
+                (io, if h2 { Protocol::Http2 } else { Protocol::Http1 }, peer)
+            })
+            .and_then(
+                http.map_err(|error| tracing::debug!(%error, "connection ended with an error")).map_init_err(|()| ()),
+            )
+    };
+    let running = actix_server::Server::build()
+        .workers(bounds.workers)
+        .max_concurrent_connections(bounds.connections_per_worker_max)
+        .disable_signals()
+        .shutdown_timeout(FAREWELL_SECONDS_MAX)
+        .listen("api", listener, factory)?
+        .run();
+    let handle = running.handle();
+    tasks.spawn_to_end("transport", async move {
+        if let Err(error) = running.await {
+            tracing::error!(%error, "the listener ended");
+        }
+    });
+    Ok(Listening { address, handle })
+}

@@ -1,0 +1,180 @@
+//! One request: from actix to `Request`, from `Response` to actix. Reads bodies with a bound on size and time, and
+//! ends streams when their connection is gone.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix_http::body::BoxBody;
+use actix_http::header::{HeaderName, HeaderValue};
+use actix_http::{Extensions, Payload, StatusCode};
+use actix_tls::accept::rustls_0_23::TlsStream;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use tokio::net::TcpStream;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{body, web_socket};
+use crate::server::Server;
+use crate::server::message::{BODY_BYTES_MAX, Body, Connection, Method, Peer, Request, Response};
+use crate::server::query::percent_decode;
+
+/// How long a body may take altogether.
+const BODY_MAX: Duration = Duration::from_secs(60);
+
+/// Requests of one connection that are answered at once; more get 429. Clients that are told no limit assume up to
+/// 1,000 (Go).
+const STREAMS_MAX: usize = 2000;
+
+/// What is kept with a connection.
+struct Kept {
+    connection: Connection,
+    /// Cancelled when the connection is gone.
+    gone: CancellationToken,
+    streams: Rc<Cell<usize>>,
+    _guard: DropGuard,
+}
+
+/// One request of a connection among those that are being answered.
+struct Stream(Rc<Cell<usize>>);
+
+impl Stream {
+    fn enter(streams: &Rc<Cell<usize>>) -> Option<Self> {
+        let now = streams.get();
+        (now < STREAMS_MAX).then(|| {
+            streams.set(now + 1);
+            Self(streams.clone())
+        })
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+/// Remembers who is at the other end.
+pub(super) fn on_connect(io: &TlsStream<TcpStream>, data: &mut Extensions) {
+    let (tcp, tls) = io.get_ref();
+    let chain = tls.peer_certificates().unwrap_or_default();
+    let certificates = chain.iter().map(|certificate| certificate.to_vec()).collect();
+    let gone = CancellationToken::new();
+    data.insert(Kept {
+        connection: Connection { address: tcp.peer_addr().ok(), certificates },
+        _guard: gone.clone().drop_guard(),
+        gone,
+        streams: Rc::default(),
+    });
+}
+
+/// Answers one request of a connection.
+pub(super) async fn answer(server: Server, mut request: actix_http::Request) -> Result<Wire, Infallible> {
+    let kept = request.conn_data::<Kept>();
+    let connection = kept.map(|kept| kept.connection.clone()).unwrap_or_default();
+    let gone = kept.map(|kept| kept.gone.clone()).unwrap_or_default();
+    let Some(stream) = kept.map(|kept| kept.streams.clone()).as_ref().and_then(Stream::enter) else {
+        let refused = Response::text(429, "Too many requests, please try again later.\n");
+        return Ok(wire(refused.with_header("retry-after", "1")));
+    };
+    let mut payload = request.take_payload();
+    let socket = web_socket::asked(request.head());
+    let mut own = head(&request, connection);
+    if socket.is_none() {
+        match read_body(&mut payload).await {
+            Ok(body) => own.body = body,
+            Err(refused) => return Ok(wire(refused)),
+        }
+    }
+    // The connection's data must not be held by a body that outlives the request.
+    drop(request);
+    let response = tokio::select! {
+        response = server.handle(own) => response,
+        () = gone.cancelled() => return Ok(wire(Response::text(499, ""))),
+    };
+    let body = match response.body {
+        Body::Full(bytes) => BoxBody::new(bytes),
+        Body::Stream(items) => BoxBody::new(body::Streamed::new(items, gone, stream)),
+        Body::WebSocket(messages) => match socket {
+            Some(socket) => {
+                let messages = messages.take_until(Box::pin(gone.cancelled_owned()));
+                return Ok(socket.open(response.headers, messages, payload));
+            }
+            None => return Ok(wire(Response::text(500, "not a WebSocket request\n"))),
+        },
+    };
+    Ok(with_head(response.status, response.headers.iter(), body))
+}
+
+pub(super) type Wire = actix_http::Response<BoxBody>;
+
+fn wire(response: Response) -> Wire {
+    let body = match response.body {
+        Body::Full(bytes) => BoxBody::new(bytes),
+        Body::Stream(_) | Body::WebSocket(_) => BoxBody::new(()),
+    };
+    with_head(response.status, response.headers.iter(), body)
+}
+
+/// A response with a head; headers that cannot be sent are left out.
+pub(super) fn with_head<'a>(status: u16, headers: impl Iterator<Item = (&'a str, &'a str)>, body: BoxBody) -> Wire {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = actix_http::Response::with_body(status, body);
+    for (name, value) in headers {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        let value = HeaderValue::from_bytes(value.as_bytes());
+        if let (Ok(name), Ok(value)) = (name, value) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    response
+}
+
+fn head(request: &actix_http::Request, connection: Connection) -> Request {
+    let mut own = Request {
+        method: Method::parse(request.method().as_str()),
+        path: percent_decode(request.path(), false),
+        query: request.uri().query().unwrap_or("").to_owned(),
+        peer: Peer::Network(connection),
+        ..Request::default()
+    };
+    for (name, value) in &request.head().headers {
+        own.headers.add(name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()));
+    }
+    own
+}
+
+/// Reads up to one byte more than a body may have, so that a longer one can be told from a whole one.
+async fn read_body(payload: &mut Payload) -> Result<Bytes, Response> {
+    if matches!(payload, Payload::None) {
+        return Ok(Bytes::new());
+    }
+    let read = async {
+        let mut whole = BytesMut::new();
+        while let Some(piece) = payload.next().await {
+            let piece = piece.map_err(|error| Response::text(400, format!("{error}\n")))?;
+            let room = BODY_BYTES_MAX + 1 - whole.len();
+            whole.extend_from_slice(&piece[..piece.len().min(room)]);
+            if whole.len() > BODY_BYTES_MAX {
+                break;
+            }
+        }
+        Ok(whole.freeze())
+    };
+    #[expect(clippy::disallowed_methods, reason = "bounds a peer on the network, which no turned clock makes faster")]
+    match tokio::time::timeout(BODY_MAX, read).await {
+        Ok(read) => read,
+        Err(_) => Err(Response::text(408, "the request body did not come in time\n")),
+    }
+}
+
+/// What keeps a place among the streams of a connection.
+pub(super) type Place = Box<dyn Any>;
+
+impl From<Stream> for Place {
+    fn from(stream: Stream) -> Self {
+        Box::new(stream)
+    }
+}
