@@ -3,6 +3,8 @@
 //! codecs, defaulting, validation, patches and apply read it and never ask which of the two it is.
 
 pub mod decode;
+pub mod default;
+pub mod validate;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -24,6 +26,10 @@ pub struct Table {
     by_name: HashMap<Str, TypeId>,
     /// For each struct, its fields on the wire in the order of their tags; made when first asked for.
     wire_order: OnceLock<Vec<Box<[u16]>>>,
+    /// For each struct, whether something in it has a static default; made when first asked for.
+    defaulted: OnceLock<Vec<bool>>,
+    /// For each struct, its declared rules in a form that can be run; made when first asked for.
+    checks: OnceLock<Vec<validate::rules::Checks>>,
 }
 
 /// A struct type, its embedded Go structs flattened as they are in JSON.
@@ -167,7 +173,7 @@ pub struct Map {
 impl Table {
     /// Adds a struct. A second one of the same name replaces the first in look-ups by name.
     pub fn add(&mut self, of: Struct) -> TypeId {
-        self.wire_order.take();
+        self.forget();
         let id = TypeId(u32::try_from(self.structs.len()).expect("fewer than 2^32 types"));
         self.by_name.insert(of.name.clone(), id);
         self.structs.push(of);
@@ -181,7 +187,7 @@ impl Table {
 
     /// The same for filling in a struct whose id had to be known first (recursive types).
     pub fn get_mut(&mut self, id: TypeId) -> &mut Struct {
-        self.wire_order.take();
+        self.forget();
         &mut self.structs[id.0 as usize]
     }
 
@@ -202,6 +208,37 @@ impl Table {
         &self.wire_order.get_or_init(|| self.structs.iter().map(order).collect())[id.0 as usize]
     }
 
+    /// Whether a field of the struct, or of what it holds, has a static default.
+    fn has_defaults(&self, id: TypeId) -> bool {
+        let direct = |of: &Struct| of.fields.iter().any(|f| f.default().is_some());
+        let all = || self.reaching(self.structs.iter().map(direct).collect());
+        self.defaulted.get_or_init(all)[id.0 as usize]
+    }
+
+    fn checks(&self, id: TypeId) -> &validate::rules::Checks {
+        &self.checks.get_or_init(|| validate::rules::compile(self))[id.0 as usize]
+    }
+
+    /// Marks every struct that holds, at any depth, a marked one.
+    fn reaching(&self, mut marks: Vec<bool>) -> Vec<bool> {
+        loop {
+            let holds = |of: &Struct| {
+                of.fields.iter().any(|f| f.shape.struct_inside().is_some_and(|inner| marks[inner.0 as usize]))
+            };
+            let next: Vec<bool> = self.structs.iter().zip(&marks).map(|(of, mark)| *mark || holds(of)).collect();
+            if next == marks {
+                return marks;
+            }
+            marks = next;
+        }
+    }
+
+    fn forget(&mut self) {
+        self.wire_order.take();
+        self.defaulted.take();
+        self.checks.take();
+    }
+
     /// All structs with their ids, in order.
     pub fn iter(&self) -> impl Iterator<Item = (TypeId, &Struct)> {
         (0u32..).map(TypeId).zip(&self.structs)
@@ -212,6 +249,32 @@ impl Struct {
     /// The field with a JSON name.
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|f| f.name == name)
+    }
+}
+
+impl Shape {
+    /// The struct that a value of the shape is made of, through lists and maps.
+    pub fn struct_inside(&self) -> Option<TypeId> {
+        match self {
+            Self::Struct(id) | Self::SchemaOrArray(id) | Self::SchemaOrBool(id) | Self::SchemaOrStrings(id) => {
+                Some(*id)
+            }
+            Self::List(list) => list.item.struct_inside(),
+            Self::Map(map) => map.value.struct_inside(),
+            Self::String
+            | Self::Bool
+            | Self::Int32
+            | Self::Int64
+            | Self::Float64
+            | Self::Bytes
+            | Self::IntOrString
+            | Self::Quantity
+            | Self::Time
+            | Self::MicroTime
+            | Self::Duration
+            | Self::Json
+            | Self::FieldsV1 => None,
+        }
     }
 }
 
