@@ -1,16 +1,31 @@
 //! Change or refuse a write: the ordered table of plugins, one file each. Called by the registry between defaulting
 //! and validation (`admit`) and after validation (`validate`), in upstream's order.
 
+mod default_storage_class;
+mod default_toleration_seconds;
+mod limit_ranger;
+mod namespace_lifecycle;
+mod pod_resources;
+mod priority;
+mod rbac_escalation;
+mod service_account;
+mod table;
+mod taint_nodes_by_condition;
+#[cfg(test)]
+mod trial;
+
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
 use crate::api::request::{Target, User};
-use crate::api::{Object, Result};
+use crate::api::{Object, Result, Status};
 use crate::auth::Authorizer;
 use crate::base::Clock;
 use crate::resources::Kind;
 use crate::storage::{Store, Write};
+
+pub use table::{PLUGINS, Row, plugins};
 
 /// What is done to the object.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +52,23 @@ pub struct Attributes<'a> {
     /// Writes that must happen in the same transaction (quota counts). When the expectation of one of them fails,
     /// the registry starts the whole operation again, a bounded number of times.
     pub companions: Vec<Write>,
+}
+
+impl Attributes<'_> {
+    /// Whether the request is for a resource itself or for one of its subresources.
+    pub fn about(&self, group: &str, resource: &str) -> bool {
+        self.kind.gvk.group == group && self.kind.resource == resource
+    }
+
+    /// 403 in admission's words: with the name of the object, or what stands for it before it has one.
+    pub fn forbidden(&self, why: impl std::fmt::Display) -> Status {
+        let object = self.object.as_deref();
+        let given = object.map_or("", Object::name);
+        let prefix = object.map_or("", |object| object.text_at(&["metadata", "generateName"]));
+        let names = [self.target.name.as_str(), given, prefix, "Unknown"];
+        let name = names.into_iter().find(|name| !name.is_empty()).unwrap_or_default();
+        Status::forbidden(&self.kind.group_resource(), name, &why.to_string())
+    }
 }
 
 /// What plugins may use.

@@ -20,15 +20,6 @@ pub(crate) async fn empty_store() -> Arc<dyn Store> {
     open(options).await.unwrap()
 }
 
-/// A store with objects, each with its collection.
-pub(crate) async fn store_with(objects: Vec<(&str, Value)>) -> Arc<dyn Store> {
-    let store = empty_store().await;
-    for (collection, object) in objects {
-        put(&store, collection, object).await;
-    }
-    store
-}
-
 /// Creates or replaces an object. One without a uid gets `uid-NAME`.
 pub(crate) async fn put(store: &Arc<dyn Store>, collection: &str, mut object: Value) {
     let text = |object: &Value, path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or("").to_owned();

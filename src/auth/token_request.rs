@@ -45,8 +45,7 @@ impl Tokens {
     /// Upstream's statuses for a request that does not fit the account, the bound object or the limits.
     pub fn request(
         &self,
-        snapshot: &Snapshot,
-        account: &Stored,
+        (snapshot, account): (&Snapshot, &Stored),
         mut request: Object,
         now: Timestamp,
     ) -> Result<(Object, Vec<String>)> {

@@ -14,7 +14,7 @@ use crate::api::request::User;
 use crate::api::{GroupResource, Status};
 use crate::storage::Store;
 
-pub use node::{NodeAuthorizer, identity as node_identity};
+pub use node::{NodeAuthorizer, identity as node_identity, references_secrets};
 pub use rbac::Rbac;
 
 /// The group whose members may everything.

@@ -386,10 +386,31 @@ fn in_containers(pod: &Object, (key, whole): (&str, &str), name: &str) -> bool {
 }
 
 fn volume_has_secret(volume: &Value, name: &str) -> bool {
+    volume_secrets(volume).any(|secret| secret == name)
+}
+
+/// The secrets that a volume names; `""` where a source has none.
+fn volume_secrets(volume: &Value) -> impl Iterator<Item = &str> {
     let nested = ["cephfs", "cinder", "flexVolume", "rbd", "scaleIO", "iscsi", "storageos"];
-    text(volume, &["secret", "secretName"]) == name
-        || text(volume, &["azureFile", "secretName"]) == name
-        || text(volume, &["csi", "nodePublishSecretRef", "name"]) == name
-        || nested.iter().any(|source| text(volume, &[source, "secretRef", "name"]) == name)
-        || projected(volume).any(|source| text(source, &["secret", "name"]) == name)
+    let direct = [
+        text(volume, &["secret", "secretName"]),
+        text(volume, &["azureFile", "secretName"]),
+        text(volume, &["csi", "nodePublishSecretRef", "name"]),
+    ];
+    let nested = nested.into_iter().map(|source| text(volume, &[source, "secretRef", "name"]));
+    direct.into_iter().chain(nested).chain(projected(volume).map(|source| text(source, &["secret", "name"])))
+}
+
+/// Whether a pod refers to any secret at all.
+pub fn references_secrets(pod: &Object) -> bool {
+    let lists = ["containers", "initContainers", "ephemeralContainers"];
+    let containers = lists.iter().flat_map(|list| items(pod, list));
+    let of_container = containers.flat_map(|container| {
+        let list = |field| container.get(field).and_then(Value::as_array).into_iter().flatten();
+        let whole = list("envFrom").map(|source| text(source, &["secretRef", "name"]));
+        list("env").map(|env| text(env, &["valueFrom", "secretKeyRef", "name"])).chain(whole)
+    });
+    let pull = items(pod, "imagePullSecrets").map(|secret| text(secret, &["name"]));
+    let volumes = items(pod, "volumes").flat_map(volume_secrets);
+    pull.chain(of_container).chain(volumes).any(|name| !name.is_empty())
 }

@@ -1,0 +1,82 @@
+//! `DefaultTolerationSeconds`: a pod bears a node that is not ready or unreachable for five minutes.
+
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+
+use super::{Attributes, Context, Operation, Plugin};
+use crate::api::Result;
+use crate::resources::Kind;
+
+const SECONDS: i64 = 300;
+const TAINTS: [&str; 2] = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
+
+pub(super) struct DefaultTolerationSeconds;
+
+impl Plugin for DefaultTolerationSeconds {
+    fn name(&self) -> &'static str {
+        "DefaultTolerationSeconds"
+    }
+
+    fn handles(&self, operation: Operation, kind: &Kind, subresource: &str) -> bool {
+        let writes = matches!(operation, Operation::Create | Operation::Update);
+        writes && subresource.is_empty() && kind.resource == "pods" && kind.gvk.group.is_empty()
+    }
+
+    fn admit<'a>(&'a self, _: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+        if let Some(pod) = attributes.object.as_deref_mut() {
+            let spec = pod.object_at(&["spec"]);
+            let slot = spec.entry("tolerations").or_insert(Value::Null);
+            if !slot.is_array() {
+                *slot = json!([]);
+            }
+            if let Some(tolerations) = slot.as_array_mut() {
+                add_missing(tolerations);
+            }
+        }
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+fn add_missing(tolerations: &mut Vec<Value>) {
+    let text = |toleration: &Value, field: &str| toleration.get(field).and_then(Value::as_str).unwrap_or("").to_owned();
+    let given = tolerations.len();
+    for taint in TAINTS {
+        let tolerated = tolerations[..given].iter().any(|toleration| {
+            let (key, effect) = (text(toleration, "key"), text(toleration, "effect"));
+            (key == taint || key.is_empty()) && (effect == "NoExecute" || effect.is_empty())
+        });
+        if !tolerated {
+            let own =
+                json!({ "key": taint, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": SECONDS });
+            tolerations.push(own);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admission::trial::Trial;
+
+    #[tokio::test]
+    async fn both_tolerations_are_added_where_none_is_given() {
+        let trial = Trial::new().await;
+        let pod = trial.admit(&DefaultTolerationSeconds, "pods", json!({ "metadata": { "name": "p" } })).await.unwrap();
+        let keys: Vec<_> =
+            pod.get(&["spec", "tolerations"]).unwrap().as_array().unwrap().iter().map(|t| t["key"].clone()).collect();
+        assert_eq!(keys, TAINTS);
+    }
+
+    #[tokio::test]
+    async fn a_given_toleration_stays_alone_for_its_taint() {
+        let trial = Trial::new().await;
+        let check = async |tolerations: Value, count: usize| {
+            let pod = json!({ "metadata": { "name": "p" }, "spec": { "tolerations": tolerations } });
+            let pod = trial.admit(&DefaultTolerationSeconds, "pods", pod).await.unwrap();
+            assert_eq!(pod.get(&["spec", "tolerations"]).unwrap().as_array().unwrap().len(), count);
+        };
+        check(json!([{ "operator": "Exists" }]), 1).await;
+        check(json!([{ "key": TAINTS[0], "operator": "Exists", "effect": "NoExecute" }]), 2).await;
+        check(json!([{ "key": TAINTS[0], "operator": "Exists", "effect": "NoSchedule" }]), 3).await;
+    }
+}

@@ -1,0 +1,161 @@
+//! `Priority`: the name of a priority class becomes a number in the pod (Kubernetes `plugin/pkg/admission/priority`).
+
+use futures::future::BoxFuture;
+use serde_json::Value;
+
+use super::{Attributes, Context, Operation, Plugin};
+use crate::api::{Object, Result};
+use crate::resources::Kind;
+use crate::storage::Snapshot;
+
+const CLASSES: &str = "priorityclasses.scheduling.k8s.io";
+
+pub(super) struct Priority;
+
+impl Plugin for Priority {
+    fn name(&self) -> &'static str {
+        "Priority"
+    }
+
+    fn handles(&self, operation: Operation, kind: &Kind, subresource: &str) -> bool {
+        let writes = matches!(operation, Operation::Create | Operation::Update);
+        let kinds = [("", "pods"), ("scheduling.k8s.io", "priorityclasses")];
+        writes && subresource.is_empty() && kinds.iter().any(|k| *k == (&*kind.gvk.group, &*kind.resource))
+    }
+
+    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(std::future::ready(if attributes.about("", "pods") { pod(ctx, attributes) } else { Ok(()) }))
+    }
+
+    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+        let classes = attributes.about("scheduling.k8s.io", "priorityclasses");
+        Box::pin(std::future::ready(if classes { only_one_default(ctx, attributes) } else { Ok(()) }))
+    }
+}
+
+fn pod(ctx: &Context, attributes: &mut Attributes<'_>) -> Result<()> {
+    let Some(pod) = attributes.object.as_deref_mut() else { return Ok(()) };
+    if let Some(old) = attributes.old {
+        // Whoever updates a pod need not repeat what was worked out when it was created.
+        for field in ["priority", "preemptionPolicy"] {
+            let path = ["spec", field];
+            if let (None | Some(Value::Null), Some(before)) = (pod.get(&path), old.get(&path)) {
+                pod.set(&path, before.clone());
+            }
+        }
+        return Ok(());
+    }
+    let snapshot = ctx.store.snapshot();
+    let name = pod.text_at(&["spec", "priorityClassName"]).to_owned();
+    let class = match name.as_str() {
+        "" => default_class(&snapshot),
+        name => match snapshot.find(CLASSES, "", name).and_then(|stored| Object::from_json(&stored.body.json).ok()) {
+            Some(class) => Some(class),
+            None => return Err(attributes.forbidden(format!("no PriorityClass with name {name} was found"))),
+        },
+    };
+    let priority = class.as_ref().and_then(|class| class.int_at(&["value"])).unwrap_or(0);
+    let policy = match &class {
+        Some(class) => class.text_at(&["preemptionPolicy"]),
+        None => "PreemptLowerPriority",
+    };
+    if let Some(class) = &class {
+        pod.set(&["spec", "priorityClassName"], class.name());
+    }
+    let given = pod.int_at(&["spec", "priority"]);
+    let given_policy = pod.text_at(&["spec", "preemptionPolicy"]).to_owned();
+    pod.set(&["spec", "priority"], priority);
+    if let Some(given) = given.filter(|given| *given != priority) {
+        return Err(attributes.forbidden(format!(
+            "the integer value of priority ({given}) must not be provided in pod spec; priority admission controller \
+             computed {priority} from the given PriorityClass name"
+        )));
+    }
+    if policy.is_empty() {
+        return Ok(());
+    }
+    pod.set(&["spec", "preemptionPolicy"], policy);
+    if !given_policy.is_empty() && given_policy != policy {
+        return Err(attributes.forbidden(format!(
+            "the string value of PreemptionPolicy ({given_policy}) must not be provided in pod spec; priority admission \
+             controller computed {policy} from the given PriorityClass name"
+        )));
+    }
+    Ok(())
+}
+
+/// The default class; of several the one with the lowest value.
+fn default_class(snapshot: &Snapshot) -> Option<Object> {
+    let classes = snapshot.list(CLASSES, None, None).filter_map(|stored| Object::from_json(&stored.body.json).ok());
+    let defaults = classes.filter(|class| class.get(&["globalDefault"]) == Some(&Value::Bool(true)));
+    defaults.min_by_key(|class| class.int_at(&["value"]))
+}
+
+fn only_one_default(ctx: &Context, attributes: &Attributes<'_>) -> Result<()> {
+    let Some(class) = attributes.object.as_deref() else { return Ok(()) };
+    if class.get(&["globalDefault"]) != Some(&Value::Bool(true)) {
+        return Ok(());
+    }
+    match default_class(&ctx.store.snapshot()) {
+        Some(present) if attributes.operation == Operation::Create || present.name() != class.name() => {
+            let name = present.name();
+            let why = format!("PriorityClass {name} is already marked as default. Only one default can exist");
+            Err(attributes.forbidden(why))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::admission::trial::Trial;
+    use crate::auth::fixture::put;
+
+    async fn trial() -> Trial {
+        let trial = Trial::new().await;
+        let class = json!({ "metadata": { "name": "high" }, "value": 1000, "preemptionPolicy": "Never" });
+        put(&trial.context.store, CLASSES, class).await;
+        trial
+    }
+
+    #[tokio::test]
+    async fn a_class_gives_its_value_and_policy() {
+        let pod = json!({ "metadata": { "name": "p" }, "spec": { "priorityClassName": "high" } });
+        let pod = trial().await.admit(&Priority, "pods", pod).await.unwrap();
+        assert_eq!(pod.int_at(&["spec", "priority"]), Some(1000));
+        assert_eq!(pod.text_at(&["spec", "preemptionPolicy"]), "Never");
+    }
+
+    #[tokio::test]
+    async fn without_a_class_the_default_one_counts_or_zero() {
+        let trial = trial().await;
+        let pod = || json!({ "metadata": { "name": "p" }, "spec": {} });
+        let plain = trial.admit(&Priority, "pods", pod()).await.unwrap();
+        assert_eq!(plain.get(&["spec"]), Some(&json!({ "priority": 0, "preemptionPolicy": "PreemptLowerPriority" })));
+        put(
+            &trial.context.store,
+            CLASSES,
+            json!({ "metadata": { "name": "normal" }, "value": 7, "globalDefault": true }),
+        )
+        .await;
+        let defaulted = trial.admit(&Priority, "pods", pod()).await.unwrap();
+        assert_eq!(defaulted.get(&["spec"]), Some(&json!({ "priority": 7, "priorityClassName": "normal" })));
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_refused_in_upstreams_words() {
+        let trial = trial().await;
+        let check = async |spec: Value, message: &str| {
+            let pod = json!({ "metadata": { "name": "p" }, "spec": spec });
+            assert_eq!(trial.admit(&Priority, "pods", pod).await.unwrap_err().message(), message);
+        };
+        let unknown = "pods \"p\" is forbidden: no PriorityClass with name low was found";
+        check(json!({ "priorityClassName": "low" }), unknown).await;
+        let number = "pods \"p\" is forbidden: the integer value of priority (5) must not be provided in pod spec; priority \
+                      admission controller computed 1000 from the given PriorityClass name";
+        check(json!({ "priorityClassName": "high", "priority": 5 }), number).await;
+    }
+}
