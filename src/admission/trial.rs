@@ -11,14 +11,14 @@ use crate::auth::authorize::{Mode, authorizer};
 use crate::auth::fixture::empty_store;
 use crate::base::SystemClock;
 use crate::resources::facts::Facts;
-use crate::resources::{Kind, Plain};
+use crate::resources::{Kind, RuntimeConfig, Served, built_in};
 use crate::storage::Write;
 
 /// Runs plugins against a store in memory. Objects are in the namespace that they name.
 pub(super) struct Trial {
     pub context: Context,
     pub user: User,
-    facts: Facts,
+    served: Served,
 }
 
 impl Trial {
@@ -26,7 +26,7 @@ impl Trial {
         let store = empty_store().await;
         let authorizer = authorizer(&[Mode::Rbac], &store);
         let context = Context { store, clock: SystemClock::shared(), authorizer };
-        Self { context, user: User::default(), facts: Facts::load() }
+        Self { context, user: User::default(), served: built_in(&Facts::load(), &RuntimeConfig::default()) }
     }
 
     /// Creates, up to and with `admit`.
@@ -68,28 +68,11 @@ impl Trial {
         }
     }
 
-    fn find(&self, resource: &str, object: &Object) -> (Kind, Target) {
-        let fact = self.facts.kinds.iter().find(|kind| kind.plural == resource).unwrap();
-        let kind = Kind {
-            gvk: fact.gvk.clone(),
-            resource: resource.to_owned().into(),
-            singular: "".into(),
-            namespaced: fact.namespaced,
-            verbs: Vec::new(),
-            short_names: Vec::new(),
-            categories: Vec::new(),
-            types: self.facts.types.clone(),
-            type_id: fact.type_id,
-            collection: resource.into(),
-            stored_as: fact.gvk.clone(),
-            columns: Vec::new(),
-            subresources: Vec::new(),
-            behaviour: &Plain,
-            custom: Arc::new(()),
-        };
+    fn find(&self, resource: &str, object: &Object) -> (Arc<Kind>, Target) {
+        let kind = self.served.kinds.iter().find(|kind| kind.resource == resource).unwrap().clone();
         let target = Target {
-            group: fact.gvk.group.to_string(),
-            version: fact.gvk.version.to_string(),
+            group: kind.gvk.group.to_string(),
+            version: kind.gvk.version.to_string(),
             resource: resource.to_owned(),
             subresource: String::new(),
             namespace: object.namespace().to_owned(),

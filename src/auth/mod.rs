@@ -2,6 +2,7 @@
 
 pub mod authenticate;
 pub mod authorize;
+pub mod bootstrap;
 mod claims;
 #[cfg(test)]
 pub(crate) mod fixture;

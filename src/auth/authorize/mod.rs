@@ -150,6 +150,8 @@ pub fn refusal(attributes: &Attributes, reason: &str) -> Status {
     } else {
         format!("User {user} cannot {verb} path {}", go_quote(&attributes.path))
     };
+    // Upstream keeps refusals from looking like HTML.
+    message = message.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     if !reason.is_empty() {
         message.push_str(": ");
         message.push_str(reason);
