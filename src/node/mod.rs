@@ -1,1 +1,61 @@
-//! Simulated nodes: what a kubelet would write.
+//! Nodes. The simulated fleet registers any number of nodes, keeps their leases and conditions, and reports for every
+//! pod that is bound to one of them what a kubelet would report, without running anything. One set of tasks serves
+//! all nodes; each write is made as the node it concerns.
+
+mod address;
+mod fleet;
+mod machine;
+mod pod;
+mod status;
+mod workload;
+
+use std::sync::Arc;
+
+use crate::api::request::User;
+use crate::base::{Clock, Tasks};
+use crate::client::{Client, EventApi, Recorder, Transport};
+
+const AGENT: &str = "kubelet/v1.37.1";
+
+/// What the simulated nodes are like.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub count: usize,
+    /// Each name is this with a number, from 1.
+    pub name_prefix: String,
+    pub cpu: String,
+    pub memory: String,
+    /// At most this many pods on a node, fewer when its addresses do not suffice.
+    pub pods_max: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            count: 3,
+            name_prefix: "node-".to_owned(),
+            cpu: "32".to_owned(),
+            memory: "256Gi".to_owned(),
+            pods_max: 1000,
+        }
+    }
+}
+
+/// Starts the simulated nodes; they end with the tasks' shutdown. The fleet reads all pods, which no single node may,
+/// so it reads as a user of its own; it writes as the nodes.
+pub fn start(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>, tasks: &Tasks, settings: &Settings) {
+    if settings.count == 0 {
+        return;
+    }
+    let user = User {
+        name: "system:node-fleet".to_owned(),
+        groups: vec!["system:masters".to_owned(), "system:authenticated".to_owned()],
+        ..User::default()
+    };
+    let client = Client::new(transport, user, AGENT);
+    let (recorder, writer) = Recorder::new(client.clone(), "kubelet", EventApi::Core, Arc::clone(&clock));
+    tasks.spawn("node event recorder", writer);
+    let fleet = Arc::new(fleet::Fleet::new(settings, client, recorder, clock));
+    tasks.spawn("node heartbeats", machine::keep_alive(Arc::clone(&fleet)));
+    tasks.spawn("node pods", fleet::run(fleet, tasks.clone()));
+}
