@@ -9,6 +9,7 @@ pub(crate) mod fixture;
 mod keys;
 pub mod openid;
 mod pki;
+pub mod review;
 mod tls;
 mod token_request;
 
