@@ -7,6 +7,7 @@ mod claims;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod keys;
+pub mod kubeconfig;
 pub mod openid;
 mod pki;
 pub mod review;
