@@ -89,6 +89,7 @@ impl Registry {
         if kind.behaviour.generation() {
             object.set(&["metadata", "generation"], 1);
         }
+        kind.behaviour.stamp_requester(&mut object, &call.user);
         kind.behaviour.prepare_create(kind, &mut object, &moment);
         self.complete(kind, &mut object);
         validate_new(kind, &object)?;

@@ -1,15 +1,33 @@
 //! What each served type is: the table of built-in types, one file per kind under its API group, and the catalog of
 //! types served right now. A custom resource is the same `Kind`, made at run time.
 
+mod admissionregistration;
+mod apiextensions;
+mod apiregistration;
+mod apiserverinternal;
 mod apps;
+mod autoscaling;
+mod batch;
 mod built_in;
 mod catalog;
+mod certificates;
+mod coordination;
 mod core;
+mod discovery;
 pub mod facts;
+mod flowcontrol;
 #[cfg(test)]
 mod golden;
+mod networking;
+mod node;
 mod part;
+mod policy;
 mod print;
+mod rbac;
+mod resource;
+mod scheduling;
+mod storage;
+mod storagemigration;
 mod table;
 mod tree;
 
@@ -19,7 +37,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::api::field::Errors;
-use crate::api::request::{DeleteOptions, Propagation};
+use crate::api::request::{DeleteOptions, Propagation, User};
 use crate::api::schema::{Str, Table, TypeId};
 use crate::api::{GroupKind, GroupResource, GroupVersionKind, Object};
 
@@ -133,6 +151,11 @@ pub trait Behaviour: Send + Sync + 'static {
     /// Defaulting that depends on other fields; static defaults come from the table before this.
     fn default(&self, kind: &Kind, object: &mut Object) {
         let _ = (kind, object);
+    }
+
+    /// Before `prepare_create`: writes down who asks, for the types whose objects are requests of a user.
+    fn stamp_requester(&self, object: &mut Object, user: &User) {
+        let _ = (object, user);
     }
 
     /// Before a create: clears what a client may not set. Plain: nothing, or `status` where there is such a part.

@@ -31,6 +31,10 @@ impl Behaviour for Node {
         round(status, &["capacity", "allocatable"]);
     }
 
+    fn keeps_status_on_create(&self) -> bool {
+        true
+    }
+
     fn prepare_create(&self, _: &Kind, object: &mut Object, _: &Moment) {
         for path in [["spec", "configSource"], ["status", "config"], ["spec", "podPreemptionPolicy"]] {
             object.remove(&path);

@@ -1,0 +1,39 @@
+//! What the kinds of this group have in common: rules and selectors that say what is matched.
+
+use serde_json::json;
+
+use crate::resources::tree::{Tree, fill, items_mut};
+
+/// Fills in `matchPolicy` and both selectors.
+pub(super) fn default_selectors(holder: &mut Tree) {
+    fill(holder, "matchPolicy", "Equivalent");
+    fill(holder, "namespaceSelector", json!({}));
+    fill(holder, "objectSelector", json!({}));
+}
+
+/// Fills in the scope of rules.
+pub(super) fn default_rules(holder: &mut Tree, lists: &[&str]) {
+    for list in lists {
+        for rule in items_mut(holder, list) {
+            fill(rule, "scope", "*");
+        }
+    }
+}
+
+/// Fills in a `matchResources` or `matchConstraints`.
+pub(super) fn default_match(holder: &mut Tree) {
+    default_selectors(holder);
+    default_rules(holder, &["resourceRules", "excludeResourceRules"]);
+}
+
+/// A warning on updates about names that only configuration from files may have.
+pub(super) fn name_warnings(name: &str) -> Vec<String> {
+    const RESERVED: &str = ".static.k8s.io";
+    if !name.ends_with(RESERVED) {
+        return Vec::new();
+    }
+    vec![format!(
+        "metadata.name: names ending with \"{RESERVED}\" are reserved for static manifest-based configurations and \
+         cannot be managed via the API"
+    )]
+}

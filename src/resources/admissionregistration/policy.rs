@@ -1,0 +1,84 @@
+//! ValidatingAdmissionPolicy and MutatingAdmissionPolicy.
+
+use serde_json::{Value, json};
+
+use super::match_resources::{default_match, name_warnings};
+use crate::api::Object;
+use crate::resources::part::STATUS_ALONE;
+use crate::resources::print::age;
+use crate::resources::tree::{child_mut, fill, list};
+use crate::resources::{Behaviour, Kind, Moment, Part};
+
+pub(in crate::resources) struct ValidatingAdmissionPolicy;
+
+pub(in crate::resources) struct MutatingAdmissionPolicy;
+
+impl Behaviour for ValidatingAdmissionPolicy {
+    fn default(&self, _: &Kind, object: &mut Object) {
+        default_policy(object);
+    }
+
+    fn prepare_create(&self, _: &Kind, object: &mut Object, _: &Moment) {
+        object.remove(&["status"]);
+    }
+
+    fn generation(&self) -> bool {
+        true
+    }
+
+    fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
+        old.map_or_else(Vec::new, |_| name_warnings(object.name()))
+    }
+
+    fn part(&self, subresource: &str) -> Option<Part> {
+        (subresource == "status").then_some(STATUS_ALONE)
+    }
+
+    fn unconditional_update(&self) -> bool {
+        false
+    }
+
+    fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {
+        Some(policy_cells(object, "validations", moment))
+    }
+}
+
+impl Behaviour for MutatingAdmissionPolicy {
+    fn default(&self, _: &Kind, object: &mut Object) {
+        default_policy(object);
+    }
+
+    fn generation(&self) -> bool {
+        true
+    }
+
+    fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
+        old.map_or_else(Vec::new, |_| name_warnings(object.name()))
+    }
+
+    fn unconditional_update(&self) -> bool {
+        false
+    }
+
+    fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {
+        Some(policy_cells(object, "mutations", moment))
+    }
+}
+
+fn default_policy(object: &mut Object) {
+    let spec = object.object_at(&["spec"]);
+    fill(spec, "failurePolicy", "Fail");
+    if let Some(constraints) = child_mut(spec, "matchConstraints") {
+        default_match(constraints);
+    }
+}
+
+fn policy_cells(object: &Object, rules: &str, moment: &Moment) -> Vec<Value> {
+    let of = |key: &str| object.text_at(&["spec", "paramKind", key]);
+    let kind = match object.get(&["spec", "paramKind"]) {
+        Some(_) => format!("{}/{}", of("apiVersion"), of("kind")),
+        None => "<unset>".to_owned(),
+    };
+    let rules = list(object, &["spec", rules]).count();
+    vec![json!(object.name()), json!(rules), json!(kind), json!(age(object, moment))]
+}

@@ -1,0 +1,3 @@
+//! The kinds of `internal.apiserver.k8s.io`.
+
+pub(super) mod storage_version;

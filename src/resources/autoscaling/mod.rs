@@ -1,0 +1,5 @@
+//! The kinds of `autoscaling`.
+
+mod metrics;
+pub(super) mod pod_autoscaler;
+mod versions;

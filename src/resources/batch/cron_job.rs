@@ -1,0 +1,61 @@
+//! CronJob.
+
+use serde_json::{Value, json};
+
+use super::job::default_job_spec;
+use crate::api::Object;
+use crate::resources::part::STATUS;
+use crate::resources::print::{age, containers_and_images, label_selector, or_none, since};
+use crate::resources::tree::{ensure, fill, fill_zero, list};
+use crate::resources::{Behaviour, Kind, Moment, Part};
+
+pub(in crate::resources) struct CronJob;
+
+impl Behaviour for CronJob {
+    fn default(&self, _: &Kind, object: &mut Object) {
+        let spec = object.object_at(&["spec"]);
+        fill_zero(spec, "concurrencyPolicy", "Allow");
+        fill(spec, "suspend", false);
+        fill(spec, "successfulJobsHistoryLimit", 3);
+        fill(spec, "failedJobsHistoryLimit", 1);
+        default_job_spec(ensure(ensure(spec, "jobTemplate"), "spec"));
+    }
+
+    fn prepare_create(&self, _: &Kind, object: &mut Object, _: &Moment) {
+        object.remove(&["status"]);
+    }
+
+    fn generation(&self) -> bool {
+        true
+    }
+
+    fn part(&self, subresource: &str) -> Option<Part> {
+        (subresource == "status").then_some(STATUS)
+    }
+
+    fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {
+        let template = ["spec", "jobTemplate", "spec"];
+        let (containers, images) = containers_and_images(object, &[&template[..], &["template", "spec"]].concat());
+        let suspended = match object.get(&["spec", "suspend"]).and_then(Value::as_bool) {
+            Some(true) => "True",
+            Some(false) => "False",
+            None => "<unset>",
+        };
+        let last = match object.text_at(&["status", "lastScheduleTime"]) {
+            "" => "<none>".to_owned(),
+            time => since(time, moment),
+        };
+        Some(vec![
+            json!(object.name()),
+            json!(object.text_at(&["spec", "schedule"])),
+            json!(or_none(object.text_at(&["spec", "timeZone"]))),
+            json!(suspended),
+            json!(list(object, &["status", "active"]).count()),
+            json!(last),
+            json!(age(object, moment)),
+            json!(containers),
+            json!(images),
+            json!(label_selector(object.get(&[&template[..], &["selector"]].concat()))),
+        ])
+    }
+}

@@ -1,0 +1,156 @@
+//! Job: the server makes its selector; deletes orphan by default.
+
+use serde_json::{Value, json};
+
+use crate::api::Object;
+use crate::api::request::Propagation;
+use crate::resources::core::pod_template::default_template;
+use crate::resources::part::STATUS;
+use crate::resources::print::{age, containers_and_images, elapsed, human_duration, int, label_selector};
+use crate::resources::tree::{Tree, child_mut, ensure, fill, fill_zero, is_set, items_mut, list, text};
+use crate::resources::{Behaviour, Kind, Moment, Part, SelectableField};
+
+pub(in crate::resources) struct Job;
+
+const NAME_LABELS: [&str; 2] = ["job-name", "batch.kubernetes.io/job-name"];
+const UID_LABEL: &str = "batch.kubernetes.io/controller-uid";
+const UID_LABELS: [&str; 2] = ["controller-uid", UID_LABEL];
+const BACKOFF_LIMIT: i64 = 6;
+const FIELDS: &[SelectableField] = &[SelectableField {
+    name: "status.successful",
+    read: |job| int(job, &["status", "succeeded"]).to_string(),
+    indexed: false,
+}];
+
+impl Behaviour for Job {
+    fn default(&self, _: &Kind, object: &mut Object) {
+        if let Some(labels) = object.get(&["spec", "template", "metadata", "labels"]).filter(|l| l.is_object()).cloned()
+        {
+            fill_zero(object.object_at(&["metadata"]), "labels", labels);
+        }
+        let spec = object.object_at(&["spec"]);
+        if !is_set(spec, "completions") && !is_set(spec, "parallelism") {
+            fill(spec, "completions", 1);
+        }
+        fill(spec, "parallelism", 1);
+        let backoff = if is_set(spec, "backoffLimitPerIndex") { i64::from(i32::MAX) } else { BACKOFF_LIMIT };
+        fill(spec, "backoffLimit", backoff);
+        fill(spec, "completionMode", "NonIndexed");
+        fill(spec, "suspend", false);
+        let replacement = if is_set(spec, "podFailurePolicy") { "Failed" } else { "TerminatingOrFailed" };
+        fill(spec, "podReplacementPolicy", replacement);
+        fill(spec, "manualSelector", false);
+        default_job_spec(spec);
+    }
+
+    fn prepare_create(&self, _: &Kind, object: &mut Object, _: &Moment) {
+        if object.get(&["spec", "manualSelector"]).and_then(Value::as_bool) != Some(true) {
+            select_by_uid(object);
+        }
+        object.remove(&["status"]);
+    }
+
+    fn generation(&self) -> bool {
+        true
+    }
+
+    fn fields(&self) -> &'static [SelectableField] {
+        FIELDS
+    }
+
+    fn part(&self, subresource: &str) -> Option<Part> {
+        (subresource == "status").then_some(STATUS)
+    }
+
+    fn default_propagation(&self) -> Propagation {
+        Propagation::Orphan
+    }
+
+    fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {
+        let (containers, images) = containers_and_images(object, &["spec", "template", "spec"]);
+        Some(vec![
+            json!(object.name()),
+            json!(state(object)),
+            json!(completions(object)),
+            json!(duration(object, moment)),
+            json!(age(object, moment)),
+            json!(containers),
+            json!(images),
+            json!(label_selector(object.get(&["spec", "selector"]))),
+        ])
+    }
+}
+
+/// Fills in what jobs and the templates of cron jobs have in common.
+pub(super) fn default_job_spec(spec: &mut Tree) {
+    default_template(ensure(spec, "template"));
+    if let Some(policy) = child_mut(spec, "podFailurePolicy") {
+        for rule in items_mut(policy, "rules") {
+            for pattern in items_mut(rule, "onPodConditions") {
+                fill_zero(pattern, "status", "True");
+            }
+        }
+    }
+}
+
+/// Labels the pods with the job's name and uid and selects by the uid. Labels that are there already stay; validation
+/// refuses those that differ.
+fn select_by_uid(object: &mut Object) {
+    let (name, uid) = (object.name().to_owned(), object.uid().to_owned());
+    let labels = object.object_at(&["spec", "template", "metadata", "labels"]);
+    for (keys, value) in [(NAME_LABELS, &name), (UID_LABELS, &uid)] {
+        for key in keys {
+            labels.entry(key).or_insert_with(|| Value::String(value.clone()));
+        }
+    }
+    let selected = object.object_at(&["spec", "selector", "matchLabels"]);
+    selected.entry(UID_LABEL).or_insert(Value::String(uid));
+}
+
+fn state(job: &Object) -> &'static str {
+    let holds = |kind: &str| {
+        let first = list(job, &["status", "conditions"]).find(|c| text(c, "type") == kind);
+        first.is_some_and(|c| text(c, "status") == "True")
+    };
+    match () {
+        () if holds("Complete") => "Complete",
+        () if holds("Failed") => "Failed",
+        () if job.deleting() => "Terminating",
+        () if holds("Suspended") => "Suspended",
+        () if holds("FailureTarget") => "FailureTarget",
+        () if holds("SuccessCriteriaMet") => "SuccessCriteriaMet",
+        () => "Running",
+    }
+}
+
+fn completions(job: &Object) -> String {
+    let succeeded = int(job, &["status", "succeeded"]);
+    match (job.int_at(&["spec", "completions"]), int(job, &["spec", "parallelism"])) {
+        (Some(completions), _) => format!("{succeeded}/{completions}"),
+        (None, parallelism) if parallelism > 1 => format!("{succeeded}/1 of {parallelism}"),
+        (None, _) => format!("{succeeded}/1"),
+    }
+}
+
+fn duration(job: &Object, moment: &Moment) -> String {
+    let since_start = elapsed(job.text_at(&["status", "startTime"]), moment);
+    let since_end = elapsed(job.text_at(&["status", "completionTime"]), moment);
+    match (since_start, since_end) {
+        (Some(start), Some(end)) => human_duration(start - end),
+        (Some(start), None) => human_duration(start),
+        (None, _) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_selects_its_pods_by_uid() {
+        let mut job = Object::from_value(json!({"metadata": {"name": "j", "uid": "u"}, "spec": {}})).unwrap();
+        select_by_uid(&mut job);
+        assert_eq!(job.text_at(&["spec", "template", "metadata", "labels", "job-name"]), "j");
+        assert_eq!(job.get(&["spec", "selector"]), Some(&json!({"matchLabels": {UID_LABEL: "u"}})));
+    }
+}

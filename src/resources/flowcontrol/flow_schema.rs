@@ -1,0 +1,43 @@
+//! FlowSchema.
+
+use serde_json::{Value, json};
+
+use crate::api::Object;
+use crate::resources::part::STATUS_ALONE;
+use crate::resources::print::{age, int, text_or};
+use crate::resources::tree::{fill_zero, list, text};
+use crate::resources::{Behaviour, Kind, Moment, Part};
+
+pub(in crate::resources) struct FlowSchema;
+
+const PRECEDENCE: i64 = 1000;
+
+impl Behaviour for FlowSchema {
+    fn default(&self, _: &Kind, object: &mut Object) {
+        fill_zero(object.object_at(&["spec"]), "matchingPrecedence", PRECEDENCE);
+    }
+
+    fn prepare_create(&self, _: &Kind, object: &mut Object, _: &Moment) {
+        object.remove(&["status"]);
+    }
+
+    fn generation(&self) -> bool {
+        true
+    }
+
+    fn part(&self, subresource: &str) -> Option<Part> {
+        (subresource == "status").then_some(STATUS_ALONE)
+    }
+
+    fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {
+        let dangling = list(object, &["status", "conditions"]).find(|c| text(c, "type") == "Dangling");
+        Some(vec![
+            json!(object.name()),
+            json!(object.text_at(&["spec", "priorityLevelConfiguration", "name"])),
+            json!(int(object, &["spec", "matchingPrecedence"])),
+            json!(text_or(object, &["spec", "distinguisherMethod", "type"], "<none>")),
+            json!(age(object, moment)),
+            json!(dangling.map_or("?", |c| text(c, "status"))),
+        ])
+    }
+}

@@ -1,0 +1,3 @@
+//! The kinds of `policy`.
+
+pub(super) mod disruption_budget;

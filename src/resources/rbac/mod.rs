@@ -1,0 +1,4 @@
+//! The kinds of `rbac.authorization.k8s.io`.
+
+pub(super) mod binding;
+pub(super) mod role;

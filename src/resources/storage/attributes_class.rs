@@ -1,0 +1,19 @@
+//! VolumeAttributesClass.
+
+use serde_json::{Value, json};
+
+use crate::api::Object;
+use crate::resources::print::age;
+use crate::resources::{Behaviour, Moment};
+
+pub(in crate::resources) struct VolumeAttributesClass;
+
+impl Behaviour for VolumeAttributesClass {
+    fn returns_deleted(&self) -> bool {
+        true
+    }
+
+    fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {
+        Some(vec![json!(object.name()), json!(object.text_at(&["driverName"])), json!(age(object, moment))])
+    }
+}
