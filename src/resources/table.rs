@@ -154,7 +154,9 @@ mod tests {
             let mut object = minimal(kind);
             kind.behaviour.default(kind, &mut object);
             if let Some(cells) = kind.behaviour.cells(&object, &moment) {
-                assert_eq!(cells.len(), kind.columns.len(), "{}: {cells:?}", kind.gvk);
+                // Upstream prints the age of an IPAddress without a column for it.
+                let extra = usize::from(&*kind.gvk.kind == "IPAddress");
+                assert_eq!(cells.len(), kind.columns.len() + extra, "{}: {cells:?}", kind.gvk);
             }
         }
     }
