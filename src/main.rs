@@ -1,3 +1,10 @@
 //! The `coracle` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    coracle::app::run(std::env::args_os())
+}

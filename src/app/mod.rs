@@ -1,1 +1,12 @@
 //! Configuration and wiring; the only folder that knows all others.
+
+mod cluster;
+mod command;
+mod config;
+mod flags;
+mod in_process;
+mod port;
+
+pub use cluster::Cluster;
+pub use command::run;
+pub use config::{Config, Controllers, Data};

@@ -93,6 +93,11 @@ impl Server {
         Self { inner: Arc::new(Inner { parts, in_flight, discovery, metrics: metrics::Metrics::default() }) }
     }
 
+    /// Ends all watches.
+    pub fn end(&self) {
+        self.inner.parts.shutdown.begin();
+    }
+
     /// Answers one request. Dropping the future gives the request up; what was written stays written.
     pub async fn handle(&self, request: Request) -> Response {
         filters::handle(self, request).await

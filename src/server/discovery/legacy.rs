@@ -1,10 +1,7 @@
 //! `APIVersions`, `APIGroupList`, `APIGroup`, `APIResourceList`.
 
-use base64::Engine as _;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
-use crate::api::GroupVersionKind;
 use crate::api::names::api_version;
 use crate::resources::{Group, Kind, Served};
 
@@ -78,27 +75,8 @@ fn resource(kind: &Kind) -> Value {
     if !kind.categories.is_empty() {
         row["categories"] = json!(kind.categories);
     }
-    // What can be watched is what is stored.
-    if kind.verbs.iter().any(|verb| verb == "watch") {
-        row["storageVersionHash"] = json!(storage_version_hash(&kind.stored_as));
+    if !kind.storage_version_hash.is_empty() {
+        row["storageVersionHash"] = json!(kind.storage_version_hash);
     }
     row
-}
-
-/// The first eight bytes of the hash of the stored form's name.
-fn storage_version_hash(stored_as: &GroupVersionKind) -> String {
-    let name = format!("{}/{}/{}", stored_as.group, stored_as.version, stored_as.kind);
-    base64::engine::general_purpose::STANDARD.encode(&Sha256::digest(name)[..8])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn storage_versions_hash_as_upstream_hashes_them() {
-        let hash = |group, version, kind| storage_version_hash(&GroupVersionKind::of(group, version, kind));
-        assert_eq!(hash("apps", "v1", "ControllerRevision"), "85nkx63pcBU=");
-        assert_eq!(hash("", "v1", "ConfigMap"), "qFsyl6wFWjQ=");
-    }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::forbidden;
 use crate::api::request::User;
 use crate::api::{Result, Status};
+use crate::auth::authorize::refusal;
 use crate::auth::{Attributes, Decision};
 use crate::server::Server;
 use crate::server::message::Request;
@@ -36,7 +36,7 @@ pub(super) async fn impersonate(server: &Server, request: &Request, user: User) 
     for attributes in wish.questions(&user) {
         match server.parts().authorizer.authorize(&attributes).await {
             Decision::Allow { .. } => {}
-            Decision::Deny { reason } | Decision::NoOpinion { reason } => return Err(forbidden(&attributes, &reason)),
+            Decision::Deny { reason } | Decision::NoOpinion { reason } => return Err(refusal(&attributes, &reason)),
         }
     }
     let acting = wish.granted();

@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use futures::FutureExt;
 
-pub(super) use authorization::forbidden;
 pub use in_flight::InFlight;
 pub(super) use request_info::RequestInfo;
 

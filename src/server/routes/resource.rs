@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
 use crate::api::request::{ListOptions, Verb};
 use crate::api::{Result, Status};
 use crate::registry::{Call, PatchKind, Warnings, Written};
@@ -101,15 +104,19 @@ fn acceptable(admitted: &Admitted, verb: Verb) -> Result<()> {
     Err(Status::new(406, crate::api::Reason::NotAcceptable, message).with_details(Default::default()))
 }
 
-async fn run(server: &Server, admitted: &Admitted, (call, verb): (&Call, Verb)) -> Result<Response> {
+fn run<'a>(
+    server: &'a Server,
+    admitted: &'a Admitted,
+    (call, verb): (&'a Call, Verb),
+) -> BoxFuture<'a, Result<Response>> {
     match verb {
-        Verb::Get => get(server, admitted, call).await,
-        Verb::List => list(server, admitted, call).await,
-        Verb::Watch => watch(server, admitted, call).await,
-        Verb::Create | Verb::Update => write(server, admitted, (call, verb)).await,
-        Verb::Patch => patch(server, admitted, call).await,
-        Verb::Delete => delete(server, admitted, call).await,
-        Verb::DeleteCollection => delete_collection(server, admitted, call).await,
+        Verb::Get => get(server, admitted, call).boxed(),
+        Verb::List => list(server, admitted, call).boxed(),
+        Verb::Watch => watch(server, admitted, call).boxed(),
+        Verb::Create | Verb::Update => write(server, admitted, (call, verb)).boxed(),
+        Verb::Patch => patch(server, admitted, call).boxed(),
+        Verb::Delete => delete(server, admitted, call).boxed(),
+        Verb::DeleteCollection => delete_collection(server, admitted, call).boxed(),
     }
 }
 

@@ -1,0 +1,109 @@
+//! The `coracle` command: what it prints, how it ends.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{CommandFactory, Parser};
+use tracing_subscriber::EnvFilter;
+
+use super::flags::{Cli, Command, LoggingFormat, Up};
+use super::{Cluster, Data};
+use crate::base::SystemClock;
+
+/// The Kubernetes version whose API is served.
+const KUBERNETES: &str = "v1.37.1";
+const STACK_BYTES: usize = 2 * 1024 * 1024;
+
+/// Runs the command line.
+pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    let done = match cli.command {
+        None => up(&cli.up),
+        Some(Command::Up(flags)) => up(&flags),
+        Some(Command::Version) => say(&format!("coracle v{}, Kubernetes {KUBERNETES}\n", env!("CARGO_PKG_VERSION"))),
+        Some(Command::Completion { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "coracle", &mut script);
+            say(&String::from_utf8_lossy(&script))
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Standard error may be closed; there is nobody left to tell then.
+            let _ = writeln!(io::stderr(), "coracle: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn up(flags: &Up) -> anyhow::Result<()> {
+    log(flags);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build()?;
+    runtime.block_on(serve(flags))
+}
+
+async fn serve(flags: &Up) -> anyhow::Result<()> {
+    let clock = SystemClock::shared();
+    let began = clock.monotonic();
+    let config = flags.config()?;
+    let data = config.data.clone();
+    let advertised = config.advertised();
+    let cluster = Cluster::start(config).await?;
+    let url = format!("https://{}", std::net::SocketAddr::new(advertised, cluster.address().port()));
+    say(&greeting(&url, &data, clock.monotonic() - began))?;
+    asked_to_end().await?;
+    cluster.stop().await;
+    Ok(())
+}
+
+fn greeting(url: &str, data: &Data, took: Duration) -> String {
+    let place = match data {
+        Data::Ephemeral => "in memory".to_owned(),
+        Data::Folder(folder) => folder.display().to_string(),
+    };
+    format!(
+        "Kubernetes {KUBERNETES} is ready after {} ms\n  server      {url}\n  data        {place}\n",
+        took.as_millis()
+    )
+}
+
+/// Resolves on Ctrl-C and SIGTERM.
+async fn asked_to_end() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+fn log(flags: &Up) {
+    let level = match flags.verbosity {
+        0..=1 => "warn,coracle=info",
+        2..=3 => "info",
+        4..=5 => "info,coracle=debug",
+        6..=8 => "debug,coracle=trace",
+        _ => "trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // A second subscriber in one process is the embedder's; theirs stays.
+    let _ = match flags.logging_format {
+        LoggingFormat::Json => builder.json().try_init(),
+        LoggingFormat::Text => builder.with_ansi(io::stderr().is_terminal()).with_target(false).try_init(),
+    };
+}

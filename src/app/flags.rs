@@ -1,0 +1,242 @@
+//! The command line. Flags of kube-apiserver keep its names and meaning.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::config::{Config, Controllers, Data};
+use crate::resources::RuntimeConfig;
+
+/// A whole Kubernetes control plane in one binary over one SQLite file.
+#[derive(Parser, Debug)]
+#[command(name = "coracle", disable_version_flag = true, args_conflicts_with_subcommands = true)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub up: Up,
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum Command {
+    /// Run a cluster in the foreground (what happens without a command, too)
+    Up(Box<Up>),
+    /// Print the version
+    Version,
+    /// Print a script that completes commands and flags
+    Completion { shell: clap_complete::Shell },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(super) enum LoggingFormat {
+    Text,
+    Json,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Up {
+    /// Folder for the database, certificates and keys [default: coracle in the user's data folder]
+    #[arg(long, value_name = "DIR", help_heading = "Data")]
+    pub data_dir: Option<PathBuf>,
+    /// Keep everything in memory
+    #[arg(long, help_heading = "Data", conflicts_with = "data_dir")]
+    pub ephemeral: bool,
+    /// Write the kubeconfig to this file and leave the user's own alone
+    #[arg(long, value_name = "FILE", help_heading = "Data")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Address to listen on
+    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), help_heading = "Serving")]
+    pub bind_address: IpAddr,
+    /// Port to listen on; 0 takes any free one
+    #[arg(long, value_name = "PORT", default_value_t = 6443, help_heading = "Serving")]
+    pub secure_port: u16,
+    /// Folder for certificates [default: pki in the data folder]
+    #[arg(long, value_name = "DIR", help_heading = "Serving")]
+    pub cert_dir: Option<PathBuf>,
+    /// Requests that only read and are answered at once, at most
+    #[arg(long, value_name = "N", default_value_t = 400, help_heading = "Serving")]
+    pub max_requests_inflight: usize,
+    /// Requests that change something and are answered at once, at most
+    #[arg(long, value_name = "N", default_value_t = 200, help_heading = "Serving")]
+    pub max_mutating_requests_inflight: usize,
+    /// Watches without a time-out of their own live this many seconds at least
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800, help_heading = "Serving")]
+    pub min_request_timeout: u64,
+
+    /// Authorities whose client certificates are accepted beside our own
+    #[arg(long, value_name = "FILE", help_heading = "Authentication")]
+    pub client_ca_file: Option<PathBuf>,
+    /// CSV of static tokens: token,user,uid,"groups"
+    #[arg(long, value_name = "FILE", help_heading = "Authentication")]
+    pub token_auth_file: Option<PathBuf>,
+    /// Requests without credentials are those of system:anonymous
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true", help_heading = "Authentication")]
+    pub anonymous_auth: bool,
+    /// Issuer of ServiceAccount tokens; the first one issues, all are accepted
+    #[arg(long, value_name = "URL", help_heading = "Authentication")]
+    pub service_account_issuer: Vec<String>,
+    /// Keys that verify ServiceAccount tokens
+    #[arg(long, value_name = "FILE", help_heading = "Authentication")]
+    pub service_account_key_file: Vec<PathBuf>,
+    /// The key that signs ServiceAccount tokens
+    #[arg(long, value_name = "FILE", help_heading = "Authentication")]
+    pub service_account_signing_key_file: Option<PathBuf>,
+    /// Audiences of this server [default: the issuers]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "Authentication")]
+    pub api_audiences: Vec<String>,
+
+    /// Authorizers in the order in which they are asked: Node, RBAC, AlwaysAllow, AlwaysDeny
+    #[arg(
+        long,
+        value_name = "MODES",
+        value_delimiter = ',',
+        default_value = "Node,RBAC",
+        help_heading = "Authorization and admission"
+    )]
+    pub authorization_mode: Vec<String>,
+    /// Admission plugins to run beside the default ones
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Authorization and admission")]
+    pub enable_admission_plugins: Vec<String>,
+    /// Admission plugins of the default ones not to run
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Authorization and admission")]
+    pub disable_admission_plugins: Vec<String>,
+
+    /// APIs to serve or not: group/version[/resource]=true, api/all, api/ga, api/beta, api/alpha
+    #[arg(long, value_name = "API=BOOL", value_delimiter = ',', help_heading = "API")]
+    pub runtime_config: Vec<String>,
+    /// Feature gates: Name=true
+    #[arg(long, value_name = "GATE=BOOL", value_delimiter = ',', help_heading = "API")]
+    pub feature_gates: Vec<String>,
+    /// Addresses of services
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', default_value = "10.96.0.0/16", help_heading = "API")]
+    pub service_cluster_ip_range: Vec<ipnet::IpNet>,
+
+    /// Controllers to run: '*' for all, 'name' to run one, '-name' not to
+    #[arg(long, value_name = "NAMES", default_value = "*", allow_hyphen_values = true, help_heading = "Cluster")]
+    pub controllers: String,
+    /// Run the scheduler
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
+          default_missing_value = "true", help_heading = "Cluster")]
+    pub scheduler: bool,
+    /// How many nodes to simulate
+    #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Cluster")]
+    pub nodes: u32,
+
+    /// How much to log: 0 to 10
+    #[arg(short = 'v', long = "v", value_name = "LEVEL", default_value_t = 0, help_heading = "Logging")]
+    pub verbosity: u8,
+    /// How to log
+    #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Logging")]
+    pub logging_format: LoggingFormat,
+}
+
+impl Up {
+    /// The cluster that the flags describe.
+    ///
+    /// # Errors
+    /// When a switch is not `name=true` or `name=false`, or there is no place for data.
+    pub(super) fn config(&self) -> anyhow::Result<Config> {
+        let data = match (&self.data_dir, self.ephemeral) {
+            (_, true) => Data::Ephemeral,
+            (Some(folder), false) => Data::Folder(folder.clone()),
+            (None, false) => Data::Folder(default_data_dir()?),
+        };
+        let mut runtime = RuntimeConfig { switches: switches(&self.runtime_config)?, ..RuntimeConfig::default() };
+        runtime.gates =
+            switches(&self.feature_gates)?.into_iter().filter(|(_, on)| *on).map(|(gate, _)| gate).collect();
+        let mut config = Config {
+            data,
+            bind_address: self.bind_address,
+            secure_port: self.secure_port,
+            cert_dir: self.cert_dir.clone(),
+            client_ca_file: self.client_ca_file.clone(),
+            token_auth_file: self.token_auth_file.clone(),
+            anonymous_auth: self.anonymous_auth,
+            service_account_key_files: self.service_account_key_file.clone(),
+            service_account_signing_key_file: self.service_account_signing_key_file.clone(),
+            api_audiences: self.api_audiences.clone(),
+            service_cluster_ip_ranges: self.service_cluster_ip_range.clone(),
+            authorization_modes: self.authorization_mode.clone(),
+            enable_admission_plugins: self.enable_admission_plugins.clone(),
+            disable_admission_plugins: self.disable_admission_plugins.clone(),
+            runtime,
+            controllers: Controllers {
+                selection: self.controllers.clone(),
+                scheduler: self.scheduler,
+                nodes: self.nodes,
+            },
+            ..Config::default()
+        };
+        if !self.service_account_issuer.is_empty() {
+            config.service_account_issuers.clone_from(&self.service_account_issuer);
+        }
+        config.limits.reading_in_flight_max = self.max_requests_inflight;
+        config.limits.writing_in_flight_max = self.max_mutating_requests_inflight;
+        config.limits.watch_seconds_min = self.min_request_timeout;
+        Ok(config)
+    }
+}
+
+fn switches(texts: &[String]) -> anyhow::Result<Vec<(String, bool)>> {
+    let switch = |text: &String| {
+        let (name, value) = text.split_once('=').unwrap_or((text, "true"));
+        match value {
+            "true" | "" => Ok((name.to_owned(), true)),
+            "false" => Ok((name.to_owned(), false)),
+            _ => anyhow::bail!("{text}: write {name}=true or {name}=false"),
+        }
+    };
+    texts.iter().filter(|text| !text.is_empty()).map(switch).collect()
+}
+
+fn default_data_dir() -> anyhow::Result<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let folder = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")));
+    let folder = folder.ok_or_else(|| anyhow::anyhow!("no home folder is known: name one with --data-dir"))?;
+    Ok(folder.join("coracle"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(args: &[&str]) -> anyhow::Result<Config> {
+        Cli::try_parse_from([&["coracle"], args].concat())?.up.config()
+    }
+
+    #[test]
+    fn flags_read_as_kube_apiserver_reads_them() {
+        let config = config(&[
+            "--ephemeral",
+            "--secure-port=0",
+            "--authorization-mode=RBAC",
+            "--runtime-config=api/beta=true,apps/v1/deployments=false",
+            "--anonymous-auth=false",
+            "--controllers=*,-deployment",
+            "--scheduler=false",
+            "-v=4",
+        ]);
+        let config = config.unwrap();
+        assert_eq!(config.data, Data::Ephemeral);
+        assert_eq!(config.authorization_modes, ["RBAC"]);
+        let switches = [("api/beta".to_owned(), true), ("apps/v1/deployments".to_owned(), false)];
+        assert_eq!(config.runtime.switches, switches);
+        assert!(!config.anonymous_auth);
+        assert_eq!((config.controllers.selection.as_str(), config.controllers.scheduler), ("*,-deployment", false));
+    }
+
+    #[test]
+    fn a_switch_that_is_neither_on_nor_off_is_refused() {
+        let error = config(&["--ephemeral", "--feature-gates=A=maybe"]).unwrap_err();
+        assert_eq!(error.to_string(), "A=maybe: write A=true or A=false");
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}
