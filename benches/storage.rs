@@ -68,7 +68,7 @@ fn pod(number: usize, bytes: usize, expect: Expect) -> Write {
 /// Commits `count` creates from `clients` at once and prints rate and latencies.
 async fn commits(store: &Arc<dyn Store>, clients: usize, from: usize, count: usize) {
     let next = Arc::new(AtomicUsize::new(from));
-    let start = Instant::now();
+    let (start, work) = (Instant::now(), work_time());
     let client = || {
         let (store, next) = (Arc::clone(store), Arc::clone(&next));
         tokio::spawn(async move {
@@ -90,9 +90,11 @@ async fn commits(store: &Arc<dyn Store>, clients: usize, from: usize, count: usi
         times.extend(client.await.unwrap());
     }
     let rate = count as f64 / start.elapsed().as_secs_f64();
+    let work = (work_time() - work) / u32::try_from(count).unwrap();
     times.sort();
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
-    println!("creates, {clients:4} clients: {rate:8.0} /s  p50 {:?}  p99 {:?}  max {:?}", at(0.5), at(0.99), at(1.0));
+    let [p50, p99, max] = [at(0.5), at(0.99), at(1.0)];
+    println!("creates, {clients:4} clients: {rate:8.0} /s  p50 {p50:?}  p99 {p99:?}  max {max:?}  cpu {work:?} each");
 }
 
 fn resident_bytes() -> usize {
@@ -101,41 +103,57 @@ fn resident_bytes() -> usize {
     line.split_whitespace().nth(1).and_then(|kib| kib.parse::<usize>().ok()).unwrap_or_default() * 1024
 }
 
+/// What the processors worked for this process, load generator included: steadier than the clock on a busy machine.
+fn work_time() -> Duration {
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let ticks = stat.split_whitespace().skip(13).take(2).filter_map(|ticks| ticks.parse::<u32>().ok()).sum();
+    TICK * ticks
+}
+
 async fn end(store: Arc<dyn Store>, tasks: Tasks) {
     store.close().await;
     tasks.shutdown().begin();
     tasks.ended().await;
 }
 
-/// Fills a file, opens it again, and looks at what that costs.
-async fn load(folder: &Path, count: usize) {
-    let path = folder.join("load.db");
-    let (filled, tasks) = store(Some(&path)).await;
+/// Fills a file and updates some of it.
+async fn fill(path: &Path, count: usize) {
+    let (filled, tasks) = store(Some(path)).await;
     for first in (0..count).step_by(1000) {
         let group = (first..(first + 1000).min(count)).map(|number| pod(number, POD_BYTES, Expect::Absent)).collect();
         filled.commit(group).await.unwrap();
     }
-    let start = Instant::now();
+    let (start, work) = (Instant::now(), work_time());
     let past = filled.revision();
-    let changed = filled.snapshot();
-    for object in changed.list("pods", None, None).take(1000) {
+    let snapshot = filled.snapshot();
+    for object in snapshot.list("pods", None, None).take(1000) {
         let Write { change, .. } = pod(1, POD_BYTES, Expect::Absent);
         let write = Write { key: object.key.clone(), expect: Expect::At(object.revision), change };
         filled.commit(vec![write]).await.unwrap();
     }
-    println!("1,000 updates by one client: {:?}", start.elapsed());
+    println!("1,000 updates by one client: {:?}, cpu {:?}", start.elapsed(), work_time() - work);
     let start = Instant::now();
     filled.at(past).await.unwrap();
     println!("the state of 1,000 revisions ago: {:?}", start.elapsed());
     end(filled, tasks).await;
-    drop(changed);
+}
 
+/// Runs a part in a process of its own, so that only what it needs is in its memory.
+fn apart(part: &str, path: &Path, count: usize) {
+    let program = std::env::current_exe().unwrap();
+    let status = std::process::Command::new(program).arg(part).arg(path).arg(count.to_string()).status().unwrap();
+    assert!(status.success());
+}
+
+/// Opens a file that was filled.
+async fn load(path: &Path, count: usize) {
     println!("file of {count} objects of {POD_BYTES} bytes: {} MB", path.metadata().unwrap().len() >> 20);
     let before = resident_bytes();
-    let start = Instant::now();
-    let (loaded, tasks) = store(Some(&path)).await;
-    println!("opened in {:?}", start.elapsed());
-    let each = (resident_bytes() - before) as f64 / count as f64;
+    let (start, work) = (Instant::now(), work_time());
+    let (loaded, tasks) = store(Some(path)).await;
+    println!("opened in {:?}, cpu {:?}", start.elapsed(), work_time() - work);
+    let each = resident_bytes().saturating_sub(before) as f64 / count as f64;
     println!("memory per object: {each:.0} bytes, {:.2} of its JSON", each / POD_BYTES as f64);
     let snapshot = loaded.snapshot();
     let start = Instant::now();
@@ -164,7 +182,7 @@ async fn watchers(folder: &Path, count: usize) {
         }));
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
-    println!("{count} idle watchers with their tasks: {} bytes each", (resident_bytes() - before) / count);
+    println!("{count} idle watchers with their tasks: {} bytes each", resident_bytes().saturating_sub(before) / count);
     let start = Instant::now();
     for number in 1..=EVENTS {
         watched.commit(vec![pod(number, BODY_BYTES, Expect::Absent)]).await.unwrap();
@@ -179,20 +197,35 @@ async fn watchers(folder: &Path, count: usize) {
 
 #[tokio::main]
 async fn main() {
-    let objects = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(100_000);
+    let arguments: Vec<_> = std::env::args().collect();
+    if let [_, part, path, count] = &arguments[..] {
+        let (path, count) = (Path::new(path), count.parse().unwrap());
+        return match part.as_str() {
+            "fill" => fill(path, count).await,
+            "load" => load(path, count).await,
+            _ => commits_to(path).await,
+        };
+    }
+    let objects = arguments.iter().filter_map(|argument| argument.parse().ok()).next().unwrap_or(100_000);
     let folder = tempfile::tempdir_in(".").unwrap();
+    let path = folder.path().join("load.db");
+    apart("fill", &path, objects);
+    apart("load", &path, objects);
+    watchers(folder.path(), 10_000).await;
     println!("in memory");
     let (memory, tasks) = store(None).await;
     commits(&memory, 64, 0, 100_000).await;
     end(memory, tasks).await;
+    commits_to(&folder.path().join("commits.db")).await;
+}
+
+async fn commits_to(path: &Path) {
     println!("in a file");
-    let (file, tasks) = store(Some(&folder.path().join("commits.db"))).await;
+    let (file, tasks) = store(Some(path)).await;
     let mut from = 0;
     for (clients, count) in [(1, 5_000), (8, 20_000), (64, 100_000), (256, 100_000), (1000, 100_000)] {
         commits(&file, clients, from, count).await;
         from += count;
     }
     end(file, tasks).await;
-    load(folder.path(), objects).await;
-    watchers(folder.path(), 10_000).await;
 }

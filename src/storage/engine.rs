@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::log::{Loaded, Log};
 use super::retention::History;
-use super::snapshot::{Indexes, State, Words};
+use super::snapshot::Words;
 use super::watch::{Horizon, Hub};
 use super::writer::{Submission, Writer};
 use super::{
@@ -55,22 +55,18 @@ struct Engine {
     queue: mpsc::Sender<Submission>,
 }
 
-/// Builds the present state and starts the tasks.
+/// Starts the tasks over what was loaded.
 pub(super) fn start(options: Options, log: Arc<dyn Log>, loaded: Loaded) -> Arc<dyn Store> {
-    let mut words = loaded.words;
-    let mut state = State::new(Indexes::new(options.indexes));
-    for object in loaded.objects {
-        state.put(object, &mut words);
-    }
-    state.revision = loaded.revision;
-    let horizon = Horizon::new(loaded.revision, loaded.compacted);
+    let Loaded { state, compacted, marks, words } = loaded;
+    let revision = state.revision;
+    let horizon = Horizon::new(revision, compacted);
     let shared = Arc::new(Shared {
         hub: Arc::new(Hub::new(Arc::clone(&log), horizon)),
         log,
         clock: options.clock,
         present: ArcSwap::from_pointee(Snapshot::new(state)),
-        reached: watch::Sender::new(loaded.revision),
-        history: Mutex::new(History::new(loaded.marks)),
+        reached: watch::Sender::new(revision),
+        history: Mutex::new(History::new(marks)),
         past: Mutex::default(),
         compaction: tokio::sync::Mutex::default(),
         closing: options.tasks.shutdown().child(),
@@ -127,9 +123,10 @@ impl Shared {
         if let Some(past) = self.recall(revision) {
             return Ok(past);
         }
-        let undone = self.log.undo(revision, present.revision()).await?;
-        // What was compacted while we read may be missing from the answer.
+        let undone = self.log.undo(revision, present.revision()).await;
+        // Asked first: what is compacted while it is read may be missing in any way.
         self.check_known(revision)?;
+        let undone = undone?;
         let mut state = present.state().clone();
         let mut words = Words::default();
         for (key, object) in undone {

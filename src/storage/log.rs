@@ -8,21 +8,25 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use super::retention::Mark;
-use super::snapshot::Words;
+use super::snapshot::{State, Words};
 use super::{Collection, Error, Event, Key, Scope, Stored};
 use crate::api::Revision;
 
 /// The state with which a log was opened.
-#[derive(Default)]
 pub(super) struct Loaded {
-    /// The present objects, in any order.
-    pub objects: Vec<Arc<Stored>>,
-    pub revision: Revision,
+    pub state: State,
     pub compacted: Revision,
     /// From the compacted revision to the latest.
     pub marks: Vec<Mark>,
-    /// The strings that the objects share.
+    /// The strings that the objects and their indexes share.
     pub words: Words,
+}
+
+impl Loaded {
+    /// Of a log that has nothing yet.
+    pub(super) fn nothing(state: State) -> Self {
+        Self { state, compacted: Revision::default(), marks: Vec::new(), words: Words::default() }
+    }
 }
 
 /// A question for past events of one collection.

@@ -295,13 +295,14 @@ pub struct Options {
 /// # Errors
 /// `InUse`, `NotOurs`, `TooNew`, `Corrupt`, `Unreadable`: the file is left as it was.
 pub async fn open(options: Options) -> Result<Arc<dyn Store>, Error> {
+    let empty = snapshot::State::new(&options.indexes);
     match &options.place {
         Place::Memory => {
             let log = Arc::new(memory::MemoryLog::default());
-            Ok(engine::start(options, log, log::Loaded::default()))
+            Ok(engine::start(options, log, log::Loaded::nothing(empty)))
         }
         Place::File(path) => {
-            let (log, loaded) = sqlite::open(path, &*options.clock, &options.tasks).await?;
+            let (log, loaded) = sqlite::open(path, &*options.clock, &options.tasks, empty).await?;
             Ok(engine::start(options, log, loaded))
         }
     }

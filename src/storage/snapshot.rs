@@ -141,15 +141,15 @@ impl<'a> Iterator for Listing<'a> {
 
 /// Which fields are indexed, by collection.
 #[derive(Default)]
-pub(super) struct Indexes {
+struct Indexes {
     fields: HashMap<Collection, Vec<Arc<str>>>,
 }
 
 impl Indexes {
-    pub(super) fn new(indexes: Vec<Index>) -> Self {
+    fn new(indexes: &[Index]) -> Self {
         let mut fields: HashMap<_, Vec<_>> = HashMap::new();
         for index in indexes {
-            fields.entry(index.collection).or_default().push(index.field);
+            fields.entry(Arc::clone(&index.collection)).or_default().push(Arc::clone(&index.field));
         }
         Self { fields }
     }
@@ -172,8 +172,9 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(indexes: Indexes) -> Self {
-        Self { indexes: Arc::new(indexes), ..Self::default() }
+    /// Without objects.
+    pub(super) fn new(indexes: &[Index]) -> Self {
+        Self { indexes: Arc::new(Indexes::new(indexes)), ..Self::default() }
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<&Arc<Stored>> {

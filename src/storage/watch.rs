@@ -367,10 +367,12 @@ impl Watch {
             up_to: self.hub.horizon.published(),
             limit: PAGE_EVENTS_MAX,
         };
-        let page = self.hub.log.page(query).await?;
+        let page = self.hub.log.page(query).await;
+        // Asked first: what is compacted while it is read may be missing in any way.
         if self.seen < self.hub.horizon.compacted() {
             return Err(Error::Lagged);
         }
+        let page = page?;
         self.seen = self.seen.max(page.complete_to);
         Ok(page.events)
     }

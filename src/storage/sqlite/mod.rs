@@ -24,6 +24,7 @@ use crate::api::Revision;
 mod append;
 mod checkpoint;
 mod compact;
+mod load;
 mod open;
 mod read;
 mod record;

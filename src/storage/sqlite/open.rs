@@ -10,18 +10,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::TryStreamExt;
 use jiff::Timestamp;
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 
+use super::load::load;
 use super::{Collections, SqliteLog, WriteHalf, append, checkpoint, compact, failed, integer, revision};
 use crate::api::Revision;
 use crate::base::{Clock, Tasks};
 use crate::storage::Error;
 use crate::storage::log::Loaded;
 use crate::storage::retention::Mark;
-use crate::storage::snapshot::Words;
+use crate::storage::snapshot::State;
 
 /// The schema, one step after the other; the position plus one is the version.
 const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/0001_log.sql")];
@@ -29,7 +29,7 @@ const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/0001_log.sql")]
 /// Marks a SQLite file as ours: "Crcl".
 const APPLICATION_ID: u32 = 0x4372_636c;
 /// How a page of the file is cut; an object of a few KB fills one or two.
-pub(super) const PAGE_BYTES: u32 = 4_096;
+pub(super) const PAGE_BYTES: u32 = 8_192;
 /// Connections that read history, checkpoint or back up.
 const READERS_MAX: u32 = 4;
 /// How long a connection waits for another's lock. The writer never has to.
@@ -43,9 +43,6 @@ const CREATE_MIGRATIONS: &str = "CREATE TABLE IF NOT EXISTS migrations \
     (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT";
 const APPLIED: &str = "INSERT INTO migrations (version, applied_at) VALUES (?, ?)";
 const COLLECTIONS: &str = "SELECT id, name FROM collections";
-/// The present state. Walks the whole log once, by nature.
-pub(super) const LOAD: &str = "SELECT revision, collection, namespace, name, facts, body FROM log \
-    WHERE kind <> 2 AND revision NOT IN (SELECT previous FROM log WHERE previous IS NOT NULL)";
 pub(super) const MARK: &str = "SELECT revision, at, written FROM log WHERE revision >= ? ORDER BY revision LIMIT 1";
 
 /// What the first bytes of a file say.
@@ -56,11 +53,12 @@ enum Header {
     Ours(u32),
 }
 
-/// Opens or makes the file at `path`.
+/// Opens or makes the file at `path`; its present state is put into `state`, which is empty.
 pub(in crate::storage) async fn open(
     path: &Path,
     clock: &dyn Clock,
     tasks: &Tasks,
+    mut state: State,
 ) -> Result<(Arc<SqliteLog>, Loaded), Error> {
     // Looked at before the lock, so that nothing is put beside a file that is not ours.
     header(path)?;
@@ -82,19 +80,20 @@ pub(in crate::storage) async fn open(
     let written = marks.last().map_or(0, |mark| mark.written);
     let backlog = Arc::new(checkpoint::Backlog::default());
     let pool = SqlitePoolOptions::new().max_connections(READERS_MAX).min_connections(0);
-    let log = SqliteLog {
+    let log = Arc::new(SqliteLog {
         path: path.to_owned(),
         writer: tokio::sync::Mutex::new(Some(WriteHalf { connection, revision: last, written })),
         readers: pool.connect_lazy_with(options(path)),
         collections: parking_lot::RwLock::new(collections),
         backlog: Arc::clone(&backlog),
         lock: parking_lot::Mutex::new(Some(lock)),
-    };
-    let (objects, words) = log.load().await?;
+    });
+    let words = load(&log, tasks, &mut state).await?;
+    state.revision = last;
     // What an earlier process left in its write-ahead log.
     backlog.add(beside(path, "-wal").metadata().map_or(0, |metadata| metadata.len()));
     tasks.spawn_to_end("storage-checkpointer", backlog.relieve_when_due(log.readers.clone()));
-    Ok((Arc::new(log), Loaded { objects, revision: last, compacted, marks, words }))
+    Ok((log, Loaded { state, compacted, marks, words }))
 }
 
 /// The name of a file that belongs to the database.
@@ -226,15 +225,4 @@ async fn load_marks(
         }
     }
     Ok(marks)
-}
-
-impl SqliteLog {
-    async fn load(&self) -> Result<(Vec<Arc<crate::storage::Stored>>, Words), Error> {
-        let mut rows = sqlx::query(LOAD).fetch(&self.readers);
-        let (mut objects, mut words) = (Vec::new(), Words::default());
-        while let Some(row) = rows.try_next().await.map_err(|error| self.failed(error))? {
-            objects.extend(self.state(&row, 0, &mut words)?.map(Arc::new));
-        }
-        Ok((objects, words))
-    }
 }

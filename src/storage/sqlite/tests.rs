@@ -12,6 +12,7 @@ use super::*;
 use crate::base::{ManualClock, Shutdown, SystemClock, Tasks};
 use crate::storage::contract::{Backend, Bench, content, create, key, options, take};
 use crate::storage::log::AppendError;
+use crate::storage::snapshot::State;
 use crate::storage::{
     EventKind, Expect, Facts, Key, Retention, Scope, Store, Stored, Watch, Write, open as open_store,
 };
@@ -96,8 +97,9 @@ async fn a_changed_byte_of_an_object_is_noticed_at_start() {
     let path = filled(folder.path()).await;
     let mut bytes = std::fs::read(&path).unwrap();
     let body = br#""name":"object-042","#;
-    let at = bytes.windows(body.len()).position(|window| window == body).unwrap();
-    bytes[at + 10] ^= 1;
+    // There may be an older copy in the free space of a page.
+    let found: Vec<_> = (0..bytes.len() - body.len()).filter(|at| bytes[*at..].starts_with(body)).collect();
+    found.iter().for_each(|at| bytes[at + 10] ^= 1);
     std::fs::write(&path, &bytes).unwrap();
     let error = open_at(&path).await.err().unwrap();
     assert!(matches!(error, Error::Corrupt { .. }), "{error}");
@@ -136,7 +138,8 @@ async fn a_folder_that_does_not_exist_is_named() {
 /// A log without a store, to get at its connection.
 async fn bare_log(folder: &Path) -> Arc<SqliteLog> {
     let tasks = Tasks::new(Shutdown::default());
-    open(&folder.join("bare.db"), &*SystemClock::shared(), &tasks).await.unwrap().0
+    let path = folder.join("bare.db");
+    open(&path, &*SystemClock::shared(), &tasks, State::new(&[])).await.unwrap().0
 }
 
 fn event(path: &str, revision: u64, bytes: usize) -> Arc<Event> {
@@ -327,8 +330,8 @@ async fn each_statement_uses_an_index() {
         (open::MARK, 0),
         (read::PAGE, 0),
         (read::UNDO, 0),
-        // Loading walks the log, and walks it again for what was replaced.
-        (open::LOAD, 2),
+        // Loading walks the log, by nature.
+        (load::LOAD, 1),
     ];
     let mut connection = log.readers.acquire().await.unwrap();
     for (statement, scans) in statements {
