@@ -8,17 +8,17 @@ use crate::api::Object;
 use crate::api::quantity::Quantity;
 
 /// Amounts by resource name.
-pub(super) type Amounts = BTreeMap<String, Quantity>;
+pub type Amounts = BTreeMap<String, Quantity>;
 
 /// Which of the two lists of a container.
 #[derive(Clone, Copy)]
-pub(super) enum Side {
+pub enum Side {
     Requests,
     Limits,
 }
 
 impl Side {
-    pub(super) fn field(self) -> &'static str {
+    pub fn field(self) -> &'static str {
         match self {
             Self::Requests => "requests",
             Self::Limits => "limits",
@@ -27,12 +27,12 @@ impl Side {
 }
 
 /// The amounts in a list of resources; what is no quantity is left out, validation has seen it.
-pub(super) fn amounts(list: Option<&Value>) -> Amounts {
+pub fn amounts(list: Option<&Value>) -> Amounts {
     let entries = list.and_then(Value::as_object).into_iter().flatten();
     entries.filter_map(|(name, amount)| Some((name.clone(), quantity(amount)?))).collect()
 }
 
-pub(super) fn quantity(value: &Value) -> Option<Quantity> {
+pub fn quantity(value: &Value) -> Option<Quantity> {
     match value {
         Value::String(text) => Quantity::parse(text).ok(),
         Value::Number(number) => Quantity::parse(&number.to_string()).ok(),
@@ -42,7 +42,7 @@ pub(super) fn quantity(value: &Value) -> Option<Quantity> {
 
 /// Of a pod without its overhead: containers and sidecars together, or the largest of what runs before them.
 /// Amounts for the whole pod take the place of the sums, for the resources that may have them.
-pub(super) fn of_pod(pod: &Object, side: Side) -> Amounts {
+pub fn of_pod(pod: &Object, side: Side) -> Amounts {
     let containers = |field| pod.get(&["spec", field]).and_then(Value::as_array).into_iter().flatten();
     let own = |container: &Value| amounts(container.get("resources").and_then(|r| r.get(side.field())));
     let mut sum = Amounts::new();
@@ -70,7 +70,7 @@ pub(super) fn of_pod(pod: &Object, side: Side) -> Amounts {
 }
 
 /// Adds amounts to others.
-pub(super) fn add(sum: &mut Amounts, more: &Amounts) {
+pub fn add(sum: &mut Amounts, more: &Amounts) {
     for (name, amount) in more {
         match sum.get_mut(name) {
             Some(present) => *present += amount,

@@ -53,7 +53,7 @@ pub static PLUGINS: &[Row] = &[
     absent("MutatingAdmissionWebhook", On),
     absent("ValidatingAdmissionPolicy", On),
     absent("ValidatingAdmissionWebhook", On),
-    absent("ResourceQuota", On),
+    row("ResourceQuota", On, || Arc::new(super::resource_quota::ResourceQuota)),
     absent("AlwaysDeny", Off),
 ];
 
