@@ -3,6 +3,7 @@
 
 pub mod json;
 pub mod protobuf;
+pub mod yaml;
 
 use serde_json::Value;
 

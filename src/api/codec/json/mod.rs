@@ -4,7 +4,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 use super::{Decoded, Error, STRICT_ERRORS_MAX};
@@ -62,7 +62,7 @@ pub fn encode(value: &Value, layout: Layout<'_>) -> Vec<u8> {
 pub fn encode_stored(root: &Map<String, Value>, layout: Layout<'_>) -> (Vec<u8>, Range<usize>) {
     let mut writer = Writer { out: Vec::with_capacity(1024), revision_at: None };
     writer.stored(root, layout);
-    let at = writer.revision_at.unwrap_or_else(|| writer.out.len()..writer.out.len());
+    let at = writer.revision_at.unwrap_or(writer.out.len()..writer.out.len());
     (writer.out, at)
 }
 
@@ -198,7 +198,7 @@ fn new_line(out: &mut Vec<u8>, depth: usize) {
     out.extend(std::iter::repeat_n(b' ', depth * 2));
 }
 
-fn decoded(value: Value, found: &[Vec<Step>]) -> Decoded {
+pub(super) fn decoded(value: Value, found: &[Vec<Step>]) -> Decoded {
     let mut duplicates: Vec<String> = Vec::new();
     for steps in found {
         let mut path = String::new();
@@ -227,14 +227,14 @@ fn read(bytes: &[u8], found: &mut Vec<Vec<Step>>) -> serde_json::Result<Value> {
     Ok(value)
 }
 
-enum Step {
+pub(super) enum Step {
     Key(String),
     Index(usize),
 }
 
 /// Builds a tree and notes duplicate keys. A path is made only when there is one, from the leaf upwards.
-struct Tree<'f> {
-    found: &'f mut Vec<Vec<Step>>,
+pub(super) struct Tree<'f> {
+    pub(super) found: &'f mut Vec<Vec<Step>>,
 }
 
 impl<'de> DeserializeSeed<'de> for Tree<'_> {
@@ -293,9 +293,22 @@ impl<'de> Visitor<'de> for Tree<'_> {
         Ok(Value::Array(out))
     }
 
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: serde::Deserializer<'de>>(self, source: D) -> Result<Value, D::Error> {
+        source.deserialize_any(self)
+    }
+
+    /// YAML's `!!binary`; Go makes a text of it.
+    fn visit_bytes<E>(self, value: &[u8]) -> Result<Value, E> {
+        Ok(Value::String(String::from_utf8_lossy(value).into_owned()))
+    }
+
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut out = Map::new();
-        while let Some(key) = entries.next_key::<String>()? {
+        while let Some(Key(key)) = entries.next_key()? {
             if out.contains_key(&key) && self.found.len() < STRICT_ERRORS_MAX {
                 self.found.push(vec![Step::Key(key.clone())]);
             }
@@ -306,10 +319,50 @@ impl<'de> Visitor<'de> for Tree<'_> {
             }
             out.insert(key, value);
         }
-        if out.len() > u32::MAX as usize {
-            return Err(A::Error::custom("too many keys"));
-        }
         Ok(Value::Object(out))
+    }
+}
+
+/// The key of an object; in YAML it may be any scalar.
+struct Key(String);
+
+impl<'de> serde::Deserialize<'de> for Key {
+    fn deserialize<D: serde::Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        source.deserialize_any(KeyVisitor)
+    }
+}
+
+struct KeyVisitor;
+
+impl Visitor<'_> for KeyVisitor {
+    type Value = Key;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Key, E> {
+        Ok(Key(key.to_owned()))
+    }
+
+    fn visit_string<E>(self, key: String) -> Result<Key, E> {
+        Ok(Key(key))
+    }
+
+    fn visit_bool<E>(self, key: bool) -> Result<Key, E> {
+        Ok(Key(key.to_string()))
+    }
+
+    fn visit_i64<E>(self, key: i64) -> Result<Key, E> {
+        Ok(Key(key.to_string()))
+    }
+
+    fn visit_u64<E>(self, key: u64) -> Result<Key, E> {
+        Ok(Key(key.to_string()))
+    }
+
+    fn visit_f64<E>(self, key: f64) -> Result<Key, E> {
+        Ok(Key(key.to_string()))
     }
 }
 

@@ -1,0 +1,98 @@
+//! YAML in and out, as `sigs.k8s.io/yaml` reads and writes it: YAML 1.1 booleans and octal numbers, whole floats as
+//! integers, keys of any scalar as text; sorted keys, two spaces, Go's quoting and line wrapping.
+
+mod emit;
+mod resolve;
+
+use serde::de::DeserializeSeed;
+use serde_json::{Number, Value};
+use serde_saphyr::Options;
+use serde_saphyr::options::DuplicateKeyPolicy;
+
+use super::json::{self, Tree};
+use super::{Decoded, Error};
+
+pub use emit::encode;
+
+/// The most nodes that a document may have with its aliases expanded; a body of three megabytes has fewer unless it
+/// is made to hurt.
+const NODES_MAX: usize = 2_000_000;
+const ALIASES_MAX: usize = 50_000;
+
+/// Reads the first document of a YAML text. Duplicate keys are reported with their paths; the last one wins.
+///
+/// # Errors
+/// When the text is no YAML, is nested too deeply or expands to too much.
+pub fn decode(bytes: &[u8]) -> Result<Decoded, Error> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Error::new("yaml: invalid leading UTF-8 octet"))?;
+    if text.trim().is_empty() {
+        return Ok(Decoded { value: Value::Null, duplicates: Vec::new() });
+    }
+    let mut found = Vec::new();
+    let mut tree = None;
+    let outcome = serde_saphyr::with_deserializer_from_str_with_options(text, options(), |source| {
+        tree = Some(Tree { found: &mut found }.deserialize(source)?);
+        Ok(())
+    });
+    match (outcome, tree) {
+        (Ok(()), Some(value)) => Ok(json::decoded(whole_floats(value)?, &found)),
+        // Upstream reads the first document and does not look at what follows.
+        (Err(serde_saphyr::Error::MultipleDocuments { .. }), Some(value)) => {
+            Ok(json::decoded(whole_floats(value)?, &found))
+        }
+        (Err(error), _) => Err(Error::new(message(&error))),
+        (Ok(()), None) => Ok(Decoded { value: Value::Null, duplicates: Vec::new() }),
+    }
+}
+
+fn options() -> Options {
+    serde_saphyr::options! {
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        legacy_octal_numbers: true,
+        with_snippet: false,
+        budget: serde_saphyr::budget! {
+            max_depth: json::DEPTH_MAX,
+            max_nodes: NODES_MAX,
+            max_events: NODES_MAX * 2,
+            max_aliases: ALIASES_MAX,
+        },
+    }
+}
+
+/// The parser's words in the form of go-yaml's messages.
+fn message(error: &serde_saphyr::Error) -> String {
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    match error.location() {
+        Some(at) => format!("yaml: line {}: {first}", at.line()),
+        None => format!("yaml: {first}"),
+    }
+}
+
+/// Makes integers of floats without a fraction, as they come out of the JSON that upstream makes of YAML.
+fn whole_floats(mut value: Value) -> Result<Value, Error> {
+    fn walk(value: &mut Value) -> Result<(), Error> {
+        match value {
+            Value::Number(number) if number.is_f64() => {
+                let float = number.as_f64().unwrap_or_default();
+                if let Some(integer) = whole(float) {
+                    *number = integer;
+                }
+                Ok(())
+            }
+            Value::Array(items) => items.iter_mut().try_for_each(walk),
+            Value::Object(map) => map.values_mut().try_for_each(walk),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
+        }
+    }
+    walk(&mut value)?;
+    Ok(value)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "bounded by the range of i64")]
+fn whole(float: f64) -> Option<Number> {
+    (float.fract() == 0.0 && float.abs() < 9.2e18).then(|| Number::from(float as i64))
+}
+
+#[cfg(test)]
+mod tests;
