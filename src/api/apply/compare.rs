@@ -28,7 +28,7 @@ pub(super) fn compare<'a>(
     let mut out = Comparison::default();
     let mut walk = Walk::default();
     if let Form::Map(map) = of.form(&Value::Null) {
-        walk.entries(map, Some(left), Some(right), &mut out);
+        walk.entries(map, (Some(left), Some(right)), &mut out);
     }
     walk.error.map_or(Ok(out), Err)
 }
@@ -60,6 +60,11 @@ pub(super) fn same(a: &Value, b: &Value) -> bool {
 pub(super) fn same_entries(a: &Map<String, Value>, b: &Map<String, Value>) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|((k, a), (l, b))| k == l && same(a, b))
 }
+
+type Entries<'a> = &'a Map<String, Value>;
+
+/// Two values that are both there.
+type Pair<'a> = (&'a Value, &'a Value);
 
 #[derive(Default)]
 struct Walk {
@@ -94,15 +99,15 @@ impl Walk {
     }
 
     /// Compares two values that are both there; whether the value itself counts as modified.
-    fn both<'a>(&mut self, left: &'a Value, right: &'a Value, of: Type<'a>, out: &mut Comparison<'a>) -> bool {
+    fn both<'a>(&mut self, (left, right): Pair<'a>, of: Type<'a>, out: &mut Comparison<'a>) -> bool {
         let form = of.form(left);
-        let modified = self.in_form(form, left, right, out);
+        let modified = self.in_form(form, (left, right), out);
         let other = of.form(right);
         let differs = std::mem::discriminant(&form) != std::mem::discriminant(&other);
-        if differs { modified | self.in_form(other, left, right, out) } else { modified }
+        if differs { modified | self.in_form(other, (left, right), out) } else { modified }
     }
 
-    fn in_form<'a>(&mut self, form: Form<'a>, left: &'a Value, right: &'a Value, out: &mut Comparison<'a>) -> bool {
+    fn in_form<'a>(&mut self, form: Form<'a>, (left, right): Pair<'a>, out: &mut Comparison<'a>) -> bool {
         match form {
             Form::Scalar(_) => !same(left, right),
             Form::List(list) => {
@@ -120,7 +125,7 @@ impl Walk {
                 if map.atomic || a.is_none_or(Map::is_empty) && b.is_none_or(Map::is_empty) {
                     return !same(left, right);
                 }
-                self.entries(map, a, b, out);
+                self.entries(map, (a, b), out);
                 false
             }
         }
@@ -129,8 +134,7 @@ impl Walk {
     fn entries<'a>(
         &mut self,
         map: MapType<'a>,
-        left: Option<&'a Map<String, Value>>,
-        right: Option<&'a Map<String, Value>>,
+        (left, right): (Option<Entries<'a>>, Option<Entries<'a>>),
         out: &mut Comparison<'a>,
     ) {
         let mut lefts = left.into_iter().flatten().peekable();
@@ -141,16 +145,15 @@ impl Walk {
                 (Some(Value::String(a)), Some(Value::String(b))) if a == b => {}
                 (Some(Value::Bool(a)), Some(Value::Bool(b))) if a == b => {}
                 (Some(Value::Number(a)), Some(Value::Number(b))) if a == b => {}
-                _ => self.child(Element::field(name), (left, right), map.entry_or_any(name), out),
+                _ => self.child((Element::field(name), map.entry_or_any(name)), (left, right), out),
             }
         }
     }
 
     fn child<'a>(
         &mut self,
-        element: Element<'a>,
+        (element, of): (Element<'a>, Type<'a>),
         sides: (Option<&'a Value>, Option<&'a Value>),
-        of: Type<'a>,
         out: &mut Comparison<'a>,
     ) {
         match sides {
@@ -163,7 +166,7 @@ impl Walk {
             }
             (Some(left), Some(right)) => {
                 let mut below = Comparison::default();
-                let modified = self.both(left, right, of, &mut below);
+                let modified = self.both((left, right), of, &mut below);
                 out.push(element, modified, below);
             }
         }
@@ -184,23 +187,22 @@ impl Walk {
             let right = take_right.then(|| rights.next()).flatten();
             let Some(element) = left.as_ref().or(right.as_ref()).map(|(element, _)| element.clone()) else { return };
             let side = |group: Option<(Element<'a>, Vec<&'a Value>)>| group.map_or_else(Vec::new, |(_, items)| items);
-            self.group(list, element, [side(left), side(right)], out);
+            self.group((list, element), [side(left), side(right)], out);
         }
     }
 
     /// Compares the items of one step. More than one on a side are duplicates, owned as one value.
     fn group<'a>(
         &mut self,
-        list: ListType<'a>,
-        element: Element<'a>,
+        (list, element): (ListType<'a>, Element<'a>),
         [left, right]: [Vec<&'a Value>; 2],
         out: &mut Comparison<'a>,
     ) {
         let alone = |element: Element<'a>| Node { element, member: true, children: FieldSet::new() };
         match (left.as_slice(), right.as_slice()) {
-            ([], [one]) => self.child(element, (None, Some(one)), list.item, out),
-            ([one], []) => self.child(element, (Some(one), None), list.item, out),
-            ([a], [b]) => self.child(element, (Some(a), Some(b)), list.item, out),
+            ([], [one]) => self.child((element, list.item), (None, Some(one)), out),
+            ([one], []) => self.child((element, list.item), (Some(one), None), out),
+            ([a], [b]) => self.child((element, list.item), (Some(a), Some(b)), out),
             ([_, _, ..], [_, _, ..]) => {
                 let equal = left.len() == right.len() && left.iter().zip(&right).all(|(a, b)| same(a, b));
                 if !equal {
@@ -209,13 +211,13 @@ impl Walk {
             }
             ([_, _, ..], rest) => {
                 if let [one] = rest {
-                    self.child(element.clone(), (None, Some(one)), list.item, out);
+                    self.child((element.clone(), list.item), (None, Some(one)), out);
                 }
                 out.removed.push(alone(element));
             }
             (rest, [_, _, ..]) => {
                 if let [one] = rest {
-                    self.child(element.clone(), (Some(one), None), list.item, out);
+                    self.child((element.clone(), list.item), (Some(one), None), out);
                 }
                 out.added.push(alone(element));
             }

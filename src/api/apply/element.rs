@@ -311,7 +311,7 @@ fn plain_key(text: &str) -> Option<(Cow<'_, str>, Scalar<'_>)> {
     let inner = text.strip_prefix("{\"")?.strip_suffix("\"}")?;
     let (name, value) = inner.split_once("\":\"")?;
     let plain = |part: &str| part.bytes().all(|b| b >= 0x20 && b != b'"' && b != b'\\');
-    (plain(name) && plain(value)).then(|| (Cow::Borrowed(name), Scalar::Text(Cow::Borrowed(value))))
+    (plain(name) && plain(value)).then_some((Cow::Borrowed(name), Scalar::Text(Cow::Borrowed(value))))
 }
 
 /// A text in quotes as Go's JSON encoder writes it.

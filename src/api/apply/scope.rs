@@ -74,7 +74,7 @@ impl Owns<'_> {
             Self::All => set,
             Self::Except(fields) if fields.is_empty() => set,
             Self::Except(fields) => set.recursive_difference(fields),
-            Self::Only(patterns) => keep(&set, patterns.iter().copied().collect::<Vec<_>>().as_slice()),
+            Self::Only(patterns) => keep(&set, patterns),
         }
     }
 }

@@ -218,8 +218,9 @@ impl<'t> ListType<'t> {
         };
         let mut keys = Vec::with_capacity(names.len());
         for name in names {
-            if let Some(value) = entries.get(name.as_ref()).or_else(|| self.key_default(name)) {
-                keys.push((name.as_ref().into(), Scalar::of(value)));
+            let given = entries.get(name.as_ref()).map(Scalar::of);
+            if let Some(value) = given.or_else(|| self.key_default(name)) {
+                keys.push((name.as_ref().into(), value));
             }
         }
         if keys.is_empty() && !names.is_empty() {
@@ -235,13 +236,27 @@ impl<'t> ListType<'t> {
         Ok(Element::Key(keys))
     }
 
-    fn key_default(&self, name: &str) -> Option<&'t Value> {
+    /// The default of a key. Fields that Go always writes default to their zero value.
+    fn key_default(&self, name: &str) -> Option<Scalar<'t>> {
         let id = match self.item.of {
             Of::Shape(Shape::Struct(id)) => *id,
             Of::Struct(id) => id,
             Of::Shape(_) | Of::Deduced | Of::Untyped => return None,
         };
-        self.item.root.table.get(id).field(name)?.default()
+        let root = self.item.root;
+        let field = root.table.get(id).field(name)?;
+        if let Some(default) = field.default() {
+            return Some(Scalar::of(default));
+        }
+        if root.origin == Origin::Custom || field.omit_empty || field.pointer {
+            return None;
+        }
+        match field.shape {
+            Shape::String => Some(Scalar::Text("".into())),
+            Shape::Bool => Some(Scalar::Bool(false)),
+            Shape::Int32 | Shape::Int64 | Shape::Float64 => Some(Scalar::Int(0)),
+            _ => None,
+        }
     }
 }
 

@@ -89,7 +89,7 @@ impl<'t> Merger<'t> {
         for (key, value) in patch {
             let deleting = key.starts_with(DELETE_FROM_LIST);
             let key = if deleting { list_name(&key, DELETE_FROM_LIST, BAD_PRIMITIVE_LIST)?.to_owned() } else { key };
-            self.merge_field(&mut original, (key, value), level, deleting)?;
+            self.merge_field(&mut original, (key, value, deleting), level)?;
         }
         Ok(original)
     }
@@ -97,9 +97,8 @@ impl<'t> Merger<'t> {
     fn merge_field(
         &self,
         original: &mut Map<String, Value>,
-        (key, mut value): (String, Value),
+        (key, mut value, deleting): (String, Value, bool),
         level: Level<'t>,
-        deleting: bool,
     ) -> Result<(), Failure> {
         if value.is_null() {
             original.remove(&key);
@@ -116,7 +115,7 @@ impl<'t> Merger<'t> {
             }
             (Some(Value::Array(have)), Value::Array(patch)) => {
                 let (level, field) = self.list_field(level, &key)?;
-                let merged = self.merge_lists(have, patch, (level, field), deleting)?;
+                let merged = self.merge_lists((have, patch), (level, field), deleting)?;
                 original.insert(key, Value::Array(merged));
             }
             (have, _) if deleting => original.extend(have.map(|have| (key, have))),
@@ -131,8 +130,7 @@ impl<'t> Merger<'t> {
 
     fn merge_lists(
         &self,
-        have: Vec<Value>,
-        patch: Vec<Value>,
+        (have, patch): (Vec<Value>, Vec<Value>),
         (level, field): (Level<'t>, &'t Patch),
         deleting: bool,
     ) -> Result<Vec<Value>, Failure> {
@@ -168,7 +166,7 @@ impl<'t> Merger<'t> {
                 (None, None) => continue,
                 (Some(have), None) => have,
                 (None, Some(change)) => change.into_iter().filter_map(without_directives).collect(),
-                (Some(have), Some(change)) => self.merge_lists(have, change, (level, field), false)?,
+                (Some(have), Some(change)) => self.merge_lists((have, change), (level, field), false)?,
             };
             let sorted = list::in_order(merged, &order, &live_order, merge_key)?;
             original.insert(name.to_owned(), Value::Array(sorted));

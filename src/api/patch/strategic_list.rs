@@ -124,31 +124,14 @@ pub(super) fn check_order(patch: &[Value], order: &[Value], merge_key: &str) -> 
     if patch.is_empty() || order.is_empty() {
         return Ok(());
     }
+    let is_deletion = |item: &&Value| !merge_key.is_empty() && item.get(DIRECTIVE) == Some(&Value::from("delete"));
     let mut rest = order.iter();
-    for item in patch {
-        let fields = match item {
-            _ if merge_key.is_empty() => None,
-            Value::Object(fields) if fields.contains_key(DIRECTIVE) => continue,
-            Value::Object(fields) => Some(fields),
-            other => return Err(bad_argument("map[string]interface {}", other)),
-        };
-        let key = match fields {
-            Some(fields) => fields.get(merge_key).ok_or_else(|| no_merge_key(fields, merge_key))?,
-            None => item,
-        };
-        let mut found = false;
-        for other in rest.by_ref() {
-            if let (false, Value::Object(fields)) = (merge_key.is_empty(), other)
-                && !fields.contains_key(merge_key)
-            {
-                return Err(no_merge_key(fields, merge_key));
-            }
-            if identity(other, merge_key) == Some(key) {
-                found = true;
-                break;
-            }
+    for item in patch.iter().filter(|item| !is_deletion(item)) {
+        // Upstream looks at directives only while the order has items left.
+        if !merge_key.is_empty() && item.get(DIRECTIVE).is_some() && rest.len() > 0 {
+            continue;
         }
-        if !found {
+        if !find(&mut rest, item, merge_key)? {
             let (patch, order) = (Value::from(patch), Value::from(order));
             return Err(Failure::Other(format!(
                 "The order in patch list:\n{}\n doesn't match $setElementOrder list:\n{}\n",
@@ -158,6 +141,24 @@ pub(super) fn check_order(patch: &[Value], order: &[Value], merge_key: &str) -> 
         }
     }
     Ok(())
+}
+
+/// Goes on to the item of the same key.
+fn find(rest: &mut std::slice::Iter<'_, Value>, item: &Value, merge_key: &str) -> Result<bool, Failure> {
+    for other in rest.by_ref() {
+        if key_of(item, merge_key)? == key_of(other, merge_key)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn key_of<'v>(item: &'v Value, merge_key: &str) -> Result<&'v Value, Failure> {
+    match item {
+        _ if merge_key.is_empty() => Ok(item),
+        Value::Object(fields) => fields.get(merge_key).ok_or_else(|| no_merge_key(fields, merge_key)),
+        other => Err(bad_argument("map[string]interface {}", other)),
+    }
 }
 
 /// All items must be of one type, and not lists.
