@@ -1,0 +1,7 @@
+//! Everything black-box: tests that see only what a client of the running server sees.
+//! One test binary, so that it is linked once; a family of tests is a module here.
+
+#![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
+
+mod replay;
+mod server;

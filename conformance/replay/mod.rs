@@ -1,0 +1,110 @@
+//! Scenarios: ordered requests (`conformance/scenarios/*.yaml`), what stock kube-apiserver answers to them
+//! (`conformance/recordings/*.json`), and the test that ours answers alike.
+//!
+//! After a change of a scenario or of the pinned version:
+//! `cargo test --test conformance -- --ignored replay::record` writes the recordings anew.
+
+mod compare;
+mod names;
+mod run;
+mod scenario;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::server::{BINARIES, Server, coracle, stock};
+
+use compare::{Difference, differences};
+use run::run;
+use scenario::{Recording, Scenario};
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance").join(name)
+}
+
+/// Files of a folder by name without ending, in order.
+fn files(name: &str) -> Vec<(String, PathBuf)> {
+    let entries = std::fs::read_dir(folder(name)).unwrap();
+    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.into_iter().map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), path)).collect()
+}
+
+fn scenarios() -> Vec<(String, Scenario)> {
+    let read = |(name, path): (String, PathBuf)| {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let scenario = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        (name, scenario)
+    };
+    files("scenarios").into_iter().map(read).collect()
+}
+
+fn recordings() -> Vec<Recording> {
+    let read = |(_, path): (String, PathBuf)| -> Recording {
+        let text = std::fs::read_to_string(&path).unwrap();
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    };
+    files("recordings").into_iter().map(read).collect()
+}
+
+/// Not a test of ours: it asks stock and writes what it says.
+#[tokio::test]
+#[ignore = "needs the binaries of conformance/upstream/build"]
+async fn record() {
+    assert!(Path::new(BINARIES).join("kube-apiserver").exists(), "run conformance/upstream/build first");
+    let server = stock().await;
+    let version = answer(&server, "/version").await["gitVersion"].as_str().unwrap().to_owned();
+    for (name, scenario) in scenarios() {
+        let steps = run(&server, &name, &scenario).await;
+        let recording = Recording { scenario: name.clone(), kubernetes: version.clone(), about: scenario.about, steps };
+        let text = serde_json::to_string_pretty(&recording).unwrap() + "\n";
+        std::fs::write(folder("recordings").join(format!("{name}.json")), text).unwrap();
+    }
+}
+
+async fn answer(server: &Server, path: &str) -> Value {
+    let request = server.client.get(format!("{}{path}", server.base)).bearer_auth("admin-token");
+    request.send().await.unwrap().json().await.unwrap()
+}
+
+#[test]
+fn every_scenario_is_recorded_as_it_stands() {
+    let recorded = recordings();
+    let scenarios = scenarios();
+    assert_eq!(recorded.len(), scenarios.len(), "record again: a recording without a scenario, or the reverse");
+    for (recording, (name, scenario)) in recorded.iter().zip(&scenarios) {
+        assert_eq!(recording.scenario, *name);
+        let requests: Vec<_> = recording.steps.iter().map(|step| &step.request).collect();
+        assert_eq!(requests, scenario.steps.iter().collect::<Vec<_>>(), "{name} has changed; record it again");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs the server"]
+async fn every_recording_is_answered_alike() {
+    let server = coracle().await;
+    let wanted = compare::wanted(&folder("differences.yaml"));
+    let open = compare::open(&folder("open.txt"));
+    let (mut failed, mut closed, mut total) = (Vec::new(), BTreeSet::new(), 0);
+    for recording in recordings() {
+        let scenario = Scenario::of(&recording);
+        let answers = run(&server, &recording.scenario, &scenario).await;
+        for (stock, ours) in recording.steps.iter().zip(&answers) {
+            total += 1;
+            let step = format!("{}: {}", recording.scenario, stock.request.step);
+            let left: Vec<Difference> =
+                differences(stock, ours).into_iter().filter(|d| !wanted.iter().any(|w| w.covers(&step, d))).collect();
+            if left.is_empty() {
+                closed.insert(step);
+            } else if !open.contains(&step) {
+                failed.push(compare::report(&step, &left));
+            }
+        }
+    }
+    println!("{total} requests, {} answered as stock does", closed.len());
+    let done: Vec<_> = open.intersection(&closed).collect();
+    assert!(failed.is_empty(), "{} steps differ from stock:\n{}", failed.len(), failed.join("\n"));
+    assert!(done.is_empty(), "answered as stock does by now; take them out of open.txt: {done:#?}");
+}

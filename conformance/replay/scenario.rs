@@ -1,0 +1,85 @@
+//! The form of scenarios and recordings.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Ordered requests that share variables and a namespace.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Scenario {
+    /// What it shows, in a sentence.
+    pub(super) about: String,
+    pub(super) steps: Vec<Request>,
+}
+
+/// One request. `{name}` in the path, headers and body stands for a saved value; `{ns}` for the scenario's namespace,
+/// which exists with its `default` ServiceAccount before the first step.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Request {
+    /// What it shows, in a few words; unique in the scenario.
+    pub(super) step: String,
+    /// Method and path with query.
+    pub(super) r#do: String,
+    /// Whose token is sent; `nobody` sends none.
+    #[serde(default = "admin", skip_serializing_if = "is_admin")]
+    pub(super) r#as: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) headers: BTreeMap<String, String>,
+    /// Sent as JSON; a text is sent as it stands.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub(super) body: Value,
+    /// Variables by name, from JSON pointers into the answer's body.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) save: BTreeMap<String, String>,
+    /// A watch: how many events are read before the connection is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) events: Option<usize>,
+}
+
+/// A scenario with what stock answered.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Recording {
+    pub(super) scenario: String,
+    pub(super) about: String,
+    /// The version that answered.
+    pub(super) kubernetes: String,
+    pub(super) steps: Vec<Step>,
+}
+
+/// A request and its answer.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Step {
+    #[serde(flatten)]
+    pub(super) request: Request,
+    pub(super) answer: Answer,
+}
+
+/// An answer in which whatever differs from run to run has a name.
+#[derive(Debug, Deserialize, Serialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: BTreeMap<String, String>,
+    /// JSON and YAML as a tree, events of a watch as a list, anything else as text.
+    pub(super) body: Value,
+}
+
+impl Scenario {
+    /// The scenario that a recording was made from.
+    pub(super) fn of(recording: &Recording) -> Self {
+        let steps = recording.steps.iter().map(|step| step.request.clone()).collect();
+        Self { about: recording.about.clone(), steps }
+    }
+}
+
+fn admin() -> String {
+    "admin".to_owned()
+}
+
+fn is_admin(name: &str) -> bool {
+    name == "admin"
+}

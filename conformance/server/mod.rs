@@ -1,0 +1,91 @@
+//! Servers under test: our own binary, and stock etcd with kube-apiserver, both started by their command lines with the
+//! same users and without controllers, scheduler or nodes.
+
+mod coracle;
+mod process;
+mod stock;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub(crate) use coracle::coracle;
+pub(crate) use stock::{BINARIES, stock};
+
+use process::Process;
+
+/// How long a server may take to become ready.
+const READY_MAX: Duration = Duration::from_secs(60);
+
+/// What `--token-auth-file` says in both: `admin` may do everything, `alice` nothing until she is given it.
+const USERS: &str = "admin-token,admin,admin-uid,\"system:masters\"\nalice-token,alice,alice-uid,\"developers\"\n";
+
+/// A running server; dropping it stops it and removes its files.
+pub(crate) struct Server {
+    /// Such as `https://127.0.0.1:6443`.
+    pub(crate) base: String,
+    pub(crate) client: reqwest::Client,
+    running: Running,
+}
+
+/// What a server consists of. Dropped in this order: the server before what it stores in, both before their files.
+struct Running {
+    #[expect(dead_code, reason = "held until the server is dropped")]
+    processes: Vec<Process>,
+    log: PathBuf,
+    #[expect(dead_code, reason = "held until the server is dropped")]
+    folder: tempfile::TempDir,
+}
+
+impl Server {
+    /// Wraps processes that were just started and waits until they say that they are ready.
+    async fn ready(base: String, ca: &Path, running: Running) -> Self {
+        let client = client(ca);
+        let server = Self { base, client, running };
+        let up = || async {
+            let answer = server.client.get(format!("{}/readyz", server.base)).bearer_auth("admin-token").send().await;
+            answer.is_ok_and(|answer| answer.status() == 200)
+        };
+        assert!(eventually(up).await, "{} is not ready; it says:\n{}", server.base, tail(&server.running.log));
+        server
+    }
+}
+
+/// Whether a condition holds within the time that a server may take to start.
+async fn eventually<F: Future<Output = bool>>(condition: impl Fn() -> F) -> bool {
+    let check = async {
+        while !condition().await {
+            pause().await;
+        }
+    };
+    tokio::time::timeout(READY_MAX, check).await.is_ok()
+}
+
+/// The last lines of a log.
+fn tail(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}
+
+/// Between two looks at a server of which nothing tells when it is ready.
+#[expect(clippy::disallowed_methods, reason = "another process is started by real time")]
+async fn pause() {
+    tokio::time::sleep(Duration::from_millis(20)).await;
+}
+
+/// A client that trusts the certificates in a PEM file and says who it is as the recordings do.
+fn client(ca: &Path) -> reqwest::Client {
+    // Another test of this process may have installed it already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let pem = std::fs::read(ca).unwrap();
+    let mut builder = reqwest::Client::builder().user_agent("conformance/1.0").no_proxy();
+    for certificate in reqwest::Certificate::from_pem_bundle(&pem).unwrap() {
+        builder = builder.add_root_certificate(certificate);
+    }
+    builder.build().unwrap()
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}

@@ -1,0 +1,26 @@
+//! A child process that ends with the test.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child, Command};
+
+/// Killed and waited for when dropped.
+pub(super) struct Process(Child);
+
+impl Process {
+    /// Starts a command with its output in a log file.
+    pub(super) fn start(command: &mut Command, log: &Path) -> Self {
+        let file = File::create(log).unwrap();
+        command.stdout(file.try_clone().unwrap()).stderr(file);
+        let program = command.get_program().to_owned();
+        Self(command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display())))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,52 @@
+//! Stock etcd and kube-apiserver, built by `conformance/upstream/build`.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::process::Process;
+use super::{Running, Server, USERS, eventually, free_port};
+
+/// Where the build script leaves the binaries.
+pub(crate) const BINARIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/conformance/upstream/bin");
+
+/// Starts both on free ports with all data in a folder of their own.
+pub(crate) async fn stock() -> Server {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let etcd = format!("http://127.0.0.1:{}", free_port());
+    let peers = format!("http://127.0.0.1:{}", free_port());
+    let mut command = Command::new(Path::new(BINARIES).join("etcd"));
+    command.arg("--data-dir").arg(at("etcd"));
+    command.args([format!("--listen-client-urls={etcd}"), format!("--advertise-client-urls={etcd}")]);
+    command.args([format!("--listen-peer-urls={peers}")]);
+    let mut processes = vec![Process::start(&mut command, &at("etcd.log"))];
+
+    std::fs::write(at("users.csv"), USERS).unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    std::fs::write(at("sa.key"), key.serialize_pem()).unwrap();
+    std::fs::write(at("sa.pub"), key.public_key_pem()).unwrap();
+    let port = free_port();
+    let mut command = Command::new(Path::new(BINARIES).join("kube-apiserver"));
+    command.args([format!("--etcd-servers={etcd}"), format!("--secure-port={port}")]);
+    command.args([
+        "--bind-address=127.0.0.1",
+        "--service-cluster-ip-range=10.0.0.0/16",
+        "--authorization-mode=Node,RBAC",
+    ]);
+    command.arg("--service-account-issuer=https://kubernetes.default.svc");
+    for (flag, file) in [
+        ("--cert-dir", "certs"),
+        ("--token-auth-file", "users.csv"),
+        ("--service-account-key-file", "sa.pub"),
+        ("--service-account-signing-key-file", "sa.key"),
+    ] {
+        command.arg(flag).arg(at(file));
+    }
+    processes.insert(0, Process::start(&mut command, &at("kube-apiserver.log")));
+
+    let certificate = at("certs/apiserver.crt");
+    let log = at("kube-apiserver.log");
+    let made = || async { std::fs::metadata(&certificate).is_ok_and(|file| file.len() > 0) };
+    assert!(eventually(made).await, "kube-apiserver made no certificate");
+    Server::ready(format!("https://127.0.0.1:{port}"), &certificate, Running { processes, log, folder }).await
+}
