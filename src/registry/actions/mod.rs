@@ -3,8 +3,6 @@
 
 mod binding;
 mod eviction;
-mod review;
-mod token;
 
 use std::sync::Arc;
 
@@ -13,9 +11,6 @@ use futures::future::BoxFuture;
 use super::{Call, Input, Registry, Written};
 use crate::api::Result;
 use crate::api::request::WriteOptions;
-
-pub use review::reviews;
-pub use token::token;
 
 /// What happens on a POST to a resource or subresource.
 pub trait Action: Send + Sync + 'static {
