@@ -11,6 +11,7 @@ mod batch;
 mod built_in;
 mod catalog;
 mod certificates;
+mod check;
 mod coordination;
 mod core;
 mod discovery;

@@ -2,10 +2,12 @@
 
 use serde_json::{Value, json};
 
+use super::event_validation::{validate_core, validate_new, validate_update};
 use crate::api::Object;
+use crate::api::field::Errors;
 use crate::api::names::GroupVersionKind;
 use crate::resources::print::{int, or, since};
-use crate::resources::{Behaviour, Moment, SelectableField};
+use crate::resources::{Behaviour, Kind, Moment, SelectableField};
 
 /// The legacy form, which is the stored one.
 pub(in crate::resources) struct CoreEvent;
@@ -58,6 +60,15 @@ const EVENTS_FIELDS: &[SelectableField] = &[
 ];
 
 impl Behaviour for CoreEvent {
+    /// The legacy form checks no names.
+    fn name_errors(&self, _: &str, _: bool) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validate_core(object)
+    }
+
     fn fields(&self) -> &'static [SelectableField] {
         CORE_FIELDS
     }
@@ -76,6 +87,14 @@ impl Behaviour for CoreEvent {
 }
 
 impl Behaviour for EventsEvent {
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validate_new(object)
+    }
+
+    fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
+        validate_update(new, old)
+    }
+
     fn fields(&self) -> &'static [SelectableField] {
         EVENTS_FIELDS
     }
@@ -108,16 +127,16 @@ fn rename(object: &mut Object, to: &GroupVersionKind) {
 }
 
 /// A field by its legacy name, in whichever form the object is.
-fn field<'a>(event: &'a Object, name: &str) -> Option<&'a Value> {
+pub(super) fn field<'a>(event: &'a Object, name: &str) -> Option<&'a Value> {
     let renamed = RENAMED.iter().find(|(core, _)| *core == name).map(|(_, events)| *events);
     event.get(&[name]).or_else(|| event.get(&[renamed?]))
 }
 
-fn text<'a>(event: &'a Object, name: &str) -> &'a str {
+pub(super) fn text<'a>(event: &'a Object, name: &str) -> &'a str {
     field(event, name).and_then(Value::as_str).unwrap_or("")
 }
 
-fn involved<'a>(event: &'a Object, key: &str) -> &'a str {
+pub(super) fn involved<'a>(event: &'a Object, key: &str) -> &'a str {
     field(event, "involvedObject").and_then(|o| o.get(key)).and_then(Value::as_str).unwrap_or("")
 }
 

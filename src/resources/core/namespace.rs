@@ -3,10 +3,12 @@
 use serde_json::{Value, json};
 
 use crate::api::Object;
+use crate::api::field::{Errors, FieldError, Path};
+use crate::api::validation::metadata::finalizer_name;
 use crate::api::validation::names::label_name;
-use crate::resources::part::{STATUS, anything, keep_status};
+use crate::resources::part::{STATUS, keep_status};
 use crate::resources::print::age;
-use crate::resources::tree::{fill_zero, keep};
+use crate::resources::tree::{child, fill_zero, keep, texts};
 use crate::resources::{Behaviour, Kind, Moment, Part, SelectableField};
 
 pub(in crate::resources) struct Namespace;
@@ -45,14 +47,22 @@ impl Behaviour for Namespace {
         keep_status(new, old);
     }
 
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        let mut errors = Errors::new();
+        let path = Path::new("spec");
+        let path = path.child("finalizers");
+        finalizers(object).for_each(|name| finalizer(&mut errors, name, &path));
+        errors
+    }
+
     fn fields(&self) -> &'static [SelectableField] {
         FIELDS
     }
 
     fn part(&self, subresource: &str) -> Option<Part> {
         match subresource {
-            "status" => Some(STATUS),
-            "finalize" => Some(Part { prepare: |new, old, _| keep_status(new, old), validate: anything }),
+            "status" => Some(Part { validate: validate_status, ..STATUS }),
+            "finalize" => Some(Part { prepare: |new, old, _| keep_status(new, old), validate: validate_finalize }),
             _ => None,
         }
     }
@@ -78,5 +88,69 @@ fn label_with_name(object: &mut Object) {
     let name = object.name().to_owned();
     if !name.is_empty() {
         object.set(&["metadata", "labels", NAME_LABEL], name);
+    }
+}
+
+fn finalizers(object: &Object) -> impl Iterator<Item = &str> {
+    child(object.root(), "spec").into_iter().flat_map(|spec| texts(spec, "finalizers"))
+}
+
+fn finalizer(errors: &mut Errors, name: &str, path: &Path<'_>) {
+    finalizer_name(name, path, errors);
+    let standard = matches!(name, FINALIZER | "orphan" | "foregroundDeletion");
+    if !name.contains('/') && !standard {
+        let detail = "name is neither a standard finalizer name nor is it fully qualified";
+        errors.push(FieldError::invalid(path, name, detail));
+    }
+}
+
+fn validate_finalize(new: &Object, _: &Object) -> Errors {
+    let mut errors = Errors::new();
+    let path = Path::new("spec");
+    let path = path.child("finalizers");
+    for (i, name) in finalizers(new).enumerate() {
+        finalizer(&mut errors, name, &path.index(i));
+    }
+    errors
+}
+
+fn validate_status(new: &Object, _: &Object) -> Errors {
+    let phase = new.text_at(&["status", "phase"]);
+    let (expected, detail) = if new.deleting() {
+        ("Terminating", "may only be 'Terminating' if `deletionTimestamp` is not empty")
+    } else {
+        ("Active", "may only be 'Active' if `deletionTimestamp` is empty")
+    };
+    if phase == expected {
+        return Errors::new();
+    }
+    // The path has a capital letter there.
+    let path = Path::new("status");
+    vec![FieldError::invalid(&path.child("Phase"), phase, detail)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::check::testing::check_errors;
+
+    #[test]
+    fn finalizers_are_standard_or_qualified() {
+        let namespace = Object::from_value(json!({"spec": {"finalizers": ["kubernetes", "a.b/c", "x"]}})).unwrap();
+        check_errors(
+            &validate_finalize(&namespace, &namespace),
+            &[
+                "spec.finalizers[2]: Invalid value: \"x\": name is neither a standard finalizer name nor is it fully qualified",
+            ],
+        );
+    }
+
+    #[test]
+    fn the_phase_follows_the_deletion() {
+        let namespace = Object::from_value(json!({"status": {"phase": "Terminating"}})).unwrap();
+        check_errors(
+            &validate_status(&namespace, &namespace),
+            &["status.Phase: Invalid value: \"Terminating\": may only be 'Active' if `deletionTimestamp` is empty"],
+        );
     }
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::node_validation::{validate_node, validate_node_update};
 use super::resource_list::round;
 use crate::api::Object;
-use crate::api::field::Path;
+use crate::api::field::{Errors, Path};
 use crate::api::validation::ip::cidr_warnings;
-use crate::resources::part::STATUS;
 use crate::resources::print::{age, or_none};
 use crate::resources::tree::{child_mut, is_set, keep, list, text, texts};
 use crate::resources::{Behaviour, Kind, Moment, Part, SelectableField};
@@ -49,6 +49,16 @@ impl Behaviour for Node {
         }
     }
 
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validate_node(object)
+    }
+
+    fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
+        let mut errors = validate_node(new);
+        errors.extend(validate_node_update(new, old));
+        errors
+    }
+
     fn fields(&self) -> &'static [SelectableField] {
         FIELDS
     }
@@ -70,7 +80,7 @@ impl Behaviour for Node {
     }
 
     fn part(&self, subresource: &str) -> Option<Part> {
-        (subresource == "status").then_some(Part { prepare: prepare_status, ..STATUS })
+        (subresource == "status").then_some(Part { prepare: prepare_status, validate: validate_node_update })
     }
 
     fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {

@@ -3,8 +3,10 @@
 use serde_json::{Value, json};
 
 use super::service_fields::{carry_allocated, drop_by_type, families, plural_addresses};
+use super::service_validation::{validate_service, validate_service_status};
 use super::service_warnings::service_warnings;
 use crate::api::Object;
+use crate::api::field::Errors;
 use crate::api::validation::names::label_name;
 use crate::resources::part::STATUS;
 use crate::resources::print::{age, labels, load_balancer, or_none};
@@ -60,6 +62,14 @@ impl Behaviour for Service {
         }
     }
 
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validate_service(object, None)
+    }
+
+    fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
+        validate_service(new, Some(old))
+    }
+
     fn fields(&self) -> &'static [SelectableField] {
         FIELDS
     }
@@ -69,7 +79,7 @@ impl Behaviour for Service {
     }
 
     fn part(&self, subresource: &str) -> Option<Part> {
-        (subresource == "status").then_some(STATUS)
+        (subresource == "status").then_some(Part { validate: validate_service_status, ..STATUS })
     }
 
     fn returns_deleted(&self) -> bool {

@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::validation::{Reach, validate_binding, validate_binding_update};
 use crate::api::Object;
-use crate::api::validation::names::path_segment_object_name;
+use crate::api::field::Errors;
+use crate::api::validation::names::path_segment_name;
 use crate::resources::print::age;
 use crate::resources::tree::{ensure, fill_zero, items_mut, list, text};
 use crate::resources::{Behaviour, Kind, Moment};
@@ -15,8 +17,16 @@ pub(in crate::resources) struct ClusterRoleBinding;
 pub(super) const GROUP: &str = "rbac.authorization.k8s.io";
 
 impl Behaviour for RoleBinding {
-    fn name_errors(&self, name: &str, prefix: bool) -> Vec<String> {
-        path_segment_object_name(name, prefix)
+    fn name_errors(&self, name: &str, _: bool) -> Vec<String> {
+        path_segment_name(name)
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validate_binding(object, Reach::Namespace)
+    }
+
+    fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
+        validate_binding_update(new, old, Reach::Namespace)
     }
 
     fn default(&self, _: &Kind, object: &mut Object) {
@@ -33,8 +43,16 @@ impl Behaviour for RoleBinding {
 }
 
 impl Behaviour for ClusterRoleBinding {
-    fn name_errors(&self, name: &str, prefix: bool) -> Vec<String> {
-        path_segment_object_name(name, prefix)
+    fn name_errors(&self, name: &str, _: bool) -> Vec<String> {
+        path_segment_name(name)
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validate_binding(object, Reach::Cluster)
+    }
+
+    fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
+        validate_binding_update(new, old, Reach::Cluster)
     }
 
     fn default(&self, _: &Kind, object: &mut Object) {

@@ -2,3 +2,4 @@
 
 pub(super) mod binding;
 pub(super) mod role;
+mod validation;

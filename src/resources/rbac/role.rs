@@ -1,15 +1,22 @@
 //! Role and ClusterRole.
 
-use crate::api::validation::names::path_segment_object_name;
-use crate::resources::Behaviour;
+use super::validation::{Reach, validate_aggregation, validate_rules};
+use crate::api::Object;
+use crate::api::field::Errors;
+use crate::api::validation::names::path_segment_name;
+use crate::resources::{Behaviour, Kind};
 
 pub(in crate::resources) struct Role;
 
 pub(in crate::resources) struct ClusterRole;
 
 impl Behaviour for Role {
-    fn name_errors(&self, name: &str, prefix: bool) -> Vec<String> {
-        path_segment_object_name(name, prefix)
+    fn name_errors(&self, name: &str, _: bool) -> Vec<String> {
+        path_segment_name(name)
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validate_rules(object, Reach::Namespace)
     }
 
     fn create_on_update(&self) -> bool {
@@ -18,8 +25,14 @@ impl Behaviour for Role {
 }
 
 impl Behaviour for ClusterRole {
-    fn name_errors(&self, name: &str, prefix: bool) -> Vec<String> {
-        path_segment_object_name(name, prefix)
+    fn name_errors(&self, name: &str, _: bool) -> Vec<String> {
+        path_segment_name(name)
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        let mut errors = validate_rules(object, Reach::Cluster);
+        errors.extend(validate_aggregation(object));
+        errors
     }
 
     fn create_on_update(&self) -> bool {

@@ -1,0 +1,243 @@
+//! Validation of a Node.
+
+use std::cmp::Ordering;
+
+use serde_json::Value;
+
+use crate::api::Object;
+use crate::api::field::{ErrorKind, Errors, FieldError, Path};
+use crate::api::quantity::Quantity;
+use crate::api::validation::ip::parse_cidr;
+use crate::api::validation::metadata::label_key;
+use crate::api::validation::names::label_value;
+use crate::resources::check::range;
+use crate::resources::tree::{Tree, child, items, list, text, texts};
+
+const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+const FEATURE_BYTES_MAX: usize = 253;
+
+/// A node as it is created.
+pub(super) fn validate_node(node: &Object) -> Errors {
+    let mut errors = Errors::new();
+    // Taints are shown below metadata.
+    taints(&mut errors, node);
+    amounts(&mut errors, node);
+    features(&mut errors, node);
+    let spec = Path::new("spec");
+    let path = spec.child("podCIDRs");
+    let ranges = pod_ranges(node);
+    for (i, value) in ranges.iter().enumerate() {
+        range(&mut errors, value, &path.index(i), &[]);
+    }
+    if ranges.len() > 1 {
+        let families: Vec<Option<bool>> =
+            ranges.iter().map(|r| parse_cidr(r).map(|r| r.to_string().contains(':'))).collect();
+        let dual = families.contains(&Some(true)) && families.contains(&Some(false));
+        if !dual || ranges.len() > 2 {
+            let detail = "may specify no more than one CIDR for each IP family";
+            errors.push(FieldError::invalid(&path, ranges, detail));
+        }
+    }
+    errors
+}
+
+/// A changed node; what identifies it to the world outside stays once it is set.
+pub(super) fn validate_node_update(new: &Object, old: &Object) -> Errors {
+    let mut errors = Errors::new();
+    amounts(&mut errors, new);
+    features(&mut errors, new);
+    addresses(&mut errors, new);
+    let spec = Path::new("spec");
+    let (before, after) = (pod_ranges(old), pod_ranges(new));
+    let changes = match before.len().cmp(&after.len()) {
+        _ if before.is_empty() => 0,
+        Ordering::Equal => before.iter().zip(&after).filter(|(before, after)| before != after).count(),
+        Ordering::Less | Ordering::Greater => 1,
+    };
+    for _ in 0..changes {
+        let detail = "node updates may not change podCIDR except from \"\" to valid";
+        errors.push(FieldError::forbidden(&spec.child("podCIDRs"), detail));
+    }
+    let provider = |node: &'_ Object| node.text_at(&["spec", "providerID"]).to_owned();
+    let (before, after) = (provider(old), provider(new));
+    if !before.is_empty() && before != after {
+        let how = if after.is_empty() { "cleared" } else { "modified" };
+        let detail = format!("field cannot be {how} once set");
+        errors.push(FieldError::invalid(&spec.child("providerID"), Value::Null, detail));
+    }
+    taints(&mut errors, new);
+    if new.text_at(&["spec", "externalID"]) != old.text_at(&["spec", "externalID"]) {
+        errors.push(FieldError::forbidden(&spec.child("externalID"), "may not be updated"));
+    }
+    errors
+}
+
+fn pod_ranges(node: &Object) -> Vec<&str> {
+    child(node.root(), "spec").into_iter().flat_map(|s| texts(s, "podCIDRs")).collect()
+}
+
+fn taints(errors: &mut Errors, node: &Object) {
+    let path = Path::new("metadata");
+    let path = path.child("taints");
+    let mut seen: Vec<(&str, &str)> = Vec::new();
+    for (i, taint) in list(node, &["spec", "taints"]).enumerate() {
+        let at = path.index(i);
+        let (key, value, effect) = (text(taint, "key"), text(taint, "value"), text(taint, "effect"));
+        label_key(key, &at.child("key"), errors);
+        let faults = label_value(value);
+        if !faults.is_empty() {
+            errors.push(FieldError::invalid(&at.child("value"), value, faults.join(";")));
+        }
+        let effect_path = at.child("effect");
+        if effect.is_empty() {
+            errors.push(FieldError::required(&effect_path, ""));
+        } else if !EFFECTS.contains(&effect) {
+            errors.push(FieldError::not_supported(&effect_path, effect, &EFFECTS));
+        }
+        if seen.contains(&(effect, key)) {
+            let detail = "taints must be unique by key and effect pair";
+            errors.push(FieldError::new(ErrorKind::Duplicate, &at, Value::Object(internal_taint(taint)), detail));
+            continue;
+        }
+        seen.push((effect, key));
+    }
+}
+
+/// A taint as upstream shows a duplicate: its internal form, whose fields have Go's names.
+fn internal_taint(taint: &Tree) -> Tree {
+    let of = |key: &str| Value::String(text(taint, key).to_owned());
+    let time = taint.get("timeAdded").cloned().unwrap_or(Value::Null);
+    let fields = [("Key", of("key")), ("Value", of("value")), ("Effect", of("effect")), ("TimeAdded", time)];
+    fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+fn amounts(errors: &mut Errors, node: &Object) {
+    let path = Path::new("status");
+    for field in ["capacity", "allocatable"] {
+        let at = path.child(field);
+        let resources = child(node.root(), "status").and_then(|s| child(s, field));
+        for (name, value) in resources.into_iter().flatten() {
+            let Ok(quantity) = value.as_str().unwrap_or("").parse::<Quantity>() else { continue };
+            let at = at.child(name);
+            if quantity.is_negative() {
+                let detail = "must be greater than or equal to 0";
+                errors.push(FieldError::invalid(&at, quantity.to_string(), detail));
+            }
+            if whole(name) && quantity.milli_value() % 1000 != 0 {
+                errors.push(FieldError::invalid(&at, value.clone(), "must be an integer"));
+            }
+        }
+    }
+}
+
+/// Resources that come in whole units: objects that are counted and those of extensions.
+fn whole(name: &str) -> bool {
+    const COUNTED: [&str; 8] = [
+        "pods",
+        "services",
+        "replicationcontrollers",
+        "resourcequotas",
+        "secrets",
+        "configmaps",
+        "persistentvolumeclaims",
+        "services.nodeports",
+    ];
+    let extended = name.contains('/') && !name.contains("kubernetes.io/") && !name.starts_with("requests.");
+    COUNTED.contains(&name) || name == "services.loadbalancers" || extended
+}
+
+fn features(errors: &mut Errors, node: &Object) {
+    let path = Path::new("status");
+    let path = path.child("declaredFeatures");
+    let list: Vec<&str> = child(node.root(), "status").into_iter().flat_map(|s| texts(s, "declaredFeatures")).collect();
+    for (i, name) in list.iter().enumerate() {
+        if name.len() > FEATURE_BYTES_MAX {
+            let detail =
+                format!("invalid feature name \"{name}\": must be no more than {FEATURE_BYTES_MAX} characters");
+            errors.push(FieldError::invalid(&path.index(i), *name, detail));
+        } else if !feature_name(name) {
+            let detail = format!(
+                "invalid feature name \"{name}\": must start with an UpperCamelCase segment, with subsequent segments \
+                 separated by '/' (e.g., MyFeature or MyFeature/mySubFeature), and contain only alphanumeric \
+                 characters and slashes"
+            );
+            errors.push(FieldError::invalid(&path.index(i), *name, detail));
+        }
+        match list.get(i + 1).map(|next| name.cmp(next)) {
+            Some(Ordering::Equal) => errors.push(FieldError::duplicate(&path.index(i + 1), *name)),
+            Some(Ordering::Greater) => {
+                errors.push(FieldError::invalid(&path.index(i + 1), list[i + 1], "list must be sorted alphabetically"));
+            }
+            Some(Ordering::Less) | None => {}
+        }
+    }
+}
+
+fn feature_name(name: &str) -> bool {
+    let segment = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric());
+    name.starts_with(|c: char| c.is_ascii_uppercase()) && name.split('/').all(segment)
+}
+
+fn addresses(errors: &mut Errors, node: &Object) {
+    let path = Path::new("status");
+    let path = path.child("addresses");
+    let Some(status) = child(node.root(), "status") else { return };
+    let all: Vec<(&str, &str)> = items(status, "addresses").map(|a| (text(a, "type"), text(a, "address"))).collect();
+    for (i, (kind, address)) in all.iter().enumerate() {
+        if all[..i].contains(&(kind, address)) {
+            let value = serde_json::json!({"Type": kind, "Address": address});
+            errors.push(FieldError::duplicate(&path.index(i), value));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::resources::check::testing::check_errors;
+
+    fn node(value: Value) -> Object {
+        Object::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn taints_have_known_effects_and_are_unique() {
+        let taint = |effect: &str| json!({"key": "a", "effect": effect});
+        let given = json!({"spec": {"taints": [taint("NoSchedule"), taint("Never"), taint("NoSchedule")]}});
+        check_errors(
+            &validate_node(&node(given)),
+            &[
+                "metadata.taints[1].effect: Unsupported value: \"Never\": supported values: \"NoSchedule\", \"PreferNoSchedule\", \"NoExecute\"",
+                "metadata.taints[2]: Duplicate value: {\"Effect\":\"NoSchedule\",\"Key\":\"a\",\"TimeAdded\":null,\"Value\":\"\"}: taints must be unique by key and effect pair",
+            ],
+        );
+    }
+
+    #[test]
+    fn what_identifies_a_node_stays() {
+        let old = node(json!({"spec": {"podCIDRs": ["10.0.0.0/24"], "providerID": "x"}}));
+        let new = node(json!({"spec": {"podCIDRs": ["10.0.1.0/24"]}}));
+        check_errors(
+            &validate_node_update(&new, &old),
+            &[
+                "spec.podCIDRs: Forbidden: node updates may not change podCIDR except from \"\" to valid",
+                "spec.providerID: Invalid value: null: field cannot be cleared once set",
+            ],
+        );
+        check_errors(&validate_node_update(&old, &node(json!({}))), &[]);
+    }
+
+    #[test]
+    fn capacities_are_whole_where_things_are_counted() {
+        let given = json!({"status": {"capacity": {"cpu": "500m", "pods": "1500m", "memory": "-1"}}});
+        check_errors(
+            &validate_node(&node(given)),
+            &[
+                "status.capacity.memory: Invalid value: \"-1\": must be greater than or equal to 0",
+                "status.capacity.pods: Invalid value: \"1500m\": must be an integer",
+            ],
+        );
+    }
+}
