@@ -2,11 +2,14 @@
 
 use serde_json::{Value, json};
 
+use super::validation::{selector, spec, status_numbers, template};
 use crate::api::Object;
+use crate::api::field::{Errors, Path};
+use crate::resources::check::{immutable, nonnegative};
 use crate::resources::core::pod_template::default_template;
 use crate::resources::part::STATUS;
 use crate::resources::print::{age, containers_and_images, int, label_selector};
-use crate::resources::tree::{ensure, fill};
+use crate::resources::tree::{Tree, child, ensure, fill};
 use crate::resources::{Behaviour, Kind, Moment, Part, Scale, SelectableField};
 
 pub(in crate::resources) struct ReplicaSet;
@@ -28,12 +31,28 @@ impl Behaviour for ReplicaSet {
         true
     }
 
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validate_spec(object)
+    }
+
+    fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
+        let mut errors = validate_spec(new);
+        let path = Path::new("spec");
+        let selector = |o: &Object| o.get(&["spec", "selector"]).cloned();
+        immutable(&mut errors, selector(new).as_ref(), selector(old).as_ref(), &path.child("selector"));
+        errors
+    }
+
+    fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
+        if old.is_some() { Vec::new() } else { super::name_warnings(object.name()) }
+    }
+
     fn fields(&self) -> &'static [SelectableField] {
         FIELDS
     }
 
     fn part(&self, subresource: &str) -> Option<Part> {
-        (subresource == "status").then_some(STATUS)
+        (subresource == "status").then_some(Part { validate: validate_status, ..STATUS })
     }
 
     fn scale(&self, _: &Kind) -> Option<Scale> {
@@ -58,3 +77,31 @@ impl Behaviour for ReplicaSet {
 fn replicas(object: &Object) -> String {
     int(object, &["status", "replicas"]).to_string()
 }
+
+fn validate_spec(object: &Object) -> Errors {
+    let mut errors = Errors::new();
+    let path = Path::new("spec");
+    let spec = spec(object);
+    nonnegative(&mut errors, &spec, "replicas", &path);
+    nonnegative(&mut errors, &spec, "minReadySeconds", &path);
+    if let Some(selected) = selector(&mut errors, &spec, &path) {
+        let empty = Tree::new();
+        let pods = child(&spec, "template").unwrap_or(&empty);
+        template(&mut errors, pods, (&selected, "ReplicaSet"), &path.child("template"));
+    }
+    errors
+}
+
+fn validate_status(new: &Object, _: &Object) -> Errors {
+    let empty = Tree::new();
+    let mut numbers = NUMBERS.to_vec();
+    numbers.push("terminatingReplicas");
+    status_numbers(child(new.root(), "status").unwrap_or(&empty), &numbers, &PARTS)
+}
+
+/// The numbers in the status of a ReplicaSet and of a ReplicationController.
+pub(in crate::resources) const NUMBERS: [&str; 5] =
+    ["replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"];
+
+/// Those that `replicas` bounds.
+pub(in crate::resources) const PARTS: [&str; 3] = ["fullyLabeledReplicas", "readyReplicas", "availableReplicas"];

@@ -4,10 +4,14 @@ use serde_json::{Value, json};
 
 use super::pod_template::default_template;
 use crate::api::Object;
+use crate::api::field::{Errors, FieldError, Path};
+use crate::api::labels::Selector;
 use crate::api::request::Propagation;
+use crate::resources::apps::replica_set::{NUMBERS, PARTS};
+use crate::resources::apps::validation::{status_numbers, template};
 use crate::resources::part::STATUS;
 use crate::resources::print::{age, containers_and_images, int, labels};
-use crate::resources::tree::{child_mut, fill, fill_zero};
+use crate::resources::tree::{Tree, child, child_mut, fill, fill_zero};
 use crate::resources::{Behaviour, Kind, Moment, Part, Scale, SelectableField};
 
 pub(in crate::resources) struct ReplicationController;
@@ -36,12 +40,20 @@ impl Behaviour for ReplicationController {
         true
     }
 
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validate_spec(object)
+    }
+
+    fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
+        if old.is_some() { Vec::new() } else { crate::resources::apps::name_warnings(object.name()) }
+    }
+
     fn fields(&self) -> &'static [SelectableField] {
         FIELDS
     }
 
     fn part(&self, subresource: &str) -> Option<Part> {
-        (subresource == "status").then_some(STATUS)
+        (subresource == "status").then_some(Part { validate: validate_status, ..STATUS })
     }
 
     fn default_propagation(&self) -> Propagation {
@@ -69,4 +81,29 @@ impl Behaviour for ReplicationController {
 
 fn replicas(object: &Object) -> String {
     int(object, &["status", "replicas"]).to_string()
+}
+
+/// That numbers are there and not negative is declared.
+fn validate_spec(object: &Object) -> Errors {
+    let mut errors = Errors::new();
+    let path = Path::new("spec");
+    let empty = Tree::new();
+    let spec = child(object.root(), "spec").unwrap_or(&empty);
+    let labels = child(spec, "selector").unwrap_or(&empty);
+    if labels.is_empty() {
+        errors.push(FieldError::required(&path.child("selector"), ""));
+    }
+    match child(spec, "template") {
+        None => errors.push(FieldError::required(&path.child("template"), "")),
+        Some(pods) => {
+            let selected = (&Selector::from_map(labels), "ReplicationController");
+            template(&mut errors, pods, selected, &path.child("template"));
+        }
+    }
+    errors
+}
+
+fn validate_status(new: &Object, _: &Object) -> Errors {
+    let empty = Tree::new();
+    status_numbers(child(new.root(), "status").unwrap_or(&empty), &NUMBERS, &PARTS)
 }

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::endpoint_slice_validation::validate_slice;
 use crate::api::Object;
-use crate::api::field::Path;
+use crate::api::field::{Errors, Path};
 use crate::api::validation::ip::ip_warnings;
 use crate::resources::print::{age, first_of};
 use crate::resources::tree::{Tree, fill, int, items_mut, list, text, texts};
@@ -32,6 +33,14 @@ impl Behaviour for EndpointSlice {
         if new.get(&["endpoints"]) != old.get(&["endpoints"]) {
             drop_topology(new);
         }
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validate_slice(object, None)
+    }
+
+    fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
+        validate_slice(new, Some(old))
     }
 
     fn generation(&self) -> bool {
