@@ -195,6 +195,9 @@ for_each_backend! {
     what_is_compacted_is_refused_and_the_rest_is_not,
     a_past_state_survives_compaction_to_it,
     a_watch_that_is_overtaken_by_compaction_is_ended,
+    readers_of_the_past_see_the_truth_or_that_it_was_compacted,
+    a_kept_snapshot_is_found_again,
+    an_idle_watcher_is_small,
     history_is_forgotten_when_it_is_old_enough,
     a_revision_is_reached_when_it_is_visible,
     a_closed_store_refuses_and_ends_its_watches,
@@ -570,6 +573,69 @@ async fn a_watch_that_is_overtaken_by_compaction_is_ended(bench: Bench) {
     bench.store.compact_before(Revision(last)).await.unwrap();
     let error = slow.next_batch().await.unwrap_err();
     assert!(matches!(error, Error::Lagged), "{error:?}");
+}
+
+async fn readers_of_the_past_see_the_truth_or_that_it_was_compacted(bench: Bench) {
+    const OBJECTS: usize = 20;
+    let keys: Vec<_> = (0..OBJECTS).map(|number| key(&format!("pods/x/{number}"))).collect();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    // Each round replaces or deletes and creates all objects at once, so that any whole state has all or none.
+    let writer = async {
+        for round in 0..200 {
+            let present = bench.store.snapshot();
+            let write = |key: &Key| match present.get(key) {
+                Some(object) if round % 3 == 0 => delete(object),
+                Some(object) => put(key.clone(), Expect::At(object.revision), Facts::default()),
+                None => put(key.clone(), Expect::Absent, Facts::default()),
+            };
+            bench.store.commit(keys.iter().map(write).collect()).await.unwrap();
+            if round % 4 == 3 {
+                bench.store.compact_before(Revision(bench.store.revision().0 - 60)).await.unwrap();
+            }
+        }
+        done.store(true, std::sync::atomic::Ordering::SeqCst);
+    };
+    let reader = |back: u64| {
+        let (store, done) = (&bench.store, &done);
+        async move {
+            let mut read = 0;
+            while !done.load(std::sync::atomic::Ordering::SeqCst) {
+                tokio::task::yield_now().await;
+                let revision = Revision((store.revision().0 / 20).saturating_sub(back) * 20);
+                match store.at(revision).await {
+                    Ok(past) => assert!([0, OBJECTS].contains(&past.count("pods")), "{revision}"),
+                    Err(Error::Compacted { .. }) => continue,
+                    Err(error) => panic!("{error}"),
+                }
+                let Ok(mut watch) = store.watch(&"pods".into(), revision, Scope::Namespace("x".into())) else {
+                    continue;
+                };
+                match tokio::time::timeout(Duration::from_secs(20), watch.next_batch()).await {
+                    Ok(Ok(batch)) => assert_eq!(batch[0].revision.0, revision.0 + 1),
+                    Ok(Err(Error::Lagged)) | Err(_) => {}
+                    Ok(Err(error)) => panic!("{error}"),
+                }
+                read += 1;
+            }
+            assert!(read > 0);
+        }
+    };
+    futures::join!(writer, reader(1), reader(2), reader(3));
+}
+
+async fn a_kept_snapshot_is_found_again(bench: Bench) {
+    let object = bench.create("pods/x/a").await;
+    let kept = bench.store.snapshot();
+    bench.store.keep(&kept);
+    bench.update(&object).await;
+    let found = bench.store.at(kept.revision()).await.unwrap();
+    assert!(std::ptr::eq(found.get(&object.key).unwrap(), kept.get(&object.key).unwrap()));
+}
+
+async fn an_idle_watcher_is_small(bench: Bench) {
+    let mut watch = bench.watch(0, Scope::All).unwrap();
+    let size = size_of_val(&watch);
+    assert!(size + size_of_val(&watch.next_batch()) < 1024, "{size}");
 }
 
 async fn history_is_forgotten_when_it_is_old_enough(bench: Bench) {

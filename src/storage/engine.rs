@@ -26,8 +26,10 @@ use crate::base::{Clock, Shutdown};
 const QUEUE_COMMITS_MAX: usize = 1_024;
 /// How many writes one commit may have.
 const COMMIT_WRITES_MAX: usize = 1_024;
-/// How many past states are kept for the next page of a list.
-const PAST_SNAPSHOTS_MAX: usize = 4;
+/// How many past states are kept for the next page of a list …
+const PAST_SNAPSHOTS_MAX: usize = 16;
+/// … and how many replaced objects each may keep alive; a state that is further back is read from the log again.
+const PAST_REVISIONS_MAX: u64 = 16_384;
 /// How often history is looked through for what is due.
 const COMPACTION_PAUSE: Duration = Duration::from_secs(5);
 
@@ -85,6 +87,7 @@ async fn compact_when_due(shared: Arc<Shared>, retention: Retention) {
             () = shared.closing.wait() => return,
             () = shared.clock.sleep(COMPACTION_PAUSE) => {}
         }
+        shared.let_go_of_old_snapshots();
         let due = shared.history.lock().take_due(retention, shared.clock.now());
         let Some(oldest) = due.filter(|oldest| *oldest > shared.hub.horizon.compacted()) else { continue };
         if let Err(error) = shared.compact_before(oldest).await {
@@ -137,7 +140,7 @@ impl Shared {
         }
         state.revision = revision;
         let past = Snapshot::new(state);
-        self.remember(past.clone());
+        self.remember(&past);
         Ok(past)
     }
 
@@ -149,12 +152,19 @@ impl Shared {
         Some(snapshot)
     }
 
-    fn remember(&self, snapshot: Snapshot) {
+    fn remember(&self, snapshot: &Snapshot) {
+        self.let_go_of_old_snapshots();
         let mut past = self.past.lock();
+        past.retain(|kept| kept.revision() != snapshot.revision());
         if past.len() >= PAST_SNAPSHOTS_MAX {
             past.remove(0);
         }
-        past.push(snapshot);
+        past.push(snapshot.clone());
+    }
+
+    fn let_go_of_old_snapshots(&self) {
+        let oldest = self.present.load().revision().0.saturating_sub(PAST_REVISIONS_MAX);
+        self.past.lock().retain(|snapshot| snapshot.revision().0 >= oldest);
     }
 
     async fn compact_before(&self, oldest: Revision) -> Result<(), Error> {
@@ -205,6 +215,10 @@ impl Store for Engine {
 
     fn at(&self, revision: Revision) -> BoxFuture<'_, Result<Snapshot, Error>> {
         self.shared.at(revision).boxed()
+    }
+
+    fn keep(&self, snapshot: &Snapshot) {
+        self.shared.remember(snapshot);
     }
 
     fn watch(&self, collection: &Collection, after: Revision, scope: Scope) -> Result<Watch, Error> {

@@ -206,6 +206,10 @@ pub trait Store: Send + Sync + 'static {
     /// `Compacted` when the history no longer reaches there, `Future` when it has not happened yet, `Unreadable`.
     fn at(&self, revision: Revision) -> BoxFuture<'_, Result<Snapshot, Error>>;
 
+    /// Makes `at` find this snapshot without work, as long as it is one of the last few and little has changed since:
+    /// for the next page of a list.
+    fn keep(&self, snapshot: &Snapshot);
+
     /// The events of a part of a collection after `after`, in the order of their revisions, gap-free, without end.
     ///
     /// # Errors

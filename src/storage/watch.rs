@@ -289,9 +289,11 @@ impl Lane {
         if seen < recent.forgotten {
             return None;
         }
-        // Most watchers are at the end and need one event or none.
-        let new = recent.events.iter().rev().take_while(|event| event.revision > seen).count();
-        let start = recent.events.len() - new;
+        // Most watchers that look have seen all.
+        if recent.events.back().is_none_or(|last| last.revision <= seen) {
+            return Some(Vec::new());
+        }
+        let start = recent.events.partition_point(|event| event.revision <= seen);
         Some(recent.events.range(start..).take(BATCH_EVENTS_MAX).cloned().collect())
     }
 }

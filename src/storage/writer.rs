@@ -34,6 +34,17 @@ pub(super) struct Writer {
     broken: Option<Cause>,
 }
 
+/// Tells everybody that the writer has ended, also when it panics: nobody shall wait for it.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.closing.begin();
+        self.0.hub.close();
+        self.0.ended.send_replace(true);
+    }
+}
+
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, words: Words) -> Self {
         Self { shared, words, broken: None }
@@ -41,6 +52,7 @@ impl Writer {
 
     /// Runs until the store is closed or nobody holds it, and answers all that waits.
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Submission>) {
+        let _ending = Ending(Arc::clone(&self.shared));
         let closing = self.shared.closing.clone();
         let mut waiting = Vec::new();
         loop {
@@ -55,10 +67,8 @@ impl Writer {
                 self.write(&mut rest).await;
             }
         }
-        closing.begin();
         self.shared.hub.close();
         self.shared.log.close().await;
-        self.shared.ended.send_replace(true);
     }
 
     /// Writes one group from the front of `submissions`.
