@@ -16,9 +16,11 @@ use crate::auth::{Authorizer, Pki, PkiConfig};
 use crate::base::{Clock, Shutdown, SystemClock, Tasks};
 use crate::client::Transport;
 use crate::controllers;
+use crate::node;
 use crate::registry::{self, Actions, Registry};
 use crate::resources::facts::Facts;
 use crate::resources::{Catalog, Served, built_in};
+use crate::scheduler;
 use crate::server::health::Scope;
 use crate::server::transport::{Listen, Listening};
 use crate::server::{Health, Issuer, Parts, Server, transport};
@@ -100,8 +102,18 @@ impl Cluster {
 
     fn start_controllers(&self, config: &Config) -> anyhow::Result<()> {
         if !config.controllers.selection.is_empty() {
-            controllers::start(self.transport(), self.clock.clone(), &self.tasks, &config.controllers.selection)?;
+            let settings = controllers::Settings {
+                selection: config.controllers.selection.clone(),
+                root_ca: self.pki.authority().to_owned(),
+            };
+            controllers::start(self.transport(), self.clock.clone(), &self.tasks, settings)?;
         }
+        if config.controllers.scheduler {
+            scheduler::start(self.transport(), self.clock.clone(), &self.tasks);
+        }
+        let count = usize::try_from(config.controllers.nodes)?;
+        let settings = node::Settings { count, ..node::Settings::default() };
+        node::start(self.transport(), self.clock.clone(), &self.tasks, &settings);
         Ok(())
     }
 

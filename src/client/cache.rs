@@ -34,9 +34,9 @@ pub enum Delta<'a, T> {
 /// The present objects of one type.
 pub struct Cache<T> {
     pub resource: Resource,
-    /// The objects and their indexes; held for single look-ups and changes. Taken before `handlers`.
+    /// The objects and their indexes; held for single look-ups and changes. Taken after `handlers`.
     shelf: RwLock<Shelf<T>>,
-    /// Who is told of changes; held while they are told, so a handler must be quick and not call the cache.
+    /// Who is told of changes; held while they are told, so a handler must be quick and not subscribe.
     handlers: RwLock<Vec<Handler<T>>>,
     progress: watch::Sender<Progress>,
 }
@@ -80,11 +80,12 @@ impl<T: Cached> Cache<T> {
 
     /// Calls `handler` for all objects as added, and then for every change in order.
     pub fn subscribe(&self, handler: impl Fn(&Delta<'_, T>) + Send + Sync + 'static) {
-        let shelf = self.shelf.read();
-        for object in shelf.items.values().flat_map(HashMap::values) {
+        // Changes wait for the handlers; one that is seen already comes once more.
+        let mut handlers = self.handlers.write();
+        for object in &self.all() {
             handler(&Delta::Added(object));
         }
-        self.handlers.write().push(Box::new(handler));
+        handlers.push(Box::new(handler));
     }
 
     /// One object.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::Controller;
+use super::{Controller, Settings};
 use crate::api::request::User;
 use crate::base::{Clock, Tasks};
 use crate::client::{
@@ -55,6 +55,11 @@ impl Context {
         cache
     }
 
+    /// The certificate of the cluster's authority in PEM; empty when it is not known.
+    pub(super) fn root_ca(&self) -> &str {
+        &self.caches.settings.root_ca
+    }
+
     /// A work queue.
     pub(super) fn queue<K: std::hash::Hash + Eq + Clone>(&self) -> Arc<Queue<K>> {
         Queue::new(Arc::clone(&self.clock))
@@ -84,20 +89,26 @@ pub(super) struct Caches {
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     tasks: Tasks,
+    settings: Settings,
     client: Client,
     /// The caches by type of view; held for look-ups.
     by_type: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
 }
 
 impl Caches {
-    pub(super) fn new(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>, tasks: Tasks) -> Arc<Self> {
+    pub(super) fn new(
+        transport: Arc<dyn Transport>,
+        clock: Arc<dyn Clock>,
+        tasks: Tasks,
+        settings: Settings,
+    ) -> Arc<Self> {
         let user = User {
             name: "system:kube-controller-manager".to_owned(),
             groups: vec!["system:authenticated".to_owned()],
             ..User::default()
         };
         let client = Client::new(Arc::clone(&transport), user, AGENT);
-        Arc::new(Self { transport, clock, tasks, client, by_type: Mutex::default() })
+        Arc::new(Self { transport, clock, tasks, settings, client, by_type: Mutex::default() })
     }
 
     fn cache<T: Shared>(&self) -> Arc<Cache<T>> {

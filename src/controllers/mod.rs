@@ -2,12 +2,18 @@
 //! like any other, under its own ServiceAccount. It gets a key, reads the present state from shared caches, works out
 //! the wished state with a pure `plan` and writes the difference.
 
+mod cluster_role_aggregation;
 mod condition;
 mod context;
 mod deployment;
+mod discovery;
+mod namespace;
+mod node_lifecycle;
 mod pod;
 mod pod_control;
 mod replica_set;
+mod root_ca;
+mod service_account;
 mod template;
 
 use std::sync::Arc;
@@ -32,8 +38,25 @@ pub struct Controller {
     pub run: fn(Context) -> BoxFuture<'static, ()>,
 }
 
+/// What the controllers are told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `--controllers`, as `Selection::parse` reads it.
+    pub selection: String,
+    /// The certificate of the cluster's authority, in PEM; it is not published when empty.
+    pub root_ca: String,
+}
+
 /// All controllers.
-pub static CONTROLLERS: &[Controller] = &[deployment::DEPLOYMENT, replica_set::REPLICA_SET];
+pub static CONTROLLERS: &[Controller] = &[
+    cluster_role_aggregation::CLUSTER_ROLE_AGGREGATION,
+    deployment::DEPLOYMENT,
+    namespace::NAMESPACE,
+    node_lifecycle::NODE_LIFECYCLE,
+    replica_set::REPLICA_SET,
+    root_ca::ROOT_CA,
+    service_account::SERVICE_ACCOUNT,
+];
 
 /// Starts the selected controllers; they end with the tasks' shutdown.
 ///
@@ -43,10 +66,10 @@ pub fn start(
     transport: Arc<dyn Transport>,
     clock: Arc<dyn Clock>,
     tasks: &Tasks,
-    selection: &str,
+    settings: Settings,
 ) -> Result<(), Error> {
-    let selection = Selection::parse(selection)?;
-    let caches = Caches::new(Arc::clone(&transport), Arc::clone(&clock), tasks.clone());
+    let selection = Selection::parse(&settings.selection)?;
+    let caches = Caches::new(transport, clock, tasks.clone(), settings);
     for controller in CONTROLLERS.iter().filter(|controller| selection.enables(controller)) {
         let context = Context::new(controller, Arc::clone(&caches));
         tasks.spawn(controller.name, (controller.run)(context));
