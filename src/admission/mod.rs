@@ -1,15 +1,19 @@
 //! Change or refuse a write: the ordered table of plugins, one file each. Called by the registry between defaulting
 //! and validation (`admit`) and after validation (`validate`), in upstream's order.
 
+mod certificates;
+mod default_ingress_class;
 mod default_storage_class;
 mod default_toleration_seconds;
 mod limit_ranger;
 mod namespace_lifecycle;
+mod persistent_volume_claim_resize;
 pub mod pod_resources;
 mod priority;
 pub mod quota;
 mod rbac_escalation;
 mod resource_quota;
+mod runtime_class;
 mod service_account;
 mod table;
 mod taint_nodes_by_condition;

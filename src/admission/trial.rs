@@ -49,6 +49,24 @@ impl Trial {
         Ok(attributes.companions)
     }
 
+    /// Updates, `validate` alone: the old and the new state. The resource may name a subresource.
+    pub(super) async fn update(
+        &self,
+        plugin: &dyn Plugin,
+        resource: &str,
+        (old, new): (Value, Value),
+    ) -> Result<Vec<Write>> {
+        let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+        let (old, mut new) = (Object::from_value(old).unwrap(), Object::from_value(new).unwrap());
+        let (kind, mut target) = self.find(resource, &new);
+        target.subresource = subresource.to_owned();
+        target.name = old.name().to_owned();
+        assert!(plugin.handles(Operation::Update, &kind, subresource), "{} does not handle {resource}", plugin.name());
+        let mut attributes = self.attributes(&kind, &target, (Some(&mut new), Some(&old)));
+        plugin.validate(&self.context, &mut attributes).await?;
+        Ok(attributes.companions)
+    }
+
     fn attributes<'a>(
         &'a self,
         kind: &'a Kind,
