@@ -15,6 +15,7 @@ mod rbac_escalation;
 mod resource_quota;
 mod runtime_class;
 mod service_account;
+mod service_addresses;
 mod table;
 mod taint_nodes_by_condition;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use crate::base::Clock;
 use crate::resources::Kind;
 use crate::storage::{Store, Write};
 
+pub use service_addresses::ServiceAddresses;
 pub use table::{PLUGINS, Row, plugins};
 
 /// What is done to the object.
@@ -94,6 +96,13 @@ pub trait Plugin: Send + Sync + 'static {
 
     /// May change `attributes.object`.
     fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+        let _ = (ctx, attributes);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// After the type prepared the object and before it is validated: gives it what only the store can tell is free.
+    /// Runs on deletes too, with `object` absent, to take it back.
+    fn allocate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
         let _ = (ctx, attributes);
         Box::pin(std::future::ready(Ok(())))
     }

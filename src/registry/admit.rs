@@ -50,6 +50,17 @@ impl Registry {
         Ok(settle(a, attributes))
     }
 
+    /// Between preparing and validating: addresses and ports.
+    pub(super) async fn allocate(&self, a: Admission<'_>, object: Option<&mut Object>) -> Result<Vec<Write>> {
+        let mut attributes = attributes(a, object);
+        for plugin in &self.plugins {
+            if plugin.handles(a.operation, &a.call.kind, &a.call.target.subresource) {
+                plugin.allocate(&self.admission, &mut attributes).await?;
+            }
+        }
+        Ok(settle(a, attributes))
+    }
+
     /// The validating phase: plugins may refuse and add companions.
     pub(super) async fn admit_finally(&self, a: Admission<'_>, object: Option<&mut Object>) -> Result<Vec<Write>> {
         let mut attributes = attributes(a, object);

@@ -91,6 +91,7 @@ impl Registry {
         }
         kind.behaviour.stamp_requester(&mut object, &call.user);
         kind.behaviour.prepare_create(kind, &mut object, &moment);
+        companions.extend(self.allocate(admission, Some(&mut object)).await?);
         self.complete(kind, &mut object);
         validate_new(kind, &object)?;
         for warning in kind.behaviour.warnings(&object, None) {

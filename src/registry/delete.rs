@@ -73,6 +73,7 @@ impl Registry {
             }
             Plan::Remove if options.dry_run => Ok(Attempt::Done(self.deleted(call, &old, true))),
             Plan::Remove => {
+                companions.extend(self.allocate(admission, None).await?);
                 let write = Write { key, expect, change: Change::Delete };
                 Ok(match self.commit(call, write, companions).await? {
                     Committed::Done(last) => Attempt::Done(self.deleted(call, &persist::tree(&last)?, true)),

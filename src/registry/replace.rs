@@ -131,6 +131,9 @@ impl Registry {
         let mut companions = self.admit(admission, Some(&mut new)).await?;
         metadata::dedup_owners(&mut new, &call.warnings, true);
         self.prepare(call, &mut new, &old)?;
+        companions.extend(self.allocate(admission, Some(&mut new)).await?);
+        self.complete(&call.kind, &mut new);
+        check(call, &new, &old)?;
         for warning in call.kind.behaviour.warnings(&new, Some(&old)) {
             call.warnings.add(warning);
         }
@@ -181,9 +184,7 @@ impl Registry {
                 }
             }
         }
-        self.complete(kind, new);
-        let errors = update_errors(kind, part, new, old);
-        if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&kind.group_kind(), new.name(), &errors)) }
+        Ok(())
     }
 
     async fn finish(&self, r: &Replacement<'_>, f: Finished) -> Result<Attempt> {
@@ -256,6 +257,11 @@ fn keep_status(new: &mut Object, old: &Object) {
         Some(status) => new.root_mut().insert("status".to_owned(), status.clone()),
         None => new.root_mut().remove("status"),
     };
+}
+
+fn check(call: &Call, new: &Object, old: &Object) -> Result<()> {
+    let errors = update_errors(&call.kind, part_of(call)?, new, old);
+    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&call.kind.group_kind(), new.name(), &errors)) }
 }
 
 fn update_errors(kind: &Kind, part: Option<Part>, new: &Object, old: &Object) -> Errors {
