@@ -15,6 +15,8 @@ mod read;
 mod replace;
 mod scale;
 mod select;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::sync::Arc;

@@ -94,7 +94,7 @@ impl Registry {
             token => Some(ContinueToken::decode(token, over_namespaces)?),
         };
         let snapshot = self.snapshot_for(options, token.as_ref(), over_namespaces).await?;
-        Ok(self.page(&snapshot, &selection, Page { options, token, over_namespaces }))
+        Ok(self.page(&snapshot, &selection, Page { options, token: token.as_ref(), over_namespaces }))
     }
 
     async fn snapshot_for(&self, options: &ListOptions, token: Option<&ContinueToken>, over: bool) -> Result<Snapshot> {
@@ -147,9 +147,11 @@ impl Registry {
         }
     }
 
-    fn page(&self, snapshot: &Snapshot, selection: &Selection, page: Page<'_>) -> Listing {
+    fn page<'a>(&self, snapshot: &'a Snapshot, selection: &'a Selection, page: Page<'a>) -> Listing {
         let limit = usize::try_from(page.options.limit).ok().filter(|l| *l > 0).unwrap_or(usize::MAX);
-        let start = page.token.as_ref().map(|t| (t.namespace.as_str(), t.name.as_str()));
+        // The token of a list within one namespace does not name it.
+        let namespace = |t: &'a ContinueToken| if page.over_namespaces { &*t.namespace } else { selection.namespace() };
+        let start = page.token.map(|t| (namespace(t), t.name.as_str()));
         let mut items: Vec<Arc<Stored>> = Vec::new();
         let mut more = false;
         for stored in selection.candidates(snapshot, start) {
@@ -180,7 +182,7 @@ impl Registry {
 
 struct Page<'a> {
     options: &'a ListOptions,
-    token: Option<ContinueToken>,
+    token: Option<&'a ContinueToken>,
     over_namespaces: bool,
 }
 

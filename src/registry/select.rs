@@ -85,6 +85,11 @@ impl Selection {
         })
     }
 
+    /// The one namespace that is meant; empty: all.
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// No selector narrows what the path says.
     pub(super) fn everything(&self) -> bool {
         self.labels.is_empty() && self.fields.is_empty()

@@ -1,0 +1,234 @@
+//! The registry over the store in memory, without a server: what a write and a read give.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use serde_json::{Value, json};
+
+use super::{Actions, Answer, Call, Input, Notice, NoticeKind, Parts, PatchKind, Registry, Warnings, Written};
+use crate::admission::{Context, ServiceAddresses};
+use crate::api::request::{DeleteOptions, ListOptions, Target, User, WriteOptions};
+use crate::api::{Object, Reason, Revision};
+use crate::auth::{Attributes, Authorizer, Decision};
+use crate::base::{Shutdown, SystemClock, Tasks};
+use crate::resources::facts::Facts;
+use crate::resources::{Catalog, RuntimeConfig, built_in};
+use crate::storage::{self, Place, Retention};
+
+struct Everybody;
+
+impl Authorizer for Everybody {
+    fn authorize<'a>(&'a self, _: &'a Attributes) -> BoxFuture<'a, Decision> {
+        Box::pin(std::future::ready(Decision::Allow { reason: String::new() }))
+    }
+}
+
+async fn registry() -> Registry {
+    let clock = SystemClock::shared();
+    let tasks = Tasks::new(Shutdown::default());
+    let options = storage::Options {
+        place: Place::Memory,
+        indexes: Vec::new(),
+        retention: Retention::SHORT,
+        clock: clock.clone(),
+        tasks,
+    };
+    let store = storage::open(options).await.unwrap();
+    let facts = Arc::new(Facts::load());
+    let catalog = Arc::new(Catalog::new(built_in(&facts, &RuntimeConfig::default())));
+    let addresses = ServiceAddresses { ranges: vec!["10.0.0.0/28".parse().unwrap()], node_ports: 30000..=30001 };
+    Registry::new(Parts {
+        catalog,
+        plugins: vec![Arc::new(addresses)],
+        admission: Context { store, clock, authorizer: Arc::new(Everybody) },
+        actions: Actions::new(Vec::new()),
+        facts,
+    })
+}
+
+fn call(registry: &Registry, path: &str) -> Call {
+    let mut parts = path.split('/');
+    let (group, version, resource) = (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap());
+    let kind = registry.catalog().served().find(group, version, resource).unwrap().clone();
+    let target = Target {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        resource: resource.to_owned(),
+        namespace: if kind.namespaced { "default".to_owned() } else { String::new() },
+        name: parts.next().unwrap_or("").to_owned(),
+        subresource: parts.next().unwrap_or("").to_owned(),
+    };
+    Call { user: Arc::new(User::anonymous()), target, kind, warnings: Warnings::default() }
+}
+
+fn options() -> WriteOptions {
+    WriteOptions { field_manager: "test".to_owned(), ..WriteOptions::default() }
+}
+
+async fn create(registry: &Registry, path: &str, value: Value) -> crate::api::Result<Object> {
+    let input = Input { value, duplicates: Vec::new() };
+    tree(registry.create(&call(registry, path), input, &options()).await?)
+}
+
+async fn patch(registry: &Registry, path: &str, value: Value) -> crate::api::Result<Object> {
+    let patch = Bytes::from(value.to_string());
+    tree(registry.patch(&call(registry, path), PatchKind::Merge, patch, &options()).await?)
+}
+
+fn tree(written: Written) -> crate::api::Result<Object> {
+    Ok(match written.answer {
+        Answer::Stored(stored) => Object::from_json(&stored.body.json).unwrap(),
+        Answer::Object(object) => object,
+    })
+}
+
+fn config_map(name: &str) -> Value {
+    json!({ "metadata": { "name": name }, "data": { "a": "1" } })
+}
+
+#[tokio::test]
+async fn a_created_object_has_what_the_server_gives_it() {
+    let registry = registry().await;
+    let object = create(&registry, "/v1/configmaps", config_map("a")).await.unwrap();
+    assert_eq!(object.namespace(), "default");
+    assert_eq!(object.text_at(&["kind"]), "ConfigMap");
+    assert_eq!(object.resource_version(), "1");
+    assert_eq!(object.uid().len(), 36);
+    let owner = object.get(&["metadata", "managedFields"]).unwrap()[0].clone();
+    assert_eq!((&owner["manager"], &owner["operation"]), (&json!("test"), &json!("Update")));
+    assert_eq!(owner["fieldsV1"], json!({"f:data": {".": {}, "f:a": {}}}));
+    let error = create(&registry, "/v1/configmaps", config_map("a")).await.unwrap_err();
+    assert_eq!((error.code(), error.message()), (409, "configmaps \"a\" already exists"));
+}
+
+#[tokio::test]
+async fn a_patch_that_changes_nothing_writes_nothing() {
+    let registry = registry().await;
+    create(&registry, "/v1/configmaps", config_map("a")).await.unwrap();
+    let same = patch(&registry, "/v1/configmaps/a", json!({"data": {"a": "1"}})).await.unwrap();
+    assert_eq!(same.resource_version(), "1");
+    let changed = patch(&registry, "/v1/configmaps/a", json!({"data": {"a": "2"}})).await.unwrap();
+    assert_eq!(changed.resource_version(), "2");
+}
+
+#[tokio::test]
+async fn an_update_with_a_stale_revision_conflicts() {
+    let registry = registry().await;
+    let mut old = create(&registry, "/v1/configmaps", config_map("a")).await.unwrap();
+    patch(&registry, "/v1/configmaps/a", json!({"data": {"a": "2"}})).await.unwrap();
+    old.set(&["data", "a"], "3");
+    let input = Input { value: old.into_value(), duplicates: Vec::new() };
+    let error = registry.update(&call(&registry, "/v1/configmaps/a"), input, &options()).await.unwrap_err();
+    assert_eq!(error.reason(), Reason::Conflict);
+    let expected = "Operation cannot be fulfilled on configmaps \"a\": the object has been modified; please apply your \
+                    changes to the latest version and try again";
+    assert_eq!(error.message(), expected);
+}
+
+#[tokio::test]
+async fn a_finalizer_holds_a_deleted_object_until_it_is_taken_away() {
+    let registry = registry().await;
+    let mut value = config_map("a");
+    value["metadata"]["finalizers"] = json!(["example.com/wait"]);
+    create(&registry, "/v1/configmaps", value).await.unwrap();
+    let at = call(&registry, "/v1/configmaps/a");
+    let marked = tree(registry.delete(&at, &DeleteOptions::default()).await.unwrap()).unwrap();
+    assert!(marked.deleting());
+    assert!(registry.get(&at, None).await.is_ok());
+    patch(&registry, "/v1/configmaps/a", json!({"metadata": {"finalizers": null}})).await.unwrap();
+    assert_eq!(registry.get(&at, None).await.unwrap_err().code(), 404);
+}
+
+#[tokio::test]
+async fn pages_of_a_list_belong_to_one_revision() {
+    let registry = registry().await;
+    for name in ["a", "b", "c"] {
+        create(&registry, "/v1/configmaps", config_map(name)).await.unwrap();
+    }
+    let all = call(&registry, "/v1/configmaps");
+    let first = registry.list(&all, &ListOptions { limit: 2, ..ListOptions::default() }).await.unwrap();
+    assert_eq!((first.items.len(), first.remaining, first.revision), (2, Some(1), Revision(3)));
+    create(&registry, "/v1/configmaps", config_map("d")).await.unwrap();
+    let rest = ListOptions { limit: 2, continue_token: first.continue_token, ..ListOptions::default() };
+    let second = registry.list(&all, &rest).await.unwrap();
+    assert_eq!((second.items.len(), second.revision), (1, Revision(3)));
+    assert!(second.continue_token.is_empty());
+}
+
+#[tokio::test]
+async fn a_watcher_with_a_selector_sees_objects_enter_and_leave() {
+    let registry = registry().await;
+    let mut value = config_map("a");
+    value["metadata"]["labels"] = json!({"app": "x"});
+    create(&registry, "/v1/configmaps", value).await.unwrap();
+    let watch = ListOptions { label_selector: "app=x".to_owned(), ..ListOptions::default() };
+    let mut watching = registry.watch(&call(&registry, "/v1/configmaps"), &watch).await.unwrap();
+    let mut seen = kinds(watching.next().await.unwrap());
+    patch(&registry, "/v1/configmaps/a", json!({"metadata": {"labels": {"app": "y"}}})).await.unwrap();
+    seen.extend(kinds(watching.next().await.unwrap()));
+    patch(&registry, "/v1/configmaps/a", json!({"metadata": {"labels": {"app": "x"}}})).await.unwrap();
+    seen.extend(kinds(watching.next().await.unwrap()));
+    let expected = [(NoticeKind::Added, 1), (NoticeKind::Deleted, 2), (NoticeKind::Added, 3)];
+    assert_eq!(seen, expected.map(|(kind, revision)| (kind, Revision(revision))));
+}
+
+fn kinds(notices: Vec<Notice>) -> Vec<(NoticeKind, Revision)> {
+    let kind = |notice| match notice {
+        Notice::Change { kind, object, .. } => (kind, object.revision),
+        Notice::Bookmark { .. } | Notice::Failed(_) => panic!("only changes are expected"),
+    };
+    notices.into_iter().map(kind).collect()
+}
+
+#[tokio::test]
+async fn a_service_gives_its_address_and_ports_back() {
+    let registry = registry().await;
+    let service = |name: &str| {
+        json!({ "metadata": { "name": name }, "spec": { "type": "NodePort", "clusterIP": "10.0.0.5",
+            "ports": [{ "port": 80 }], "selector": { "a": "b" } } })
+    };
+    let first = create(&registry, "/v1/services", service("a")).await.unwrap();
+    assert_eq!(first.get(&["spec", "clusterIPs"]), Some(&json!(["10.0.0.5"])));
+    let port = first.get(&["spec", "ports"]).unwrap()[0]["nodePort"].as_u64().unwrap();
+    assert!((30000..=30001).contains(&port));
+    let error = create(&registry, "/v1/services", service("b")).await.unwrap_err();
+    assert_eq!(error.code(), 422);
+    assert!(error.message().ends_with("failed to allocate IP 10.0.0.5: provided IP is already allocated"), "{error}");
+    assert!(registry.get(&call(&registry, "networking.k8s.io/v1/ipaddresses/10.0.0.5"), None).await.is_ok());
+    registry.delete(&call(&registry, "/v1/services/a"), &DeleteOptions::default()).await.unwrap();
+    create(&registry, "/v1/services", service("b")).await.unwrap();
+}
+
+#[tokio::test]
+async fn writers_of_services_at_once_never_share_an_address() {
+    let registry = Arc::new(registry().await);
+    let service =
+        |index: usize| json!({ "metadata": { "name": format!("s{index}") }, "spec": { "ports": [{ "port": 80 }] } });
+    let all = futures::future::join_all((0..13).map(|index| create(&registry, "/v1/services", service(index)))).await;
+    let mut addresses: Vec<String> =
+        all.into_iter().map(|o| o.unwrap().text_at(&["spec", "clusterIP"]).to_owned()).collect();
+    addresses.sort();
+    addresses.dedup();
+    assert_eq!(addresses.len(), 13);
+}
+
+#[tokio::test]
+async fn scale_reads_and_writes_replicas() {
+    let registry = registry().await;
+    let deployment = json!({ "metadata": { "name": "web" }, "spec": { "replicas": 2,
+        "selector": { "matchLabels": { "app": "web" } },
+        "template": { "metadata": { "labels": { "app": "web" } },
+            "spec": { "containers": [{ "name": "c", "image": "nginx" }] } } } });
+    create(&registry, "apps/v1/deployments", deployment).await.unwrap();
+    let scaled = patch(&registry, "apps/v1/deployments/web/scale", json!({"spec": {"replicas": 5}})).await.unwrap();
+    assert_eq!(scaled.text_at(&["kind"]), "Scale");
+    assert_eq!(scaled.int_at(&["spec", "replicas"]), Some(5));
+    assert_eq!(scaled.text_at(&["status", "selector"]), "app=web");
+    let whole = tree(Written {
+        answer: registry.get(&call(&registry, "apps/v1/deployments/web"), None).await.unwrap(),
+        created: false,
+    });
+    let whole = whole.unwrap();
+    assert_eq!((whole.int_at(&["spec", "replicas"]), whole.generation()), (Some(5), 2));
+}
