@@ -93,7 +93,7 @@ impl Registry {
         kind.behaviour.prepare_create(kind, &mut object, &moment);
         companions.extend(self.allocate(admission, Some(&mut object)).await?);
         self.complete(kind, &mut object);
-        validate_new(kind, &object)?;
+        self.validate_new(kind, &object)?;
         for warning in kind.behaviour.warnings(&object, None) {
             call.warnings.add(warning);
         }
@@ -115,6 +115,15 @@ impl Registry {
                 None => Ok(Attempt::Again { name_taken: false }),
             },
         }
+    }
+
+    fn validate_new(&self, kind: &Kind, object: &Object) -> Result<()> {
+        let scope = if kind.namespaced { Scope::Namespaced } else { Scope::Cluster };
+        let names = |name: &str, prefix: bool| kind.behaviour.name_errors(name, prefix);
+        let mut errors = metadata_rules::validate_create(object, scope, &names);
+        errors.extend(kind.behaviour.validate(kind, object));
+        let errors = self.with_declared(kind, errors, object, None);
+        if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&kind.group_kind(), object.name(), &errors)) }
     }
 
     fn dry_create(&self, call: &Call, key: &crate::storage::Key, object: Object) -> Result<Written> {
@@ -153,13 +162,4 @@ fn generate(object: &mut Object) -> bool {
     let name = metadata::generate_name(prefix);
     object.set(&["metadata", "name"], name);
     true
-}
-
-/// The type's own rules first; the rules of metadata only when those hold, so that the more telling message is shown.
-fn validate_new(kind: &Kind, object: &Object) -> Result<()> {
-    let scope = if kind.namespaced { Scope::Namespaced } else { Scope::Cluster };
-    let mut errors =
-        metadata_rules::validate_create(object, scope, &|name, prefix| kind.behaviour.name_errors(name, prefix));
-    errors.extend(kind.behaviour.validate(kind, object));
-    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&kind.group_kind(), object.name(), &errors)) }
 }

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::{Call, Input, PatchKind, Registry};
-use crate::api::codec::{self, json};
+use crate::api::codec::{self, json, yaml};
 use crate::api::request::{FieldValidation, WriteOptions};
-use crate::api::schema::{Table, TypeId, decode};
+use crate::api::schema::{Table, TypeId, decode, default};
 use crate::api::{GroupVersionKind, Object, Result, Status, patch};
 use crate::resources::Kind;
 
@@ -26,6 +26,7 @@ impl Registry {
     /// A tree in the served version that already has the shape of its type: defaulted and converted.
     pub(super) fn decode_tree(&self, call: &Call, mut object: Object) -> Result<Object> {
         let kind = &call.kind;
+        default::apply(object.root_mut(), &kind.types, kind.type_id);
         kind.behaviour.default(kind, &mut object);
         if kind.gvk != kind.stored_as {
             kind.behaviour.convert(&mut object, &kind.stored_as);
@@ -58,6 +59,7 @@ impl Registry {
         let type_id = self.payload(gvk)?;
         let types = self.facts.types.clone();
         let mut object = self.fit(call, (&types, type_id, gvk), input, validation)?;
+        default::apply(object.root_mut(), &types, type_id);
         object.set_gvk(gvk);
         super::metadata::settle_namespace(call, &mut object)?;
         Ok(object)
@@ -71,7 +73,7 @@ impl Registry {
     /// The configuration of an apply, YAML or JSON.
     pub(super) fn decode_apply(&self, call: &Call, patch: &Bytes, options: &WriteOptions) -> Result<Object> {
         let decoded =
-            json::decode(patch).map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))?;
+            yaml::decode(patch).map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))?;
         let input = Input { value: decoded.value, duplicates: decoded.duplicates };
         check_kind(&call.kind.gvk, &input.value)?;
         let kind = &call.kind;

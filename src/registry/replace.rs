@@ -13,6 +13,7 @@ use super::{ATTEMPTS_MAX, Answer, Call, Input, PatchKind, Registry, Written, met
 use crate::admission::Operation;
 use crate::api::field::{Errors, FieldError, Path};
 use crate::api::request::WriteOptions;
+use crate::api::schema::validate::{self, Level};
 use crate::api::status::OBJECT_WAS_MODIFIED;
 use crate::api::validation::metadata as metadata_rules;
 use crate::api::{GroupKind, Object, Result, Revision, Status};
@@ -133,7 +134,7 @@ impl Registry {
         self.prepare(call, &mut new, &old)?;
         companions.extend(self.allocate(admission, Some(&mut new)).await?);
         self.complete(&call.kind, &mut new);
-        check(call, &new, &old)?;
+        self.check(call, &new, &old)?;
         for warning in call.kind.behaviour.warnings(&new, Some(&old)) {
             call.warnings.add(warning);
         }
@@ -185,6 +186,26 @@ impl Registry {
             }
         }
         Ok(())
+    }
+
+    fn check(&self, call: &Call, new: &Object, old: &Object) -> Result<()> {
+        let kind = &call.kind;
+        let mut errors = metadata_rules::validate_update(new, old);
+        match part_of(call)? {
+            Some(part) => errors.extend((part.validate)(new, old)),
+            None => errors.extend(kind.behaviour.validate_update(kind, new, old)),
+        }
+        let errors = self.with_declared(kind, errors, new, Some(old));
+        if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&kind.group_kind(), new.name(), &errors)) }
+    }
+
+    /// The rules that the type table declares, joined with those of the type's own.
+    pub(super) fn with_declared(&self, kind: &Kind, by_hand: Errors, new: &Object, old: Option<&Object>) -> Errors {
+        let level = if kind.behaviour.validated_by_hand() { Level::Enforced } else { Level::All };
+        let enabled = |gate: &str| self.facts.gate(gate).is_some_and(|gate| gate.default);
+        let types = (&*kind.types, kind.stored_type_id);
+        let options = validate::Options { level, enabled: &enabled };
+        validate::merge(by_hand, validate::validate(new.root(), old.map(Object::root), types, options))
     }
 
     async fn finish(&self, r: &Replacement<'_>, f: Finished) -> Result<Attempt> {
@@ -257,20 +278,6 @@ fn keep_status(new: &mut Object, old: &Object) {
         Some(status) => new.root_mut().insert("status".to_owned(), status.clone()),
         None => new.root_mut().remove("status"),
     };
-}
-
-fn check(call: &Call, new: &Object, old: &Object) -> Result<()> {
-    let errors = update_errors(&call.kind, part_of(call)?, new, old);
-    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&call.kind.group_kind(), new.name(), &errors)) }
-}
-
-fn update_errors(kind: &Kind, part: Option<Part>, new: &Object, old: &Object) -> Errors {
-    let mut errors = metadata_rules::validate_update(new, old);
-    match part {
-        Some(part) => errors.extend((part.validate)(new, old)),
-        None => errors.extend(kind.behaviour.validate_update(kind, new, old)),
-    }
-    errors
 }
 
 /// An update that takes away the last finalizer of an object that is being deleted removes it.

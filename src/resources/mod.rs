@@ -181,6 +181,12 @@ pub trait Behaviour: Send + Sync + 'static {
         false
     }
 
+    /// `validate` says all that upstream says beyond its enforced declared rules. Where it does not, the alpha rules
+    /// and the values of enums are checked as well.
+    fn validated_by_hand(&self) -> bool {
+        false
+    }
+
     /// Everything of upstream's create validation that the table cannot say (not `metadata`, which the registry does).
     fn validate(&self, kind: &Kind, object: &Object) -> Errors {
         let _ = (kind, object);
