@@ -10,6 +10,8 @@ use serde_json::Value;
 #[derive(Default)]
 pub(super) struct Names {
     given: HashMap<String, String>,
+    /// The number of the present step is part of a name, so that a difference in one step moves no name of the next.
+    step: usize,
     counts: HashMap<&'static str, usize>,
     prefixes: Vec<Regex>,
 }
@@ -39,6 +41,12 @@ static PATTERNS: LazyLock<Vec<(&'static str, Regex)>> = LazyLock::new(|| {
 const UNNUMBERED: &[&str] = &["microtime", "time", "address", "nodeport", "hash", "current"];
 
 impl Names {
+    /// What follows belongs to the next step.
+    pub(super) fn next_step(&mut self) {
+        self.step += 1;
+        self.counts.clear();
+    }
+
     /// From now on, names that are made of this `generateName` are named.
     pub(super) fn expect_generated(&mut self, prefix: &str) {
         let made = format!("{}[bcdfghjklmnpqrstvwxz2456789]{{5}}\\b", regex::escape(prefix));
@@ -76,7 +84,7 @@ impl Names {
         }
         let count = self.counts.entry(kind).or_default();
         *count += 1;
-        let name = format!("<{kind}-{count}>");
+        let name = format!("<{kind}-{}.{count}>", self.step);
         self.given.insert(value.to_owned(), name.clone());
         name
     }
@@ -151,7 +159,7 @@ mod tests {
     fn equal_values_get_equal_names() {
         let uid = "0f5a0b64-2a1c-4e0f-9d4c-0a51d0a1a001";
         let named = Names::default().name(json!({"a": uid, "b": format!("not {uid}"), "resourceVersion": "7"}));
-        assert_eq!(named, json!({"a": "<uid-1>", "b": "not <uid-1>", "resourceVersion": "<version-1>"}));
+        assert_eq!(named, json!({"a": "<uid-0.1>", "b": "not <uid-0.1>", "resourceVersion": "<version-0.1>"}));
     }
 
     #[test]
@@ -159,7 +167,7 @@ mod tests {
         let mut names = Names::default();
         names.expect_generated("web-");
         names.name(json!({"metadata": {"generateName": "web-", "name": "web-x7k2p"}}));
-        assert_eq!(names.text("pods \"web-x7k2p\" not found"), "pods \"<name-1>\" not found");
+        assert_eq!(names.text("pods \"web-x7k2p\" not found"), "pods \"<name-0.1>\" not found");
     }
 
     #[test]

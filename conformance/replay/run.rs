@@ -26,6 +26,7 @@ pub(super) async fn run(server: &Server, name: &str, scenario: &Scenario) -> Vec
     let mut names = Names::default();
     let mut steps = Vec::new();
     for request in &scenario.steps {
+        names.next_step();
         if let Some(prefix) = request.body.pointer("/metadata/generateName").and_then(Value::as_str) {
             names.expect_generated(prefix);
         }
@@ -97,8 +98,10 @@ async fn read(
         _ => tree(&kind, response.text().await.unwrap_or_default()),
     };
     for (name, pointer) in &request.save {
-        let value = body.pointer(pointer).unwrap_or_else(|| panic!("{}: no {pointer} in {body}", request.step));
-        variables.insert(name.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        // Without it the next requests are sent with the variable's name, and are answered otherwise.
+        if let Some(value) = body.pointer(pointer) {
+            variables.insert(name.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+        }
     }
     Answer { status, headers, body: names.name(body) }
 }
