@@ -42,8 +42,8 @@ impl<'a> FieldSet<'a> {
     }
 
     fn to_map(&self, text: &mut String) -> Map<String, Value> {
-        let mut out = Map::new();
-        for node in self.nodes() {
+        // Made in one go from its entries, which is quicker than one by one.
+        let entries = self.nodes().iter().map(|node| {
             text.clear();
             node.element.write(text);
             let key = text.as_str().to_owned();
@@ -51,9 +51,9 @@ impl<'a> FieldSet<'a> {
             if node.member && !below.is_empty() {
                 below.insert(".".to_owned(), Value::Object(Map::new()));
             }
-            out.insert(key, Value::Object(below));
-        }
-        out
+            (key, Value::Object(below))
+        });
+        entries.collect()
     }
 
     /// The document as text, byte for byte as upstream writes it.

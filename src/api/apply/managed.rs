@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::set::FieldSet;
+use super::set::{Below, FieldSet};
 use crate::api::field::go_quote;
 
 /// How the fields were set.
@@ -39,8 +39,8 @@ pub(super) struct Entry<'a> {
     pub api_version: &'a str,
     pub time: Option<&'a str>,
     pub set: FieldSet<'a>,
-    /// The document that `set` was read from, while the two agree.
-    pub source: Option<&'a Value>,
+    /// The place in the list that the entry was read from, while it is as it was there.
+    pub source: Option<usize>,
 }
 
 impl<'a> Manager<'a> {
@@ -58,6 +58,18 @@ impl<'a> Entry<'a> {
     /// Replaces the set; the document no longer agrees with it.
     pub(super) fn set(&mut self, set: FieldSet<'a>) {
         self.set = set;
+        self.source = None;
+    }
+
+    /// Takes members from the set.
+    pub(super) fn take_away(&mut self, gone: &FieldSet<'_>) {
+        self.set.subtract(gone, Below::Stays);
+        self.source = None;
+    }
+
+    /// Adds members to the set.
+    pub(super) fn add(&mut self, more: FieldSet<'a>) {
+        self.set = std::mem::take(&mut self.set).union(more);
         self.source = None;
     }
 
@@ -82,8 +94,8 @@ impl<'a> Entry<'a> {
             "" => return Err(format!("missing fieldsType in managed fields entry {at}")),
             other => return Err(format!("invalid fieldsType {} in managed fields entry {at}", go_quote(other))),
         }
-        let source = value.get("fieldsV1").filter(|fields| !fields.is_null());
-        let set = match source.map(FieldSet::from_value).transpose() {
+        let fields = value.get("fieldsV1").filter(|fields| !fields.is_null());
+        let set = match fields.map(FieldSet::from_value).transpose() {
             Ok(set) => set.unwrap_or_default(),
             Err(error) => return Err(format!("error decoding set: {error}")),
         };
@@ -92,25 +104,22 @@ impl<'a> Entry<'a> {
             api_version,
             time: value.get("time").and_then(Value::as_str),
             set,
-            source,
+            source: Some(at),
         })
     }
 
     fn to_value(&self) -> Value {
-        let mut out = Map::new();
-        let mut put = |name: &str, text: &str| {
-            if !text.is_empty() {
-                out.insert(name.to_owned(), Value::String(text.to_owned()));
-            }
-        };
-        put("manager", self.manager.name);
-        put("operation", self.manager.operation.as_str());
-        put("apiVersion", self.api_version);
-        put("time", self.time.unwrap_or(""));
-        put("fieldsType", "FieldsV1");
-        put("subresource", self.manager.subresource);
-        out.insert("fieldsV1".to_owned(), self.source.map_or_else(|| self.set.to_value(), Value::clone));
-        Value::Object(out)
+        let texts = [
+            ("manager", self.manager.name),
+            ("operation", self.manager.operation.as_str()),
+            ("apiVersion", self.api_version),
+            ("time", self.time.unwrap_or("")),
+            ("fieldsType", "FieldsV1"),
+            ("subresource", self.manager.subresource),
+        ];
+        let texts = texts.into_iter().filter(|(_, text)| !text.is_empty());
+        let texts = texts.map(|(name, text)| (name.to_owned(), Value::String(text.to_owned())));
+        Value::Object(texts.chain([("fieldsV1".to_owned(), self.set.to_value())]).collect::<Map<_, _>>())
     }
 }
 
@@ -139,16 +148,34 @@ pub fn validate(list: &Value) -> Result<(), String> {
     decode(Some(list)).map(|_| ())
 }
 
-/// Writes the entries in upstream's order: appliers first, then by time, name, version and subresource.
-pub(super) fn encode(mut entries: Vec<Entry<'_>>) -> Option<Value> {
-    if entries.is_empty() {
-        return None;
+/// An entry on its way back into the tree.
+pub(super) enum Piece {
+    /// As it stands at a place of the list that was read.
+    Kept(usize),
+    New(Value),
+}
+
+/// The entries in upstream's order: appliers first, then by time, name, version and subresource.
+pub(super) fn encode(mut entries: Vec<Entry<'_>>) -> Vec<Piece> {
+    if entries.len() > 1 {
+        entries.sort_by_cached_key(|entry| {
+            let manager = entry.manager;
+            (manager.operation, entry.seconds(), manager.name, entry.api_version, manager.subresource)
+        });
     }
-    entries.sort_by_cached_key(|entry| {
-        let manager = entry.manager;
-        (manager.operation, entry.seconds(), manager.name, entry.api_version, manager.subresource)
-    });
-    Some(Value::Array(entries.iter().map(Entry::to_value).collect()))
+    entries.iter().map(|entry| entry.source.map_or_else(|| Piece::New(entry.to_value()), Piece::Kept)).collect()
+}
+
+/// The list that pieces make, `kept` giving those that are as they were. `None` when there are none.
+pub(super) fn assemble(pieces: Vec<Piece>, mut kept: impl FnMut(usize) -> Value) -> Option<Value> {
+    let list: Vec<Value> = pieces
+        .into_iter()
+        .map(|piece| match piece {
+            Piece::Kept(at) => kept(at),
+            Piece::New(value) => value,
+        })
+        .collect();
+    (!list.is_empty()).then_some(Value::Array(list))
 }
 
 /// Whether a client asks to forget all ownership: an empty list, or one empty entry.

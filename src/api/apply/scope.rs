@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::element::Element;
-use super::set::{FieldSet, Node};
+use super::set::{Below, FieldSet, Node};
 use super::types::Root;
 use crate::api::object::Object;
 
@@ -69,11 +69,13 @@ impl Versions for OneVersion {
 
 impl Owns<'_> {
     /// The part of a set that can be owned.
-    pub(super) fn filter<'a>(&self, set: FieldSet<'a>) -> FieldSet<'a> {
+    pub(super) fn filter<'a>(&self, mut set: FieldSet<'a>) -> FieldSet<'a> {
         match self {
             Self::All => set,
-            Self::Except(fields) if fields.is_empty() => set,
-            Self::Except(fields) => set.recursive_difference(fields),
+            Self::Except(fields) => {
+                set.subtract(fields, Below::Goes);
+                set
+            }
             Self::Only(patterns) => keep(&set, patterns),
         }
     }

@@ -123,7 +123,7 @@ impl Attempt<'_> {
         let entries = take_over(scope, (live, &next), entries, conflicts)?;
         let unchanged = same_entries(live.root(), next.root());
         let mut own = own;
-        own.set = update::strip(&own.set);
+        own.set = update::strip(own.set);
         if !unchanged {
             own.time = Some(&now);
         }
@@ -131,7 +131,10 @@ impl Attempt<'_> {
         if !own.set.is_empty() {
             entries.push(own);
         }
-        let list = managed::encode(entries);
+        let stored = update::stored(live);
+        let list = managed::assemble(managed::encode(entries), |at| {
+            stored.and_then(|list| list.get(at)).cloned().unwrap_or_default()
+        });
         match list {
             Some(list) => next.set(&["metadata", "managedFields"], list),
             None => drop(next.remove(&["metadata", "managedFields"])),
@@ -155,7 +158,7 @@ impl Attempt<'_> {
         let changes = compare(unborn.root(), self.live.root(), self.scope.root.top())
             .map_err(|error| plain(format!("failed to create manager for existing fields: {error}")))?;
         let changes = update::filtered(self.scope, changes);
-        let set = update::strip(&changes.modified.union(changes.added));
+        let set = update::strip(changes.modified.union(changes.added));
         if set.is_empty() {
             return Ok(Vec::new());
         }
@@ -214,13 +217,11 @@ fn take_over<'a>(
         };
         if entry.set.meets(set) {
             let conflict = entry.set.intersection(set);
-            let rest = entry.set.difference(set);
             found.extend(conflict.paths().into_iter().map(|path| Conflict::new(&entry, &path)));
-            entry.set(rest);
+            entry.take_away(set);
         }
         if entry.set.meets(removed) {
-            let rest = entry.set.difference(removed);
-            entry.set(rest);
+            entry.take_away(removed);
         }
         if !entry.set.is_empty() {
             left.push(entry);

@@ -12,6 +12,13 @@ pub struct FieldSet<'a> {
     nodes: Vec<Node<'a>>,
 }
 
+/// What becomes of members below a member that is taken away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Below {
+    Stays,
+    Goes,
+}
+
 /// One step and what the set holds at and below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node<'a> {
@@ -170,6 +177,23 @@ impl<'a> FieldSet<'a> {
     #[must_use]
     pub fn recursive_difference(&self, other: &FieldSet<'_>) -> Self {
         self.without(other, true)
+    }
+
+    /// `difference`, or `recursive_difference`, in place.
+    pub(super) fn subtract(&mut self, other: &FieldSet<'_>, below: Below) {
+        let mut others = other.nodes.iter().peekable();
+        self.nodes.retain_mut(|node| {
+            while others.next_if(|other| other.element < node.element).is_some() {}
+            if let Some(other) = others.next_if(|other| other.element == node.element) {
+                node.member &= !other.member;
+                if other.member && below == Below::Goes {
+                    node.children = Self::new();
+                } else {
+                    node.children.subtract(&other.children, below);
+                }
+            }
+            node.member || !node.children.is_empty()
+        });
     }
 
     fn without(&self, other: &FieldSet<'_>, recursive: bool) -> Self {

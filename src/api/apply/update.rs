@@ -9,7 +9,7 @@ use super::element::Element;
 use super::managed::{self, Entry, Manager, Operation};
 use super::reconcile::reconcile;
 use super::scope::{Scope, Writer};
-use super::set::FieldSet;
+use super::set::{Below, FieldSet};
 use super::types::Root;
 use crate::api::object::Object;
 
@@ -34,39 +34,38 @@ static NEVER_OWNED: LazyLock<FieldSet<'static>> = LazyLock::new(|| {
 /// on create; both are in the version of the scope. Times move only for the writer's own entry and only when its
 /// write changed something. Never fails: where upstream cannot tell, the entries of the stored object stay.
 pub fn update(scope: &Scope<'_>, live: Option<&Object>, new: &mut Object, writer: &Writer<'_>) {
-    let given = new.remove(&["metadata", "managedFields"]);
-    let entries = next_entries(scope, live, (new, given.as_ref()), writer);
-    match entries {
-        Some(list) => new.set(&["metadata", "managedFields"], list),
-        None => drop(new.remove(&["metadata", "managedFields"])),
+    let mut given = new.remove(&["metadata", "managedFields"]);
+    let before = live.and_then(stored);
+    let (managed, basis) = decode_live_or_new(before, given.as_ref(), scope);
+    if managed.is_empty() && live.is_some_and(|live| !live.uid().is_empty()) {
+        // Ownership that was reset or never tracked starts again with the first apply.
+        return;
+    }
+    let now = writer.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let pieces = {
+        let unborn = if live.is_none() { scope.root.unborn() } else { Object::default() };
+        let taken = take_over(scope, live.unwrap_or(&unborn), new, managed);
+        taken.map(|(entries, own)| managed::encode(record(scope, entries, own, (writer, &now))))
+    };
+    let list = match (pieces, basis) {
+        (Ok(pieces), Basis::Given) => managed::assemble(pieces, |at| {
+            given.as_mut().and_then(|list| list.get_mut(at)).map(Value::take).unwrap_or_default()
+        }),
+        (Ok(pieces), Basis::Stored) => {
+            managed::assemble(pieces, |at| before.and_then(|list| list.get(at)).cloned().unwrap_or_default())
+        }
+        (Err(_), _) => before.cloned(),
+    };
+    if let Some(list) = list {
+        new.set(&["metadata", "managedFields"], list);
     }
 }
 
-fn next_entries(
-    scope: &Scope<'_>,
-    live: Option<&Object>,
-    (new, given): (&Object, Option<&Value>),
-    writer: &Writer<'_>,
-) -> Option<Value> {
-    let before = live.and_then(stored);
-    let managed = decode_live_or_new(before, given, scope);
-    if managed.is_empty() && live.is_some_and(|live| !live.uid().is_empty()) {
-        // Ownership that was reset or never tracked starts again with the first apply.
-        return None;
-    }
-    let unborn;
-    let live = match live {
-        Some(live) => live,
-        None => {
-            unborn = scope.root.unborn();
-            &unborn
-        }
-    };
-    let now = writer.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    match take_over(scope, live, new, managed) {
-        Ok((entries, own)) => managed::encode(record(scope, entries, own, (writer, &now))),
-        Err(_) => before.cloned(),
-    }
+/// Which list the entries were read from.
+#[derive(Clone, Copy)]
+enum Basis {
+    Given,
+    Stored,
 }
 
 /// `metadata.managedFields` of an object.
@@ -75,18 +74,22 @@ pub(super) fn stored(object: &Object) -> Option<&Value> {
 }
 
 /// The entries to go on from: those that the client sent, unless it sent none or broken ones.
-fn decode_live_or_new<'a>(live: Option<&'a Value>, new: Option<&'a Value>, scope: &Scope<'_>) -> Vec<Entry<'a>> {
-    let of_live = || managed::decode(live).unwrap_or_default();
-    if !scope.subresource.is_empty() {
-        return of_live();
+fn decode_live_or_new<'a>(
+    live: Option<&'a Value>,
+    new: Option<&'a Value>,
+    scope: &Scope<'_>,
+) -> (Vec<Entry<'a>>, Basis) {
+    if scope.subresource.is_empty() {
+        if managed::is_reset(new) {
+            return (Vec::new(), Basis::Given);
+        }
+        if let Ok(entries) = managed::decode(new)
+            && !entries.is_empty()
+        {
+            return (entries, Basis::Given);
+        }
     }
-    if managed::is_reset(new) {
-        return Vec::new();
-    }
-    match managed::decode(new) {
-        Ok(entries) if !entries.is_empty() => entries,
-        Ok(_) | Err(_) => of_live(),
-    }
+    (managed::decode(live).unwrap_or_default(), Basis::Stored)
 }
 
 /// Takes what the write changed from all entries; gives what is left of them and the set of the write itself.
@@ -115,15 +118,14 @@ fn take_over<'a>(
         }
         for gone in [set, removed] {
             if entry.set.meets(gone) {
-                let rest = entry.set.difference(gone);
-                entry.set(rest);
+                entry.take_away(gone);
             }
         }
         if !entry.set.is_empty() {
             left.push(entry);
         }
     }
-    Ok((left, strip(&own)))
+    Ok((left, strip(own)))
 }
 
 /// The changes without what the strategy lets nobody own here.
@@ -136,8 +138,9 @@ pub(super) fn filtered<'a>(scope: &Scope<'_>, changes: Comparison<'a>) -> Compar
 }
 
 /// Removes what nobody owns.
-pub(super) fn strip<'a>(set: &FieldSet<'a>) -> FieldSet<'a> {
-    set.difference(&NEVER_OWNED)
+pub(super) fn strip(mut set: FieldSet<'_>) -> FieldSet<'_> {
+    set.subtract(&NEVER_OWNED, Below::Stays);
+    set
 }
 
 /// What the write touched, seen from the other versions that entries were written in.
@@ -195,8 +198,7 @@ fn record<'a>(
         let manager = Manager::new(name, Operation::Update, scope.subresource, scope.api_version);
         match entries.iter_mut().find(|entry| entry.manager == manager) {
             Some(entry) => {
-                let before = std::mem::take(&mut entry.set);
-                entry.set(own.union(before));
+                entry.add(own);
                 entry.time = Some(now);
             }
             None => {
@@ -229,8 +231,7 @@ fn cap(mut entries: Vec<Entry<'_>>) -> Vec<Entry<'_>> {
                 let bucket = Manager::new(ANCIENT_CHANGES, Operation::Update, "", entry.api_version);
                 let into = &mut kept[*first];
                 into.manager = bucket;
-                let merged = std::mem::take(&mut into.set).union(entry.set);
-                into.set(merged);
+                into.add(entry.set);
                 into.time = entry.time;
                 updates -= 1;
             }
