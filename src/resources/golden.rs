@@ -11,6 +11,7 @@ use crate::api::GroupVersionKind;
 use crate::api::codec::json::{self, Layout};
 use crate::api::codec::protobuf;
 use crate::api::schema::decode::normalise;
+use crate::api::schema::validate::{Level, Options, validate};
 
 const MODULE: &str = "k8s.io/api@v0.37.1";
 
@@ -108,4 +109,46 @@ fn upstreams_golden_objects_are_read_and_written_to_the_byte() {
     }
     assert!(golden.compared >= 120, "only {} of {} objects compared", golden.compared, paths.len());
     assert!(golden.faults.is_empty(), "{} faults:\n{}", golden.faults.len(), golden.faults.join("\n"));
+}
+
+/// Requests, what Go's types make of them as JSON, and as protobuf in hexadecimal: three lines for each object.
+const CASES: &str = include_str!("golden.txt");
+
+#[test]
+fn requests_become_what_go_makes_of_them() {
+    let facts = Facts::load();
+    let lines: Vec<&str> = CASES.lines().collect();
+    let (cases, rest) = lines.as_chunks::<3>();
+    assert!(cases.len() >= 5 && rest.is_empty());
+    for [request, expected, hex] in cases {
+        let mut value = json::decode(request.as_bytes()).unwrap().value;
+        let text = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
+        let (api_version, kind) = (text("apiVersion"), text("kind"));
+        let id = facts.type_of(&GroupVersionKind::parse(&api_version, &kind)).unwrap();
+        assert_eq!(normalise(&mut value, &facts.types, id), Ok(Vec::new()));
+        let written = json::encode(&value, Layout::Typed(&facts.types, id));
+        assert_eq!(String::from_utf8(written).unwrap(), *expected);
+        let raw = protobuf::encode(&value, &facts.types, id).unwrap();
+        let ours: String = raw.iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(ours, *hex, "{kind}");
+        let mut back = protobuf::decode(&raw, &facts.types, id).unwrap();
+        back["apiVersion"] = api_version.into();
+        back["kind"] = kind.into();
+        assert_eq!(back, value);
+    }
+}
+
+#[test]
+fn declared_rules_run_over_every_type() {
+    let facts = Facts::load();
+    for (id, _) in facts.types.iter() {
+        let mut value = serde_json::json!({});
+        normalise(&mut value, &facts.types, id).unwrap();
+        let map = value.as_object().unwrap();
+        for level in [Level::Enforced, Level::All] {
+            let options = Options { level, enabled: &|_| true };
+            let _ = validate(map, None, (&facts.types, id), options);
+            assert_eq!(validate(map, Some(map), (&facts.types, id), options), Vec::new());
+        }
+    }
 }

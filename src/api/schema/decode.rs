@@ -217,8 +217,11 @@ impl<'t> Walk<'t> {
                 match canonical(shape, other) {
                     Ok(Some(canonical)) => *value = canonical,
                     Ok(None) => {}
-                    Err(message) => {
-                        self.fatal.get_or_insert(message);
+                    Err(fault) => {
+                        self.fatal.get_or_insert_with(|| match fault {
+                            Fault::Text(message) => message,
+                            Fault::Type(what, go_type) => cannot_unmarshal(&what, place, go_type),
+                        });
                     }
                 }
             }
@@ -286,13 +289,7 @@ impl<'t> Walk<'t> {
         if self.saved.is_some() {
             return;
         }
-        let go_type = self.go_type(shape);
-        self.saved = Some(match place.context() {
-            Some((of, field)) => {
-                format!("json: cannot unmarshal {what} into Go struct field {of}.{field} of type {go_type}")
-            }
-            None => format!("json: cannot unmarshal {what} into Go value of type {go_type}"),
-        });
+        self.saved = Some(cannot_unmarshal(what, place, &self.go_type(shape)));
     }
 
     fn stop(&mut self, what: &str, go_type: &str) {
@@ -326,40 +323,50 @@ impl<'t> Walk<'t> {
     }
 }
 
-/// The canonical form of a value whose Go type decodes itself; `None` when it has it already.
-fn canonical(shape: &Shape, value: &Value) -> Result<Option<Value>, String> {
-    let wanted = |go: &str| match value {
-        Value::Number(number) if go == "int32" => {
-            format!("json: cannot unmarshal number {} into Go value of type {go}", literal(number))
+fn cannot_unmarshal(what: &str, place: &Place<'_>, go_type: &str) -> String {
+    match place.context() {
+        Some((of, field)) => {
+            format!("json: cannot unmarshal {what} into Go struct field {of}.{field} of type {go_type}")
         }
-        other => format!("json: cannot unmarshal {} into Go value of type {go}", kind_of(other)),
-    };
-    if let (Shape::Quantity, Value::Number(number)) = (shape, value) {
-        let text = literal(number);
-        return Quantity::parse(&text).map(|q| Some(Value::String(q.to_string()))).map_err(|e| e.to_string());
+        None => format!("json: cannot unmarshal {what} into Go value of type {go_type}"),
     }
-    if let (Shape::IntOrString, Value::Number(number)) = (shape, value) {
-        let fits = number.as_i64().is_some_and(|n| i32::try_from(n).is_ok());
-        return if fits { Ok(None) } else { Err(wanted("int32")) };
-    }
-    let Value::String(text) = value else {
-        return Err(match shape {
-            Shape::IntOrString => wanted("int32"),
-            Shape::Quantity => crate::api::quantity::ParseError::Format.to_string(),
-            _ => wanted("string"),
-        });
+}
+
+/// Why a value is refused by a type that decodes itself.
+enum Fault {
+    Text(String),
+    /// What was given, and the Go type that the type's own decoder wanted.
+    Type(String, &'static str),
+}
+
+/// The canonical form of a value whose Go type decodes itself; `None` when it has it already.
+fn canonical(shape: &Shape, value: &Value) -> Result<Option<Value>, Fault> {
+    let quantity = |text: &str| Quantity::parse(text).map_err(|e| Fault::Text(e.to_string()));
+    let text = match (shape, value) {
+        (Shape::IntOrString, Value::String(_)) => return Ok(None),
+        (Shape::IntOrString, Value::Number(number)) => {
+            let fits = number.as_i64().is_some_and(|n| i32::try_from(n).is_ok());
+            return if fits { Ok(None) } else { Err(Fault::Type(format!("number {}", literal(number)), "int32")) };
+        }
+        (Shape::Quantity, Value::Number(number)) => {
+            return quantity(&literal(number)).map(|q| Some(Value::String(q.to_string())));
+        }
+        (_, Value::String(text)) => text,
+        (Shape::IntOrString, other) => return Err(Fault::Type(kind_of(other).to_owned(), "int32")),
+        (Shape::Quantity, _) => return Err(Fault::Text(crate::api::quantity::ParseError::Format.to_string())),
+        (_, other) => return Err(Fault::Type(kind_of(other).to_owned(), "string")),
     };
     let canonical = match shape {
-        Shape::Quantity => Quantity::parse(text.trim()).map_err(|e| e.to_string())?.to_string(),
+        Shape::Quantity => quantity(text.trim())?.to_string(),
         Shape::Time | Shape::MicroTime => {
             let precision = if *shape == Shape::Time { Precision::Seconds } else { Precision::Micros };
-            let time = Time::parse(text, precision)?;
+            let time = Time::parse(text, precision).map_err(Fault::Text)?;
             if time == Time::ZERO {
                 return Ok(Some(Value::Null));
             }
             time.format(precision)
         }
-        Shape::Duration => GoDuration::parse(text)?.to_string(),
+        Shape::Duration => GoDuration::parse(text).map_err(Fault::Text)?.to_string(),
         _ => return Ok(None),
     };
     Ok((canonical != *text).then_some(Value::String(canonical)))
@@ -569,7 +576,7 @@ mod tests {
             ),
             (
                 json!({"spec": {"containers": [{"target": true}]}}),
-                "json: cannot unmarshal bool into Go value of type int32",
+                "json: cannot unmarshal bool into Go struct field Container.spec.containers.target of type int32",
             ),
             (
                 json!({"spec": {"since": "x"}}),
