@@ -94,7 +94,6 @@ fn difference(a: &Value, b: &Value) -> Option<String> {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a test that did not run must say so")]
 fn upstreams_golden_objects_are_read_and_written_to_the_byte() {
     let Some(folder) = corpus() else {
         eprintln!("NOT RUN: {MODULE} is not in the Go module cache (go mod download {MODULE})");

@@ -13,8 +13,16 @@ use crate::api::time::{GoDuration, Precision, Time};
 
 pub(super) fn message(raw: &[u8], table: &Table, id: TypeId) -> Result<Value, Error> {
     let mut out = Map::new();
-    Walk { table, depth: 0 }.object(raw, table.get(id), [0; 2], &mut out)?;
+    Walk { table, depth: 0 }.object(raw, Level { of: table.get(id), prefix: [0; 2] }, &mut out)?;
     Ok(Value::Object(out))
+}
+
+/// A message: that of a struct, or of one of the Go structs embedded in it.
+#[derive(Clone, Copy)]
+struct Level<'a> {
+    of: &'a Struct,
+    /// The tags of the embedded messages that lead here.
+    prefix: [u32; 2],
 }
 
 struct Walk<'t> {
@@ -23,8 +31,9 @@ struct Walk<'t> {
 }
 
 impl Walk<'_> {
-    /// Reads the fields of one message. `prefix` holds the tags of the embedded messages that lead to it.
-    fn object(&mut self, raw: &[u8], of: &Struct, prefix: [u32; 2], out: &mut Map<String, Value>) -> Result<(), Error> {
+    /// Reads the fields of one message.
+    fn object(&mut self, raw: &[u8], at: Level<'_>, out: &mut Map<String, Value>) -> Result<(), Error> {
+        let Level { of, prefix } = at;
         let level = prefix.iter().take_while(|t| **t != 0).count();
         let mut reader = Reader::new(raw);
         while let Some((tag, kind)) = reader.key()? {
@@ -39,9 +48,9 @@ impl Walk<'_> {
             if field.proto.path().get(level + 1).is_some_and(|deeper| *deeper != 0) {
                 let mut inner = prefix;
                 inner[level] = tag;
-                self.object(reader.bytes(kind)?, of, inner, out)?;
+                self.object(reader.bytes(kind)?, Level { of, prefix: inner }, out)?;
             } else {
-                self.field(&mut reader, kind, field, out)?;
+                self.field(&mut reader, (field, kind), out)?;
             }
         }
         Ok(())
@@ -50,8 +59,7 @@ impl Walk<'_> {
     fn field(
         &mut self,
         reader: &mut Reader<'_>,
-        kind: Kind,
-        field: &Field,
+        (field, kind): (&Field, Kind),
         out: &mut Map<String, Value>,
     ) -> Result<(), Error> {
         match &field.shape {
@@ -94,7 +102,7 @@ impl Walk<'_> {
         }
         self.depth += 1;
         let table = self.table;
-        let outcome = self.object(raw, table.get(id), [0; 2], out);
+        let outcome = self.object(raw, Level { of: table.get(id), prefix: [0; 2] }, out);
         self.depth -= 1;
         outcome
     }

@@ -32,11 +32,11 @@ impl<'t> Walk<'t> {
             other => return Err(unfit(other, &self.table.get(id).name)),
         };
         let table: &'t Table = self.table;
-        self.level(map, table.get(id), table.wire_order(id), 0)
+        self.level(map, (table.get(id), table.wire_order(id)), 0)
     }
 
     /// Writes the fields of one message, last first; those behind an embedded message as a message of their own.
-    fn level(&mut self, map: &Map<String, Value>, of: &Struct, order: &[u16], depth: usize) -> Result<(), Error> {
+    fn level(&mut self, map: &Map<String, Value>, (of, order): (&Struct, &[u16]), depth: usize) -> Result<(), Error> {
         let mut rest = order;
         while let Some((last, _)) = rest.split_last() {
             let field = &of.fields[usize::from(*last)];
@@ -49,7 +49,7 @@ impl<'t> Walk<'t> {
             let same = |place: &u16| of.fields[usize::from(*place)].proto.path()[depth] == path[depth];
             let start = rest.iter().rposition(|place| !same(place)).map_or(0, |at| at + 1);
             let mark = self.out.mark();
-            self.level(map, of, &rest[start..], depth + 1)?;
+            self.level(map, (of, &rest[start..]), depth + 1)?;
             self.out.close(path[depth], mark);
             rest = &rest[..start];
         }

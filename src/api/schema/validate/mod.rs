@@ -2,7 +2,7 @@
 //! (apimachinery `pkg/api/validate` of v1.37). What did not change in an update is not looked at again.
 
 mod format;
-pub(in crate::api::schema) mod rules;
+pub(super) mod rules;
 
 use serde_json::{Map, Value};
 
@@ -41,7 +41,7 @@ pub fn validate(
     options: Options<'_>,
 ) -> Errors {
     let mut walk = Walk { table: types.0, options, update: old.is_some(), errors: Errors::new() };
-    walk.object(types.1, new, old, &Path::ROOT);
+    walk.object(types.1, Maps { new, old, path: &Path::ROOT });
     walk.errors
 }
 
@@ -68,6 +68,22 @@ struct Subject<'t> {
     field: Option<&'t Field>,
 }
 
+/// What the checks of a field or item look at.
+#[derive(Clone, Copy)]
+struct Spot<'t, 'a> {
+    subject: Subject<'t>,
+    pair: Pair<'a>,
+    path: &'a Path<'a>,
+}
+
+/// A struct's value with what it was.
+#[derive(Clone, Copy)]
+struct Maps<'a> {
+    new: &'a Map<String, Value>,
+    old: Option<&'a Map<String, Value>>,
+    path: &'a Path<'a>,
+}
+
 struct Walk<'t> {
     table: &'t Table,
     options: Options<'t>,
@@ -78,7 +94,8 @@ struct Walk<'t> {
 const NULL: &Value = &Value::Null;
 
 impl<'t> Walk<'t> {
-    fn object(&mut self, id: TypeId, new: &Map<String, Value>, old: Option<&Map<String, Value>>, path: &Path<'_>) {
+    fn object(&mut self, id: TypeId, maps: Maps<'_>) {
+        let Maps { new, old, path } = maps;
         let checks = self.table.checks(id);
         let of = self.table.get(id);
         let all = self.options.level == Level::All;
@@ -86,13 +103,13 @@ impl<'t> Walk<'t> {
             return;
         }
         for union in &checks.unions {
-            self.union(union, of, (new, old), path);
+            self.union(union, of, maps);
         }
         let is_mode = |(_, checks): &(&Field, &Vec<Check>)| checks.iter().any(|c| c.what == What::ModeDiscriminator);
         let mode = of.fields.iter().zip(&checks.fields).find(is_mode).map(|(field, _)| field);
         for (field, checks) in of.fields.iter().zip(&checks.fields) {
-            self.modes((field, checks), mode, (new, old), path);
-            self.dependents((field, checks), (new, old), path);
+            self.modes((field, checks), mode, maps);
+            self.dependents((field, checks), maps);
         }
         for (field, checks) in of.fields.iter().zip(&checks.fields) {
             let pair = Pair {
@@ -100,37 +117,39 @@ impl<'t> Walk<'t> {
                 old: old.map(|old| old.get(field.name.as_ref()).unwrap_or(NULL)),
             };
             let subject = Subject { shape: &field.shape, pointer: field.pointer, field: Some(field) };
-            self.value(subject, checks, pair, &path.child(&field.name));
+            self.value(Spot { subject, pair, path: &path.child(&field.name) }, checks);
         }
     }
 
     /// Runs the checks of a field or item and goes on into it.
-    fn value(&mut self, subject: Subject<'t>, checks: &'t [Check], pair: Pair<'_>, path: &Path<'_>) {
+    fn value(&mut self, spot: Spot<'t, '_>, checks: &'t [Check]) {
+        let pair = spot.pair;
         if self.update && pair.old == Some(pair.new) {
             return;
         }
         let mut stop = false;
         for check in checks {
-            stop |= self.short_circuit(subject, check, pair, path);
+            stop |= self.short_circuit(spot, check);
         }
         if stop {
             return;
         }
         let level = self.options.level;
         for check in checks.iter().filter(|c| level.counts(c.stability)) {
-            self.check(subject, check, pair, path);
+            self.check(spot, check);
         }
-        self.uniqueness(subject, checks, pair.new, path);
+        self.uniqueness(spot, checks);
         if self.options.level == Level::All && !checks.iter().any(|c| c.what == What::Enum) {
-            self.enumeration(subject, pair.new, path);
+            self.enumeration(spot);
         }
         if !checks.iter().any(|c| c.what == What::Opaque) {
-            self.descend(subject, checks, pair, path);
+            self.descend(spot, checks);
         }
     }
 
     /// The checks after whose failure a field is not looked at further. True: stop.
-    fn short_circuit(&mut self, subject: Subject<'t>, check: &'t Check, pair: Pair<'_>, path: &Path<'_>) -> bool {
+    fn short_circuit(&mut self, spot: Spot<'t, '_>, check: &'t Check) -> bool {
+        let Spot { subject, pair, path } = spot;
         let unset = is_unset(subject, pair.new, self.table);
         let error = match &check.what {
             What::Optional => return unset,
@@ -141,13 +160,13 @@ impl<'t> Walk<'t> {
             What::Update(constraint) => {
                 let before = self.errors.len();
                 if self.options.level.counts(check.stability) {
-                    self.update_constraint(subject, constraint, pair, path);
+                    self.update_constraint(spot, constraint);
                 }
                 return self.errors.len() > before;
             }
             What::IfEnabled(option, inner) | What::IfDisabled(option, inner) => {
                 let wanted = matches!(check.what, What::IfEnabled(..));
-                return (self.options.enabled)(option) == wanted && self.short_circuit(subject, inner, pair, path);
+                return (self.options.enabled)(option) == wanted && self.short_circuit(spot, inner);
             }
             _ => return false,
         };
@@ -157,7 +176,8 @@ impl<'t> Walk<'t> {
         true
     }
 
-    fn check(&mut self, subject: Subject<'t>, check: &'t Check, pair: Pair<'_>, path: &Path<'_>) {
+    fn check(&mut self, spot: Spot<'t, '_>, check: &'t Check) {
+        let Spot { pair, path, .. } = spot;
         let new = pair.new;
         match &check.what {
             What::Format(format) => {
@@ -188,15 +208,15 @@ impl<'t> Walk<'t> {
                 self.errors.push(FieldError::invalid(path, new.clone(), format!("must not be equal to {quoted}")));
             }
             What::Monotonic => self.monotonic(pair, path),
-            What::Enum => self.enumeration(subject, new, path),
-            What::EachValue(inner) => self.each_value(subject, inner, pair, path),
-            What::EachKey(inner) => self.each_key(inner, pair, path),
-            What::Subfield(name, inner) => self.subfield(subject, (name, inner), pair, path),
+            What::Enum => self.enumeration(spot),
+            What::EachValue(inner) => self.each_value(spot, inner),
+            What::EachKey(inner) => self.each_key(spot, inner),
+            What::Subfield(name, inner) => self.subfield(spot, name, inner),
             What::IfEnabled(option, inner) if (self.options.enabled)(option) => {
-                self.check(subject, inner, pair, path);
+                self.check(spot, inner);
             }
             What::IfDisabled(option, inner) if !(self.options.enabled)(option) => {
-                self.check(subject, inner, pair, path);
+                self.check(spot, inner);
             }
             _ => {}
         }
@@ -209,7 +229,8 @@ impl<'t> Walk<'t> {
         }
     }
 
-    fn update_constraint(&mut self, subject: Subject<'t>, constraint: &str, pair: Pair<'_>, path: &Path<'_>) {
+    fn update_constraint(&mut self, spot: Spot<'t, '_>, constraint: &str) {
+        let Spot { subject, pair, path } = spot;
         let Some(old) = pair.old.filter(|_| self.update) else { return };
         let (was, is) = (!is_unset(subject, old, self.table), !is_unset(subject, pair.new, self.table));
         let mut refuse = |detail: &str| self.errors.push(FieldError::invalid(path, Value::Null, detail));
@@ -217,14 +238,15 @@ impl<'t> Walk<'t> {
             "NoSet" if !was && is => refuse("field cannot be set once created"),
             "NoUnset" if was && !is => refuse("field cannot be cleared once set"),
             "NoModify" if was && is && old != pair.new => refuse("field cannot be modified once set"),
-            "NoAddItem" => self.moved_items(subject, (pair.new, old), path, "item may not be added"),
-            "NoRemoveItem" => self.moved_items(subject, (old, pair.new), path, "item may not be removed"),
+            "NoAddItem" => self.moved_items(spot, (pair.new, old), "item may not be added"),
+            "NoRemoveItem" => self.moved_items(spot, (old, pair.new), "item may not be removed"),
             _ => {}
         }
     }
 
     /// Forbids the items of one list, or keys of one map, that the other does not have.
-    fn moved_items(&mut self, subject: Subject<'t>, (of, other): (&Value, &Value), path: &Path<'_>, detail: &str) {
+    fn moved_items(&mut self, spot: Spot<'t, '_>, (of, other): (&Value, &Value), detail: &str) {
+        let Spot { subject, path, .. } = spot;
         let adding = detail.ends_with("added");
         if let (Value::Object(of), other) = (of, other) {
             for key in of.keys().filter(|key| other.get(key.as_str()).is_none()) {
@@ -241,7 +263,9 @@ impl<'t> Walk<'t> {
         }
     }
 
-    fn enumeration(&mut self, subject: Subject<'t>, value: &Value, path: &Path<'_>) {
+    fn enumeration(&mut self, spot: Spot<'t, '_>) {
+        let Spot { subject, pair, path } = spot;
+        let value = pair.new;
         let enums = subject.field.and_then(|f| f.extra.as_deref()).map_or(&[][..], |e| &e.enums);
         let Some(text) = value.as_str().filter(|_| !enums.is_empty()) else { return };
         let unset = text.is_empty() && self.options.level == Level::All && !subject.pointer;
@@ -252,8 +276,9 @@ impl<'t> Walk<'t> {
         }
     }
 
-    fn uniqueness(&mut self, subject: Subject<'t>, checks: &'t [Check], value: &Value, path: &Path<'_>) {
-        let Some(items) = value.as_array() else { return };
+    fn uniqueness(&mut self, spot: Spot<'t, '_>, checks: &'t [Check]) {
+        let Spot { subject, pair, path } = spot;
+        let Some(items) = pair.new.as_array() else { return };
         if checks.iter().any(|c| c.what == What::CustomUnique) {
             return;
         }
@@ -282,21 +307,24 @@ impl<'t> Walk<'t> {
         }
     }
 
-    fn each_value(&mut self, subject: Subject<'t>, check: &'t Check, pair: Pair<'_>, path: &Path<'_>) {
+    fn each_value(&mut self, spot: Spot<'t, '_>, check: &'t Check) {
+        let Spot { subject, pair, path } = spot;
         let checks = std::slice::from_ref(check);
         match (subject.shape, pair.new) {
             (Shape::List(list), Value::Array(items)) => {
                 let item_subject = Subject { shape: &list.item, pointer: false, field: subject.field };
                 for (index, item) in items.iter().enumerate() {
                     let old = correlated(subject.shape, item, pair.old);
-                    self.item(item_subject, checks, Pair { new: item, old }, &path.index(index));
+                    let pair = Pair { new: item, old };
+                    self.item(Spot { subject: item_subject, pair, path: &path.index(index) }, checks);
                 }
             }
             (Shape::Map(map), Value::Object(entries)) => {
                 let item_subject = Subject { shape: &map.value, pointer: false, field: subject.field };
                 for (key, value) in entries {
                     let old = pair.old.and_then(|o| o.get(key));
-                    self.item(item_subject, checks, Pair { new: value, old }, &path.key(key));
+                    let pair = Pair { new: value, old };
+                    self.item(Spot { subject: item_subject, pair, path: &path.key(key) }, checks);
                 }
             }
             (_, _) => {}
@@ -304,19 +332,20 @@ impl<'t> Walk<'t> {
     }
 
     /// The checks of one item alone; what is inside is walked once, by `descend`.
-    fn item(&mut self, subject: Subject<'t>, checks: &'t [Check], pair: Pair<'_>, path: &Path<'_>) {
-        if self.update && pair.old == Some(pair.new) {
+    fn item(&mut self, spot: Spot<'t, '_>, checks: &'t [Check]) {
+        if self.update && spot.pair.old == Some(spot.pair.new) {
             return;
         }
         let level = self.options.level;
         for check in checks.iter().filter(|c| level.counts(c.stability)) {
-            if !self.short_circuit(subject, check, pair, path) {
-                self.check(subject, check, pair, path);
+            if !self.short_circuit(spot, check) {
+                self.check(spot, check);
             }
         }
     }
 
-    fn each_key(&mut self, check: &'t Check, pair: Pair<'_>, path: &Path<'_>) {
+    fn each_key(&mut self, spot: Spot<'t, '_>, check: &'t Check) {
+        let Spot { pair, path, .. } = spot;
         let subject = Subject { shape: &Shape::String, pointer: false, field: None };
         for key in pair.new.as_object().into_iter().flatten().map(|(key, _)| key) {
             if self.update && pair.old.is_some_and(|o| o.get(key).is_some()) {
@@ -324,11 +353,12 @@ impl<'t> Walk<'t> {
             }
             // The path is that of the map, not of the key.
             let key = Value::String(key.clone());
-            self.check(subject, check, Pair { new: &key, old: None }, path);
+            self.check(Spot { subject, pair: Pair { new: &key, old: None }, path }, check);
         }
     }
 
-    fn subfield(&mut self, subject: Subject<'t>, (name, check): (&str, &'t Check), pair: Pair<'_>, path: &Path<'_>) {
+    fn subfield(&mut self, spot: Spot<'t, '_>, name: &str, check: &'t Check) {
+        let Spot { subject, pair, path } = spot;
         let Shape::Struct(id) = subject.shape else { return };
         let Some(field) = self.table.get(*id).field(name) else { return };
         let inner = Subject { shape: &field.shape, pointer: field.pointer, field: Some(field) };
@@ -336,13 +366,14 @@ impl<'t> Walk<'t> {
         if is_unset(inner, pair.new, self.table) && check.what != What::Required {
             return;
         }
-        self.item(inner, std::slice::from_ref(check), pair, &path.child(name));
+        self.item(Spot { subject: inner, pair, path: &path.child(name) }, std::slice::from_ref(check));
     }
 
-    fn descend(&mut self, subject: Subject<'t>, checks: &[Check], pair: Pair<'_>, path: &Path<'_>) {
+    fn descend(&mut self, spot: Spot<'t, '_>, checks: &[Check]) {
+        let Spot { subject, pair, path } = spot;
         match (subject.shape, pair.new) {
             (Shape::Struct(id), Value::Object(map)) => {
-                self.object(*id, map, pair.old.and_then(Value::as_object), path);
+                self.object(*id, Maps { new: map, old: pair.old.and_then(Value::as_object), path });
             }
             (Shape::List(list), Value::Array(items)) => {
                 let opaque = |c: &Check| matches!(&c.what, What::EachValue(inner) if inner.what == What::Opaque);
@@ -356,7 +387,8 @@ impl<'t> Walk<'t> {
                         continue;
                     }
                     if let Some(map) = item.as_object() {
-                        self.object(id, map, old.and_then(Value::as_object), &path.index(index));
+                        let old = old.and_then(Value::as_object);
+                        self.object(id, Maps { new: map, old, path: &path.index(index) });
                     }
                 }
             }
@@ -365,7 +397,8 @@ impl<'t> Walk<'t> {
                 for (key, value) in entries {
                     let old = pair.old.and_then(|o| o.get(key));
                     if let Some(map) = value.as_object().filter(|_| !(self.update && old == Some(value))) {
-                        self.object(id, map, old.and_then(Value::as_object), &path.key(key));
+                        let old = old.and_then(Value::as_object);
+                        self.object(id, Maps { new: map, old, path: &path.key(key) });
                     }
                 }
             }
@@ -373,13 +406,8 @@ impl<'t> Walk<'t> {
         }
     }
 
-    fn union(
-        &mut self,
-        union: &Union,
-        of: &'t Struct,
-        (new, old): (&Map<String, Value>, Option<&Map<String, Value>>),
-        path: &Path<'_>,
-    ) {
+    fn union(&mut self, union: &Union, of: &'t Struct, maps: Maps<'_>) {
+        let Maps { new, old, path } = maps;
         let counts = self.options.level.counts(union.stability);
         let table = self.table;
         let is_set = |map: &Map<String, Value>, place: usize| {
@@ -409,13 +437,8 @@ impl<'t> Walk<'t> {
     }
 
     /// `ifMode`: a field that belongs to some values of the struct's mode and is forbidden with the others.
-    fn modes(
-        &mut self,
-        (field, checks): (&'t Field, &'t [Check]),
-        mode_of: Option<&'t Field>,
-        (new, old): (&Map<String, Value>, Option<&Map<String, Value>>),
-        path: &Path<'_>,
-    ) {
+    fn modes(&mut self, (field, checks): (&'t Field, &'t [Check]), mode_of: Option<&'t Field>, maps: Maps<'_>) {
+        let Maps { new, old, path } = maps;
         let level = self.options.level;
         let mut rules = checks.iter().filter_map(|c| match &c.what {
             What::IfMode(mode, inner) if level.counts(c.stability) => Some((mode, inner)),
@@ -437,18 +460,14 @@ impl<'t> Walk<'t> {
         let subject = Subject { shape: &field.shape, pointer: field.pointer, field: Some(field) };
         let path = path.child(&field.name);
         match applying {
-            Some((_, check)) => drop(self.short_circuit(subject, check, pair, &path)),
+            Some((_, check)) => drop(self.short_circuit(Spot { subject, pair, path: &path }, check)),
             None if !is_unset(subject, pair.new, self.table) => self.errors.push(FieldError::forbidden(&path, "")),
             None => {}
         }
     }
 
-    fn dependents(
-        &mut self,
-        (field, checks): (&'t Field, &'t [Check]),
-        (new, old): (&Map<String, Value>, Option<&Map<String, Value>>),
-        path: &Path<'_>,
-    ) {
+    fn dependents(&mut self, (field, checks): (&'t Field, &'t [Check]), maps: Maps<'_>) {
+        let Maps { new, old, path } = maps;
         let level = self.options.level;
         for check in checks.iter().filter(|c| level.counts(c.stability)) {
             let (dependent, wanted) = match &check.what {
