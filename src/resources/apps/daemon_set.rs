@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::api::Object;
 use crate::resources::core::pod_template::default_template;
+use crate::resources::core::pod_warnings::template_warnings;
 use crate::resources::part::STATUS;
 use crate::resources::print::{age, containers_and_images, int, label_selector, labels};
 use crate::resources::tree::{ensure, fill, fill_zero, keep, text};
@@ -43,6 +44,13 @@ impl Behaviour for DaemonSet {
 
     fn generation(&self) -> bool {
         true
+    }
+
+    fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
+        if old.is_some_and(|old| template_generation(old) == template_generation(object)) {
+            return Vec::new();
+        }
+        template_warnings(object, old, "spec.template.")
     }
 
     fn part(&self, subresource: &str) -> Option<Part> {

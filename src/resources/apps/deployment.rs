@@ -8,6 +8,7 @@ use crate::api::field::{Errors, FieldError, Path};
 use crate::api::validation::names::percent;
 use crate::resources::check::{immutable, messages, nonnegative};
 use crate::resources::core::pod_template::default_template;
+use crate::resources::core::pod_warnings::template_warnings;
 use crate::resources::part::keep_rest;
 use crate::resources::print::{age, containers_and_images, int, selector_text};
 use crate::resources::tree::{Tree, child, ensure, fill, fill_zero, int as number, is_set, keep, text};
@@ -50,7 +51,9 @@ impl Behaviour for Deployment {
     }
 
     fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
-        if old.is_some() { Vec::new() } else { super::name_warnings(object.name()) }
+        let mut warnings = if old.is_some() { Vec::new() } else { super::name_warnings(object.name()) };
+        warnings.extend(template_warnings(object, old, "spec.template."));
+        warnings
     }
 
     fn part(&self, subresource: &str) -> Option<Part> {

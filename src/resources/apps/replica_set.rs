@@ -7,6 +7,7 @@ use crate::api::Object;
 use crate::api::field::{Errors, Path};
 use crate::resources::check::{immutable, nonnegative};
 use crate::resources::core::pod_template::default_template;
+use crate::resources::core::pod_warnings::template_warnings;
 use crate::resources::part::STATUS;
 use crate::resources::print::{age, containers_and_images, int, label_selector};
 use crate::resources::tree::{Tree, child, ensure, fill};
@@ -44,7 +45,9 @@ impl Behaviour for ReplicaSet {
     }
 
     fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
-        if old.is_some() { Vec::new() } else { super::name_warnings(object.name()) }
+        let mut warnings = if old.is_some() { Vec::new() } else { super::name_warnings(object.name()) };
+        warnings.extend(template_warnings(object, old, "spec.template."));
+        warnings
     }
 
     fn fields(&self) -> &'static [SelectableField] {

@@ -3,12 +3,14 @@
 use serde_json::{Value, json};
 
 use crate::api::Object;
+use crate::api::field::Path;
 use crate::api::validation::names::label_name;
 use crate::resources::core::pod_template::default_template;
-use crate::resources::core::volume_claim::default_claim;
+use crate::resources::core::pod_warnings::template_warnings;
+use crate::resources::core::volume_claim::{claim_warnings, default_claim};
 use crate::resources::part::STATUS;
 use crate::resources::print::{age, containers_and_images, int};
-use crate::resources::tree::{Tree, child_mut, ensure, fill, fill_zero, items_mut, text};
+use crate::resources::tree::{Tree, child, child_mut, ensure, fill, fill_zero, items_mut, list, text};
 use crate::resources::{Behaviour, Kind, Moment, Part, Scale};
 
 pub(in crate::resources) struct StatefulSet;
@@ -42,6 +44,23 @@ impl Behaviour for StatefulSet {
 
     fn generation(&self) -> bool {
         true
+    }
+
+    fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
+        let mut warnings = template_warnings(object, old, "spec.template.");
+        for (i, claim) in list(object, &["spec", "volumeClaimTemplates"]).enumerate() {
+            // Updates name the spec of the claim, in Go's spelling.
+            let step = if old.is_some() { ".Spec" } else { "" };
+            let path = format!("spec.volumeClaimTemplates[{i}]{step}");
+            warnings.extend(child(claim, "spec").into_iter().flat_map(|spec| claim_warnings(spec, &Path::new(&path))));
+        }
+        if object.int_at(&["spec", "revisionHistoryLimit"]).is_some_and(|limit| limit < 0) {
+            warnings.push(
+                "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 is recommended"
+                    .to_owned(),
+            );
+        }
+        warnings
     }
 
     fn part(&self, subresource: &str) -> Option<Part> {

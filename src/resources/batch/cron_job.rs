@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::job::default_job_spec;
+use super::job::{default_job_spec, spec_warnings};
 use crate::api::Object;
+use crate::resources::apps::name_warnings;
 use crate::resources::part::STATUS;
 use crate::resources::print::{age, containers_and_images, label_selector, or_none, since};
 use crate::resources::tree::{ensure, fill, fill_zero, list};
@@ -27,6 +28,20 @@ impl Behaviour for CronJob {
 
     fn generation(&self) -> bool {
         true
+    }
+
+    fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
+        let mut warnings = if old.is_some() { Vec::new() } else { name_warnings(object.name()) };
+        warnings.extend(spec_warnings(object, old, "spec.jobTemplate.spec"));
+        if old.is_some() && object.text_at(&["spec", "schedule"]).contains("TZ") {
+            // The path repeats its first step.
+            warnings.push(
+                "cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see \
+                 https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
+                    .to_owned(),
+            );
+        }
+        warnings
     }
 
     fn part(&self, subresource: &str) -> Option<Part> {

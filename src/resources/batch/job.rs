@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use crate::api::Object;
 use crate::api::request::Propagation;
+use crate::resources::apps::name_warnings;
 use crate::resources::core::pod_template::default_template;
+use crate::resources::core::pod_warnings::template_warnings;
 use crate::resources::part::STATUS;
 use crate::resources::print::{age, containers_and_images, elapsed, human_duration, int, label_selector};
 use crate::resources::tree::{Tree, child_mut, ensure, fill, fill_zero, is_set, items_mut, list, text};
@@ -58,6 +60,12 @@ impl Behaviour for Job {
         FIELDS
     }
 
+    fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
+        let mut warnings = if old.is_some() { Vec::new() } else { name_warnings(object.name()) };
+        warnings.extend(spec_warnings(object, old, "spec"));
+        warnings
+    }
+
     fn part(&self, subresource: &str) -> Option<Part> {
         (subresource == "status").then_some(STATUS)
     }
@@ -91,6 +99,29 @@ pub(super) fn default_job_spec(spec: &mut Tree) {
             }
         }
     }
+}
+
+/// Warnings about the spec of a job at a path, on creation and whenever the generation changes.
+pub(super) fn spec_warnings(object: &Object, old: Option<&Object>, path: &str) -> Vec<String> {
+    const COMPLETIONS_MAX: i64 = 100_000;
+    const PARALLELISM_MAX: i64 = 10_000;
+    if old.is_some_and(|old| old.generation() == object.generation()) {
+        return Vec::new();
+    }
+    let steps: Vec<&str> = path.split('.').collect();
+    let mut warnings = Vec::new();
+    if let Some(spec) = object.get(&steps).and_then(Value::as_object) {
+        let number = |key: &str| spec.get(key).and_then(Value::as_i64).unwrap_or(0);
+        let large = number("completions") > COMPLETIONS_MAX && number("parallelism") > PARALLELISM_MAX;
+        if text(spec, "completionMode") == "Indexed" && large {
+            warnings.push(format!(
+                "{path}: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than \
+                 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail"
+            ));
+        }
+    }
+    warnings.extend(template_warnings(object, old, &format!("{path}.template.")));
+    warnings
 }
 
 /// Labels the pods with the job's name and uid and selects by the uid. Labels that are there already stay; validation

@@ -14,6 +14,7 @@ pub(super) mod pod;
 mod pod_cells;
 mod pod_prepare;
 pub(super) mod pod_template;
+pub(super) mod pod_warnings;
 mod quality;
 pub(super) mod replication_controller;
 pub(super) mod resource_list;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::pod_cells::pod_cells;
 use super::pod_prepare::{prepare_ephemeral_containers, prepare_pod, prepare_resize, prepare_status};
 use super::pod_template::{default_pod_only, default_pod_spec, default_pod_status};
+use super::pod_warnings::pod_warnings;
 use crate::api::Object;
 use crate::api::request::DeleteOptions;
 use crate::resources::part::anything;
@@ -52,6 +53,10 @@ impl Behaviour for Pod {
 
     fn fields(&self) -> &'static [SelectableField] {
         FIELDS
+    }
+
+    fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
+        pod_warnings(object, old)
     }
 
     fn part(&self, subresource: &str) -> Option<Part> {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::pod_template::default_template;
+use super::pod_warnings::template_warnings;
 use crate::api::Object;
 use crate::api::field::{Errors, FieldError, Path};
 use crate::api::labels::Selector;
@@ -45,7 +46,10 @@ impl Behaviour for ReplicationController {
     }
 
     fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
-        if old.is_some() { Vec::new() } else { crate::resources::apps::name_warnings(object.name()) }
+        let mut warnings =
+            if old.is_some() { Vec::new() } else { crate::resources::apps::name_warnings(object.name()) };
+        warnings.extend(template_warnings(object, old, "spec.template."));
+        warnings
     }
 
     fn fields(&self) -> &'static [SelectableField] {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::pod_template::default_template;
+use super::pod_warnings::template_warnings;
 use crate::api::Object;
 use crate::resources::print::{containers_and_images, labels};
 use crate::resources::tree::ensure;
@@ -17,6 +18,10 @@ impl Behaviour for PodTemplate {
 
     fn generation(&self) -> bool {
         true
+    }
+
+    fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
+        template_warnings(object, old, "template.")
     }
 
     fn returns_deleted(&self) -> bool {
