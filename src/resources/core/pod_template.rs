@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::image::default_pull_policy;
+use super::resource_list::{round, round_requirements};
 use super::volume_claim::default_claim_spec;
 use crate::resources::tree::{Tree, child_mut, ensure, fill, fill_zero, int, items_mut, text};
 
@@ -21,6 +22,8 @@ pub(in crate::resources) fn default_pod_spec(spec: &mut Tree) {
     fill(spec, "securityContext", json!({}));
     fill(spec, "terminationGracePeriodSeconds", 30);
     fill_zero(spec, "schedulerName", "default-scheduler");
+    round(spec, &["overhead"]);
+    round_requirements(spec, "resources");
     for volume in items_mut(spec, "volumes") {
         default_volume(volume);
     }
@@ -90,6 +93,7 @@ fn default_container(container: &mut Tree) {
     fill_zero(container, "terminationMessagePath", "/dev/termination-log");
     fill_zero(container, "terminationMessagePolicy", "File");
     fill(container, "resources", json!({}));
+    round_requirements(container, "resources");
     for port in items_mut(container, "ports") {
         fill_zero(port, "protocol", "TCP");
     }
@@ -193,6 +197,12 @@ pub(super) fn default_pod_status(status: &mut Tree) {
             status.insert("podIP".to_owned(), Value::String(first));
         }
         (true, None) => {}
+    }
+    for list in ["initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"] {
+        for container in items_mut(status, list) {
+            round(container, &["allocatedResources"]);
+            round_requirements(container, "resources");
+        }
     }
 }
 

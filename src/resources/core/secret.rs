@@ -40,6 +40,14 @@ impl Behaviour for Secret {
         errors
     }
 
+    fn warnings(&self, object: &Object, _: Option<&Object>) -> Vec<String> {
+        if object.text_at(&["type"]) == "kubernetes.io/tls" {
+            pair_warning(object).into_iter().collect()
+        } else {
+            Vec::new()
+        }
+    }
+
     fn fields(&self) -> &'static [SelectableField] {
         FIELDS
     }
@@ -74,6 +82,17 @@ fn validate_secret(object: &Object) -> Errors {
     }
     required_keys(&mut errors, object, data);
     errors
+}
+
+/// A warning when one of the two files of a TLS secret holds no PEM at all. Whether they belong together is not asked.
+fn pair_warning(object: &Object) -> Option<String> {
+    use base64::Engine as _;
+    let holds_pem = |key: &str| {
+        let bytes = base64::engine::general_purpose::STANDARD.decode(object.text_at(&["data", key]));
+        bytes.is_ok_and(|bytes| bytes.windows(11).any(|window| window == b"-----BEGIN "))
+    };
+    let missing = [("tls.crt", "certificate"), ("tls.key", "key")].into_iter().find(|(key, _)| !holds_pem(key));
+    missing.map(|(_, what)| format!("tls: failed to find any PEM data in {what} input"))
 }
 
 /// What the type of a secret promises.

@@ -8,9 +8,6 @@ use serde_json::{Value, json};
 use super::service::{externally_accessible, node_ports};
 use crate::resources::tree::{Tree, fill_zero, int, is_zero, items, items_mut, text, texts};
 
-/// The family of the addresses of this cluster's services.
-const PRIMARY_FAMILY: &str = "IPv4";
-
 /// `clusterIP` is the first of `clusterIPs`; clients that know only the former mean both.
 pub(super) fn plural_addresses(spec: &mut Tree, old: Option<&Tree>) {
     let address = text(spec, "clusterIP").to_owned();
@@ -67,7 +64,8 @@ fn carry_node_ports(spec: &mut Tree, old: &Tree) {
     }
 }
 
-/// Fills in `ipFamilyPolicy` and `ipFamilies` of a cluster with one family.
+/// Fills in `ipFamilyPolicy`, and of `ipFamilies` what follows from given addresses; the rest depends on the cluster and
+/// is settled where addresses are allocated.
 pub(super) fn families(spec: &mut Tree, old: Option<&Tree>) {
     if !needs_address(spec) {
         return;
@@ -83,20 +81,13 @@ pub(super) fn families(spec: &mut Tree, old: Option<&Tree>) {
         .to_owned();
         spec.insert("ipFamilyPolicy".to_owned(), Value::String(policy));
     }
-    let single = text(spec, "ipFamilyPolicy") == "SingleStack";
     let mut list: Vec<String> = texts(spec, "ipFamilies").map(str::to_owned).collect();
-    let addresses: Vec<String> = texts(spec, "clusterIPs").filter(|a| *a != "None").map(str::to_owned).collect();
-    for address in addresses.iter().skip(list.len()) {
-        list.push(family_of(address).to_owned());
+    let addresses: Vec<&str> = texts(spec, "clusterIPs").filter(|a| *a != "None").collect();
+    let inferred: Vec<String> = addresses.iter().skip(list.len()).map(|a| family_of(a).to_owned()).collect();
+    if !inferred.is_empty() {
+        list.extend(inferred);
+        spec.insert("ipFamilies".to_owned(), json!(list));
     }
-    if list.is_empty() {
-        list.push(PRIMARY_FAMILY.to_owned());
-    }
-    // Services without addresses and selectors have endpoints of anyone's making, so of any family.
-    if selectorless && !single && list.len() == 1 {
-        list.push(if list[0] == "IPv4" { "IPv6" } else { "IPv4" }.to_owned());
-    }
-    spec.insert("ipFamilies".to_owned(), json!(list));
 }
 
 fn family_of(address: &str) -> &'static str {
@@ -210,9 +201,9 @@ mod tests {
 
     #[test]
     fn families_follow_from_addresses() {
-        check_families(json!({"selector": {"a": "b"}}), "SingleStack", &["IPv4"]);
-        check_families(json!({"clusterIP": "None", "clusterIPs": ["None"]}), "RequireDualStack", &["IPv4", "IPv6"]);
-        check_families(json!({"clusterIP": "None", "selector": {"a": "b"}}), "SingleStack", &["IPv4"]);
+        check_families(json!({"selector": {"a": "b"}}), "SingleStack", &[]);
+        check_families(json!({"clusterIP": "None", "clusterIPs": ["None"]}), "RequireDualStack", &[]);
+        check_families(json!({"clusterIP": "None", "selector": {"a": "b"}}), "SingleStack", &[]);
         check_families(json!({"clusterIP": "fd00::1", "clusterIPs": ["fd00::1"]}), "SingleStack", &["IPv6"]);
     }
 }
