@@ -9,6 +9,7 @@ mod limit_ranger;
 mod namespace_lifecycle;
 mod persistent_volume_claim_resize;
 pub mod pod_resources;
+mod pod_security;
 mod priority;
 pub mod quota;
 mod rbac_escalation;

@@ -27,7 +27,7 @@ pub static PLUGINS: &[Row] = &[
     row("TaintNodesByCondition", On, || Arc::new(super::taint_nodes_by_condition::TaintNodesByCondition)),
     absent("AlwaysPullImages", Off),
     absent("ImagePolicyWebhook", Off),
-    absent("PodSecurity", On),
+    row("PodSecurity", On, || Arc::new(super::pod_security::PodSecurity)),
     absent("PodNodeSelector", Off),
     row("Priority", On, || Arc::new(super::priority::Priority)),
     row("DefaultTolerationSeconds", On, || Arc::new(super::default_toleration_seconds::DefaultTolerationSeconds)),

@@ -30,8 +30,11 @@ pub(crate) async fn put(store: &Arc<dyn Store>, collection: &str, mut object: Va
     object["metadata"]["resourceVersion"] = json!("");
     let text_of = object.to_string();
     let at = text_of.find(r#""resourceVersion":"""#).unwrap() + r#""resourceVersion":""#.len();
+    let labels = object.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten();
+    let labels = labels.map(|(key, value)| (key.as_str().into(), value.as_str().unwrap_or("").into()));
     let facts = Facts {
         uid: text(&object, "/metadata/uid").into(),
+        labels: labels.collect(),
         fields: [("spec.nodeName".into(), text(&object, "/spec/nodeName").into())].into(),
         deleting: object.pointer("/metadata/deletionTimestamp").is_some(),
         ..Facts::default()

@@ -1,0 +1,243 @@
+//! `PodSecurity`: pods meet the standard that the labels of their namespace name (pod-security-admission
+//! `admission`). Controllers whose pods would not are warned of.
+
+mod checks;
+mod policy;
+
+use std::collections::BTreeMap;
+
+use futures::future::BoxFuture;
+use serde_json::Value;
+
+use self::checks::{Pod, details, reasons, violations};
+use self::policy::{Level, Policy, Standard};
+use super::{Attributes, Context, Operation, Plugin};
+use crate::api::field::go_quote;
+use crate::api::{Object, Result, Status};
+use crate::resources::Kind;
+
+/// How many pods are looked at when a namespace becomes stricter.
+const PODS_MAX: usize = 3000;
+
+/// Subresources of pods that do not change what runs.
+const HARMLESS: [&str; 8] = ["exec", "attach", "binding", "eviction", "log", "portforward", "proxy", "status"];
+
+pub(super) struct PodSecurity;
+
+impl Plugin for PodSecurity {
+    fn name(&self) -> &'static str {
+        "PodSecurity"
+    }
+
+    fn handles(&self, operation: Operation, kind: &Kind, subresource: &str) -> bool {
+        if !matches!(operation, Operation::Create | Operation::Update) {
+            return false;
+        }
+        match (&*kind.gvk.group, &*kind.resource) {
+            ("", "pods") => !HARMLESS.contains(&subresource),
+            ("", "namespaces") => subresource.is_empty(),
+            _ => subresource.is_empty() && template(kind).is_some(),
+        }
+    }
+
+    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+        let checked = match (&*attributes.kind.gvk.group, &*attributes.kind.resource) {
+            ("", "namespaces") => namespace(ctx, attributes),
+            ("", "pods") => pod(ctx, attributes),
+            _ => controller(ctx, attributes),
+        };
+        Box::pin(std::future::ready(checked))
+    }
+}
+
+/// Where a controller has the template of its pods.
+fn template(kind: &Kind) -> Option<&'static [&'static str]> {
+    match (&*kind.gvk.group, &*kind.resource) {
+        ("", "podtemplates") => Some(&["template"]),
+        ("", "replicationcontrollers")
+        | ("apps", "replicasets" | "deployments" | "statefulsets" | "daemonsets")
+        | ("batch", "jobs") => Some(&["spec", "template"]),
+        ("batch", "cronjobs") => Some(&["spec", "jobTemplate", "spec", "template"]),
+        _ => None,
+    }
+}
+
+fn policy_of(ctx: &Context, namespace: &str) -> Option<Policy> {
+    let snapshot = ctx.store.snapshot();
+    let stored = snapshot.find("namespaces", "", namespace)?;
+    Some(Policy::of_labels(|key| stored.facts.label(key).map(|value| &**value)).0)
+}
+
+fn pod(ctx: &Context, attributes: &mut Attributes<'_>) -> Result<()> {
+    let namespace = attributes.target.namespace.as_str();
+    let missing = || Status::internal(format!("failed to lookup namespace {}", go_quote(namespace)));
+    let policy = policy_of(ctx, namespace).ok_or_else(missing)?;
+    let Some(object) = attributes.object.as_deref() else { return Ok(()) };
+    if policy.allows_everything() || attributes.old.is_some_and(|old| !runs_something_else(object, old)) {
+        return Ok(());
+    }
+    let pod = pod_of(object, &[]);
+    let refused = violations(policy.enforce, pod);
+    if !refused.is_empty() {
+        let standard = go_quote(&policy.enforce.to_string());
+        let why = format!("violates PodSecurity {standard}: {}", details(&refused));
+        let name = if attributes.target.name.is_empty() { object.name() } else { &attributes.target.name };
+        return Err(Status::forbidden(&attributes.kind.group_resource(), name, &why));
+    }
+    let warning = warning(policy.warn, pod);
+    attributes.warnings.extend(warning);
+    Ok(())
+}
+
+fn controller(ctx: &Context, attributes: &mut Attributes<'_>) -> Result<()> {
+    let Some(policy) = policy_of(ctx, &attributes.target.namespace) else { return Ok(()) };
+    let (Some(object), Some(path)) = (attributes.object.as_deref(), template(attributes.kind)) else { return Ok(()) };
+    if policy.warn.level == Level::Privileged || object.get(path).is_none_or(Value::is_null) {
+        return Ok(());
+    }
+    let warning = warning(policy.warn, pod_of(object, path));
+    attributes.warnings.extend(warning);
+    Ok(())
+}
+
+fn warning(standard: Standard, pod: Pod<'_>) -> Option<String> {
+    let found = violations(standard, pod);
+    let standard = go_quote(&standard.to_string());
+    (!found.is_empty()).then(|| format!("would violate PodSecurity {standard}: {}", details(&found)))
+}
+
+fn pod_of<'a>(object: &'a Object, path: &[&str]) -> Pod<'a> {
+    let at = |rest: &[&str]| object.get(&[path, rest].concat());
+    Pod { annotations: at(&["metadata", "annotations"]), spec: at(&["spec"]).unwrap_or(&Value::Null) }
+}
+
+/// Whether an update changes an image or the set of containers; nothing else that matters can change.
+fn runs_something_else(new: &Object, old: &Object) -> bool {
+    let images = |pod: &Object, list: &str| -> Vec<Value> {
+        let containers = pod.get(&["spec", list]).and_then(Value::as_array).into_iter().flatten();
+        containers.map(|container| container.get("image").cloned().unwrap_or_default()).collect()
+    };
+    if ["containers", "initContainers"].iter().any(|list| images(new, list) != images(old, list)) {
+        return true;
+    }
+    let ephemeral = |pod: &Object| -> Vec<(Value, Value)> {
+        let containers = pod.get(&["spec", "ephemeralContainers"]).and_then(Value::as_array).into_iter().flatten();
+        containers.map(|c| (c["name"].clone(), c.get("image").cloned().unwrap_or_default())).collect()
+    };
+    let before = ephemeral(old);
+    ephemeral(new).iter().any(|container| !before.contains(container))
+}
+
+fn namespace(ctx: &Context, attributes: &mut Attributes<'_>) -> Result<()> {
+    let Some(object) = attributes.object.as_deref() else { return Ok(()) };
+    let of =
+        |object: &Object| Policy::of_labels(|key| object.get(&["metadata", "labels", key]).and_then(Value::as_str));
+    let (policy, errors) = of(object);
+    let old = attributes.old.map(of);
+    let known_errors = old.as_ref().is_some_and(|(_, old)| *old == errors);
+    if !errors.is_empty() && !known_errors {
+        return Err(Status::invalid(&attributes.kind.group_kind(), object.name(), &errors));
+    }
+    let Some((before, _)) = old else { return Ok(()) };
+    let relaxed = policy.enforce.minor == before.enforce.minor && policy.enforce.level <= before.enforce.level;
+    if policy.enforce == before.enforce || policy.enforce.level == Level::Privileged || relaxed {
+        return Ok(());
+    }
+    let warnings = warnings_for_pods(ctx, object.name(), policy.enforce);
+    attributes.warnings.extend(warnings);
+    Ok(())
+}
+
+/// Which pods of a namespace do not meet its new standard; they stay, but could not be made again.
+fn warnings_for_pods(ctx: &Context, namespace: &str, standard: Standard) -> Vec<String> {
+    let snapshot = ctx.store.snapshot();
+    let total = snapshot.list("pods", Some(namespace), None).count();
+    let mut found: BTreeMap<String, (String, usize)> = BTreeMap::new();
+    for stored in snapshot.list("pods", Some(namespace), None).take(PODS_MAX) {
+        let Ok(pod) = Object::from_json(&stored.body.json) else { continue };
+        let violations = violations(standard, pod_of(&pod, &[]));
+        if !violations.is_empty() {
+            // The store lists by name, so that the first pod is the one to name.
+            found.entry(reasons(&violations)).or_insert_with(|| (pod.name().to_owned(), 0)).1 += 1;
+        }
+    }
+    let mut warnings = Vec::new();
+    if total > PODS_MAX {
+        warnings.push(format!(
+            "new PodSecurity enforce level only checked against the first {PODS_MAX} of {total} existing pods"
+        ));
+    }
+    if !found.is_empty() {
+        let (namespace, standard) = (go_quote(namespace), go_quote(&standard.to_string()));
+        warnings.push(format!(
+            "existing pods in namespace {namespace} violate the new PodSecurity enforce level {standard}"
+        ));
+    }
+    let mut of_pods: Vec<_> = found
+        .into_iter()
+        .map(|(reasons, (name, count))| match count {
+            1 => format!("{name}: {reasons}"),
+            2 => format!("{name} (and 1 other pod): {reasons}"),
+            more => format!("{name} (and {} other pods): {reasons}", more - 1),
+        })
+        .collect();
+    of_pods.sort();
+    warnings.extend(of_pods);
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::admission::trial::Trial;
+    use crate::auth::fixture::put;
+
+    async fn trial(labels: Value) -> Trial {
+        let trial = Trial::new().await;
+        put(&trial.context.store, "namespaces", json!({ "metadata": { "name": "web", "labels": labels } })).await;
+        trial
+    }
+
+    fn pod() -> Value {
+        let spec = json!({ "hostPID": true, "containers": [{ "name": "a" }] });
+        json!({ "metadata": { "namespace": "web", "name": "p" }, "spec": spec })
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_does_not_meet_the_enforced_standard_is_refused() {
+        let labels = json!({ "pod-security.kubernetes.io/enforce": "baseline", "pod-security.kubernetes.io/enforce-version": "v1.30" });
+        let refused = trial(labels).await.validate(&PodSecurity, "pods", pod()).await.unwrap_err();
+        let message =
+            "pods \"p\" is forbidden: violates PodSecurity \"baseline:v1.30\": host namespaces (hostPID=true)";
+        assert_eq!(refused.message(), message);
+        trial(json!({})).await.validate(&PodSecurity, "pods", pod()).await.unwrap();
+        let warned = trial(json!({ "pod-security.kubernetes.io/warn": "baseline" })).await;
+        warned.validate(&PodSecurity, "pods", pod()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn labels_that_make_no_sense_are_refused_with_the_namespace() {
+        let namespace =
+            json!({ "metadata": { "name": "web", "labels": { "pod-security.kubernetes.io/enforce": "x" } } });
+        let refused = trial(json!({})).await.validate(&PodSecurity, "namespaces", namespace).await.unwrap_err();
+        assert_eq!(refused.code(), 422);
+    }
+
+    #[tokio::test]
+    async fn a_stricter_namespace_tells_which_pods_do_not_fit() {
+        let trial = trial(json!({})).await;
+        for name in ["b", "a", "c"] {
+            let mut pod = pod();
+            pod["metadata"]["name"] = json!(name);
+            put(&trial.context.store, "pods", pod).await;
+        }
+        let standard = Standard { level: Level::Baseline, minor: None };
+        let expected = [
+            "existing pods in namespace \"web\" violate the new PodSecurity enforce level \"baseline:latest\"",
+            "a (and 2 other pods): host namespaces",
+        ];
+        assert_eq!(warnings_for_pods(&trial.context, "web", standard), expected);
+    }
+}
