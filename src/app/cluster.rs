@@ -5,26 +5,34 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use super::actions::{self, Reviews};
+use super::bootstrap;
 use super::config::{Config, Data};
 use super::in_process::InProcess;
 use super::port;
 use crate::admission;
+use crate::api::Object;
 use crate::auth::authenticate::{Accept, Authenticators};
 use crate::auth::authorize::{self, Mode};
+use crate::auth::kubeconfig::Entry;
 use crate::auth::openid::OpenId;
+use crate::auth::{self, Tokens};
 use crate::auth::{Authorizer, Pki, PkiConfig};
 use crate::base::{Clock, Shutdown, SystemClock, Tasks};
 use crate::client::Transport;
 use crate::controllers;
 use crate::node;
 use crate::registry::{self, Actions, Registry};
-use crate::resources::facts::Facts;
+use crate::resources::facts::{self, Facts};
 use crate::resources::{Catalog, Served, built_in};
 use crate::scheduler;
-use crate::server::health::Scope;
+use crate::server::health::{Flag, Scope};
 use crate::server::transport::{Listen, Listening};
 use crate::server::{Health, Issuer, Parts, Server, transport};
 use crate::storage::{self, Index, Place, Retention, Store};
+
+/// The name under which a cluster stands in kubeconfigs.
+pub const CONTEXT: &str = "coracle";
 
 /// A running cluster. Dropping it leaves its tasks running; `stop` ends them.
 pub struct Cluster {
@@ -55,32 +63,37 @@ impl Cluster {
         let listener = port::bind(config.bind_address, config.secure_port)?;
         let address = listener.local_addr()?;
         let facts = Arc::new(Facts::load());
-        let served = built_in(&facts, &config.runtime);
+        let served = built_in(&facts, &config.runtime(&facts)?);
         let store = open_store(config, &served, (&clock, tasks)).await?;
         let pki = Arc::new(open_pki(config, &*clock)?);
         let modes = Mode::parse_all(&config.authorization_modes).map_err(anyhow::Error::msg)?;
         let authorizer = authorize::authorizer(&modes, &store);
-        let authenticator = authenticators(config, &pki, (&store, &clock))?;
+        let authenticators = Arc::new(authenticators(config, &pki, (&store, &clock))?);
+        let plugins = admission::plugins(&config.enable_admission_plugins, &config.disable_admission_plugins);
+        let reviews = Reviews {
+            authorizer: authorizer.clone(),
+            authenticators: authenticators.clone(),
+            tokens: tokens(config, &pki),
+            clock: clock.clone(),
+        };
         let registry = Arc::new(Registry::new(registry::Parts {
             catalog: Arc::new(Catalog::new(served)),
-            plugins: Vec::new(),
+            plugins: plugins.map_err(anyhow::Error::msg)?,
             admission: admission::Context {
                 store: store.clone(),
                 clock: clock.clone(),
                 authorizer: authorizer.clone(),
             },
-            actions: Actions::new(Vec::new()),
+            actions: Actions::new(actions::rows(reviews)),
             facts: facts.clone(),
         }));
         let health = Arc::new(Health::default());
-        for name in ["ping", "log", "etcd"] {
-            health.add_passing(name, Scope::All);
-        }
+        let hooks = health_checks(&health);
         let advertised = SocketAddr::new(config.advertised(), address.port()).to_string();
         let server = Server::new(Parts {
-            registry,
+            registry: registry.clone(),
             facts,
-            authenticator: Arc::new(authenticator),
+            authenticator: authenticators,
             authorizer: authorizer as Arc<dyn Authorizer>,
             clock: clock.clone(),
             shutdown: tasks.shutdown().child(),
@@ -96,8 +109,33 @@ impl Cluster {
         let renewal_clock = clock.clone();
         tasks.spawn("certificate renewal", async move { renewed.keep_renewed(renewal_clock).await });
         let cluster = Self { server, listening, pki, store, tasks: tasks.clone(), clock };
+        bootstrap::write(&registry, cluster.first_objects(config)?).await?;
+        hooks.iter().for_each(Flag::pass);
         cluster.start_controllers(config)?;
         Ok(cluster)
+    }
+
+    fn first_objects(&self, config: &Config) -> anyhow::Result<Vec<Object>> {
+        let first = config.service_cluster_ip_ranges.first().context("no --service-cluster-ip-range is given")?;
+        let service_address = first.hosts().next().with_context(|| format!("{first} has no addresses"))?;
+        let server = auth::bootstrap::Server {
+            host: std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned(),
+            address: config.advertised(),
+            port: self.address().port(),
+            service_ranges: config.service_cluster_ip_ranges.iter().map(ToString::to_string).collect(),
+            service_address,
+            client_authorities: self.pki.client_authorities().to_owned(),
+            front_proxy_authority: self.pki.front_proxy_authority().to_owned(),
+            now: self.clock.now(),
+        };
+        let mut policy = facts::bootstrap_rbac();
+        policy.extend(facts::bootstrap_flow_control());
+        Ok(auth::bootstrap::objects(&server, policy))
+    }
+
+    /// What a client needs to reach the cluster as its administrator.
+    pub fn kubeconfig_entry<'a>(&'a self, url: &'a str) -> Entry<'a> {
+        Entry { name: CONTEXT, server: url, authority: self.pki.authority(), client: self.pki.admin() }
     }
 
     fn start_controllers(&self, config: &Config) -> anyhow::Result<()> {
@@ -145,6 +183,34 @@ impl Cluster {
         self.tasks.shutdown().begin();
         self.store.close().await;
         self.tasks.ended().await;
+    }
+}
+
+/// The checks that pass by themselves, and those that wait for the first objects to be there.
+fn health_checks(health: &Health) -> Vec<Flag> {
+    for name in ["ping", "log", "etcd"] {
+        health.add_passing(name, Scope::All);
+    }
+    let hooks = [
+        "poststarthook/start-system-namespaces-controller",
+        "poststarthook/rbac/bootstrap-roles",
+        "poststarthook/scheduling/bootstrap-system-priority-classes",
+        "poststarthook/priority-and-fairness-config-producer",
+        "poststarthook/bootstrap-controller",
+        "poststarthook/start-kubernetes-service-cidr-controller",
+    ];
+    hooks.into_iter().map(|name| health.add(name, Scope::All)).collect()
+}
+
+fn tokens(config: &Config, pki: &Pki) -> Tokens {
+    let audiences =
+        if config.api_audiences.is_empty() { &config.service_account_issuers } else { &config.api_audiences };
+    Tokens {
+        issuer: config.service_account_issuers.first().cloned().unwrap_or_default(),
+        audiences: audiences.clone(),
+        key: pki.signing_key(),
+        expiration_max_seconds: None,
+        extend: true,
     }
 }
 

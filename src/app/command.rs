@@ -2,14 +2,17 @@
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;
 
 use super::flags::{Cli, Command, LoggingFormat, Up};
-use super::{Cluster, Data};
+use super::{CONTEXT, Cluster, Data};
+use crate::auth::kubeconfig::{self, Entry};
 use crate::base::SystemClock;
 
 /// The Kubernetes version whose API is served.
@@ -63,19 +66,50 @@ async fn serve(flags: &Up) -> anyhow::Result<()> {
     let advertised = config.advertised();
     let cluster = Cluster::start(config).await?;
     let url = format!("https://{}", std::net::SocketAddr::new(advertised, cluster.address().port()));
-    say(&greeting(&url, &data, clock.monotonic() - began))?;
+    let kubeconfig = write_kubeconfig(flags, &data, &cluster.kubeconfig_entry(&url))?;
+    say(&greeting(&url, (&data, &kubeconfig), clock.monotonic() - began))?;
     asked_to_end().await?;
     cluster.stop().await;
     Ok(())
 }
 
-fn greeting(url: &str, data: &Data, took: Duration) -> String {
+/// Where the kubeconfig is, and whether it is the user's own.
+struct Kubeconfig {
+    path: PathBuf,
+    own: bool,
+}
+
+fn write_kubeconfig(flags: &Up, data: &Data, entry: &Entry<'_>) -> anyhow::Result<Kubeconfig> {
+    if let Some(path) = &flags.kubeconfig {
+        kubeconfig::write(path, entry)?;
+        return Ok(Kubeconfig { path: path.clone(), own: false });
+    }
+    if let Data::Folder(folder) = data {
+        kubeconfig::write(&folder.join("kubeconfig"), entry)?;
+    }
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let variable = set("KUBECONFIG").map(|value| value.to_string_lossy().into_owned());
+    let home = set("HOME").map(PathBuf::from);
+    let path = kubeconfig::users_own(variable.as_deref(), home.as_deref());
+    let path = path.context("no home folder is known: name a file with --kubeconfig")?;
+    kubeconfig::merge(&path, entry)?;
+    Ok(Kubeconfig { path, own: true })
+}
+
+fn greeting(url: &str, (data, kubeconfig): (&Data, &Kubeconfig), took: Duration) -> String {
+    let path = kubeconfig.path.display();
+    let (config, next) = if kubeconfig.own {
+        (format!("{path}, context {CONTEXT}"), "kubectl get nodes".to_owned())
+    } else {
+        (path.to_string(), format!("kubectl --kubeconfig {path} get nodes"))
+    };
     let place = match data {
         Data::Ephemeral => "in memory".to_owned(),
         Data::Folder(folder) => folder.display().to_string(),
     };
     format!(
-        "Kubernetes {KUBERNETES} is ready after {} ms\n  server      {url}\n  data        {place}\n",
+        "Kubernetes {KUBERNETES} is ready after {} ms\n  server      {url}\n  data        {place}\n  kubeconfig  \
+         {config}\n  next        {next}\n",
         took.as_millis()
     )
 }

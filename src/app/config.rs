@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use crate::resources::RuntimeConfig;
+use crate::resources::facts::Facts;
 use crate::server::Limits;
 use crate::server::transport::Bounds;
 
@@ -47,7 +48,10 @@ pub struct Config {
     pub authorization_modes: Vec<String>,
     pub enable_admission_plugins: Vec<String>,
     pub disable_admission_plugins: Vec<String>,
-    pub runtime: RuntimeConfig,
+    /// `--runtime-config`: what is served beside or without the default types, each on or off.
+    pub runtime: Vec<(String, bool)>,
+    /// `--feature-gates`.
+    pub feature_gates: Vec<(String, bool)>,
     pub controllers: Controllers,
     pub limits: Limits,
     pub bounds: Bounds,
@@ -73,7 +77,8 @@ impl Default for Config {
             authorization_modes: vec!["Node".to_owned(), "RBAC".to_owned()],
             enable_admission_plugins: Vec::new(),
             disable_admission_plugins: Vec::new(),
-            runtime: RuntimeConfig::default(),
+            runtime: Vec::new(),
+            feature_gates: Vec::new(),
             controllers: Controllers { selection: "*".to_owned(), scheduler: true, nodes: 3 },
             limits: Limits::default(),
             bounds: Bounds::default(),
@@ -82,6 +87,26 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The types that are served.
+    ///
+    /// # Errors
+    /// When a feature gate is not known or cannot be set.
+    pub fn runtime(&self, facts: &Facts) -> anyhow::Result<RuntimeConfig> {
+        for (name, on) in &self.feature_gates {
+            match facts.gate(name) {
+                None => anyhow::bail!("unrecognized feature gate: {name}"),
+                Some(gate) if gate.locked && gate.default != *on => {
+                    anyhow::bail!("cannot set feature gate {name} to {on}, feature is locked to {}", gate.default)
+                }
+                Some(_) => {}
+            }
+        }
+        let set = |name: &str| self.feature_gates.iter().rev().find(|(gate, _)| gate == name).map(|(_, on)| *on);
+        let on = facts.gates.iter().filter(|gate| set(gate.name).unwrap_or(gate.default));
+        let gates = on.map(|gate| gate.name.to_owned()).collect();
+        Ok(RuntimeConfig { switches: self.runtime.clone(), gates })
+    }
+
     /// Where certificates and keys are kept.
     pub fn certificates(&self) -> Option<PathBuf> {
         match (&self.cert_dir, &self.data) {

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::config::{Config, Controllers, Data};
-use crate::resources::RuntimeConfig;
 
 /// A whole Kubernetes control plane in one binary over one SQLite file.
 #[derive(Parser, Debug)]
@@ -144,9 +143,6 @@ impl Up {
             (Some(folder), false) => Data::Folder(folder.clone()),
             (None, false) => Data::Folder(default_data_dir()?),
         };
-        let mut runtime = RuntimeConfig { switches: switches(&self.runtime_config)?, ..RuntimeConfig::default() };
-        runtime.gates =
-            switches(&self.feature_gates)?.into_iter().filter(|(_, on)| *on).map(|(gate, _)| gate).collect();
         let mut config = Config {
             data,
             bind_address: self.bind_address,
@@ -162,7 +158,8 @@ impl Up {
             authorization_modes: self.authorization_mode.clone(),
             enable_admission_plugins: self.enable_admission_plugins.clone(),
             disable_admission_plugins: self.disable_admission_plugins.clone(),
-            runtime,
+            runtime: switches(&self.runtime_config)?,
+            feature_gates: switches(&self.feature_gates)?,
             controllers: Controllers {
                 selection: self.controllers.clone(),
                 scheduler: self.scheduler,
@@ -223,7 +220,7 @@ mod tests {
         assert_eq!(config.data, Data::Ephemeral);
         assert_eq!(config.authorization_modes, ["RBAC"]);
         let switches = [("api/beta".to_owned(), true), ("apps/v1/deployments".to_owned(), false)];
-        assert_eq!(config.runtime.switches, switches);
+        assert_eq!(config.runtime, switches);
         assert!(!config.anonymous_auth);
         assert_eq!((config.controllers.selection.as_str(), config.controllers.scheduler), ("*,-deployment", false));
     }

@@ -1,5 +1,7 @@
 //! Configuration and wiring; the only folder that knows all others.
 
+mod actions;
+mod bootstrap;
 mod cluster;
 mod command;
 mod config;
@@ -7,6 +9,6 @@ mod flags;
 mod in_process;
 mod port;
 
-pub use cluster::Cluster;
+pub use cluster::{CONTEXT, Cluster};
 pub use command::run;
 pub use config::{Config, Controllers, Data};

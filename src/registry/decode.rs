@@ -48,7 +48,10 @@ impl Registry {
     }
 
     /// The payload of a subresource or an action.
-    pub(super) fn decode_as(
+    ///
+    /// # Errors
+    /// 400 for a body that is not of the type.
+    pub fn decode_as(
         &self,
         call: &Call,
         gvk: &GroupVersionKind,

@@ -9,6 +9,8 @@ pub(super) struct Known {
 }
 
 pub(super) static STATUS: Known = meta("io.k8s.apimachinery.pkg.apis.meta.v1.Status", "Status");
+pub(super) static DELETE_OPTIONS: Known = meta("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions", "DeleteOptions");
+pub(super) static LIST_META: Known = meta("io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta", "ListMeta");
 pub(super) static VERSIONS: Known = meta("io.k8s.apimachinery.pkg.apis.meta.v1.APIVersions", "APIVersions");
 pub(super) static GROUP_LIST: Known = meta("io.k8s.apimachinery.pkg.apis.meta.v1.APIGroupList", "APIGroupList");
 pub(super) static GROUP: Known = meta("io.k8s.apimachinery.pkg.apis.meta.v1.APIGroup", "APIGroup");

@@ -7,6 +7,7 @@ use super::message::Request;
 use super::query::Query;
 use super::wire;
 use crate::api::field::{ErrorKind, Errors, FieldError, Path};
+use crate::api::schema::Table;
 use crate::api::request::{
     DeleteOptions, FieldValidation, ListOptions, Preconditions, Propagation, VersionMatch, WriteOptions,
 };
@@ -225,11 +226,11 @@ fn manager_of_agent(agent: &str) -> String {
 ///
 /// # Errors
 /// 400 for a body that cannot be read, 413, 415, 422 for contradictions.
-pub(super) fn delete_options(request: &Request, query: &Query) -> Result<DeleteOptions> {
+pub(super) fn delete_options(request: &Request, query: &Query, types: &Table) -> Result<DeleteOptions> {
     if request.body.is_empty() {
         return delete_options_of_query(query);
     }
-    delete_options_of_value(&wire::decode_delete_options(request)?)
+    delete_options_of_value(&wire::decode_delete_options(request, types)?)
 }
 
 fn delete_options_of_query(query: &Query) -> Result<DeleteOptions> {
@@ -424,7 +425,7 @@ mod tests {
 
     #[test]
     fn unknown_dry_run_values_are_refused() {
-        let error = delete_options(&Request::default(), &Query::parse("dryRun=Some")).unwrap_err();
+        let error = delete_options(&Request::default(), &Query::parse("dryRun=Some"), &Table::default()).unwrap_err();
         assert_eq!(
             error.message(),
             "DeleteOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"Some\"]: supported values: \

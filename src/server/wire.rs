@@ -3,10 +3,11 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::known::Known;
+use super::known::{self, Known};
 use super::message::Request;
 use super::negotiation::{self, Encoding};
 use crate::api::codec::json::{self, Layout};
+use crate::api::codec::{self, protobuf, yaml};
 use crate::api::schema::{Table, TypeId};
 use crate::api::{GroupVersionKind, Result, Status};
 use crate::registry::Input;
@@ -32,6 +33,14 @@ impl<'a> Typed<'a> {
         Self { gvk: &known.gvk, types, id }
     }
 
+    /// The bytes of a protobuf message, without its envelope.
+    ///
+    /// # Errors
+    /// 500 when a value does not have the shape of its field.
+    pub(super) fn message(self, value: &Value) -> Result<Vec<u8>> {
+        protobuf::encode(value, self.types, self.id).map_err(Status::internal)
+    }
+
     /// Compact JSON, the fields in the order of the type.
     pub(super) fn json(self, value: &Value) -> Vec<u8> {
         json::encode(value, Layout::Typed(self.types, self.id))
@@ -45,49 +54,74 @@ impl<'a> Typed<'a> {
 pub(super) fn encode(encoding: Encoding, of: Typed<'_>, value: &Value) -> Result<Bytes> {
     match encoding {
         Encoding::Json => Ok(of.json(value).into()),
-        Encoding::Yaml => yaml(value),
-        Encoding::Protobuf => Err(Status::not_acceptable(&["application/json", "application/yaml"])),
+        Encoding::Yaml => Ok(yaml(value)),
+        Encoding::Protobuf => {
+            let raw = of.message(value)?;
+            Ok(protobuf::seal(&of.gvk.api_version(), &of.gvk.kind, &raw).into())
+        }
     }
 }
 
 /// A tree as YAML, keys sorted.
-///
-/// # Errors
-/// 500 when the tree has no YAML form.
-pub(super) fn yaml(value: &Value) -> Result<Bytes> {
-    serde_saphyr::to_string(value).map(Bytes::from).map_err(Status::internal)
+pub(super) fn yaml(value: &Value) -> Bytes {
+    yaml::encode(value).into()
 }
 
-/// The body of a create or update.
+/// The body of a create or update for a type that the path names.
 ///
 /// # Errors
 /// 413, 415; 400 when the text is malformed.
-pub(super) fn decode(request: &Request, kind: &Kind) -> Result<Input> {
+pub(super) fn decode(request: &Request, (types, expected): (&Table, &str), find: impl Finder) -> Result<Input> {
     let encoding = negotiation::input(request)?;
     check_size(request)?;
-    match encoding {
-        Encoding::Json => match json::decode(&request.body) {
-            Ok(decoded) => Ok(Input { value: decoded.value, duplicates: decoded.duplicates }),
-            Err(error) => {
-                let error = format!("couldn't get version/kind; json parse error: {error}");
-                Err(crate::api::codec::unrecognized(&kind.gvk.kind, &error, &request.body))
-            }
-        },
-        Encoding::Yaml | Encoding::Protobuf => Err(Status::unsupported_media_type(&["application/json"])),
+    let body = &request.body;
+    let decoded = match encoding {
+        Encoding::Json => json::decode(body)
+            .map_err(|error| codec::unrecognized(expected, &format!("couldn't get version/kind; json parse error: {error}"), body))?,
+        Encoding::Yaml => yaml::decode(body).map_err(|error| codec::unrecognized(expected, &error, body))?,
+        Encoding::Protobuf => return decode_protobuf(types, (body, expected), find),
+    };
+    Ok(Input { value: decoded.value, duplicates: decoded.duplicates })
+}
+
+/// Finds the shape of what an envelope says it holds.
+pub(super) trait Finder: Fn(&GroupVersionKind) -> Option<TypeId> {}
+
+impl<F: Fn(&GroupVersionKind) -> Option<TypeId>> Finder for F {}
+
+fn decode_protobuf(types: &Table, (body, expected): (&[u8], &str), find: impl Finder) -> Result<Input> {
+    let envelope = protobuf::open(body).map_err(|error| codec::unrecognized(expected, &error, body))?;
+    let gvk = GroupVersionKind::parse(&envelope.api_version, &envelope.kind);
+    let unknown = || {
+        let (kind, version) = (&gvk.kind, gvk.api_version());
+        let why = format!("no kind \"{kind}\" is registered for version \"{version}\" in scheme \"pkg/api/legacyscheme/scheme.go:30\"");
+        codec::cannot_be_handled(kind, &gvk.version, expected, &why)
+    };
+    let id = find(&gvk).ok_or_else(unknown)?;
+    let mut value = protobuf::decode(envelope.raw, types, id)
+        .map_err(|error| codec::cannot_be_handled(&gvk.kind, &gvk.version, expected, &error))?;
+    if let Value::Object(root) = &mut value {
+        root.insert("apiVersion".to_owned(), Value::String(gvk.api_version()));
+        root.insert("kind".to_owned(), Value::String(gvk.kind.into_owned()));
     }
+    Ok(Input { value, duplicates: Vec::new() })
 }
 
 /// The tree of a body with `DeleteOptions`.
 ///
 /// # Errors
 /// 415; 400 when the text is malformed.
-pub(super) fn decode_delete_options(request: &Request) -> Result<Value> {
+pub(super) fn decode_delete_options(request: &Request, types: &Table) -> Result<Value> {
+    let bad = |error: codec::Error| Status::bad_request(error.to_string());
+    let body = &request.body;
     match negotiation::input(request)? {
-        Encoding::Json => {
-            let decoded = json::decode(&request.body).map_err(|error| Status::bad_request(error.to_string()))?;
-            Ok(decoded.value)
+        Encoding::Json => Ok(json::decode(body).map_err(bad)?.value),
+        Encoding::Yaml => Ok(yaml::decode(body).map_err(bad)?.value),
+        Encoding::Protobuf => {
+            let of = Typed::known(types, &known::DELETE_OPTIONS);
+            let envelope = protobuf::open(body).map_err(bad)?;
+            protobuf::decode(envelope.raw, types, of.id).map_err(bad)
         }
-        Encoding::Yaml | Encoding::Protobuf => Err(Status::unsupported_media_type(&["application/json"])),
     }
 }
 

@@ -9,13 +9,14 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 
 use super::{Manner, metadata, table};
-use crate::api::codec;
+use crate::api::codec::{self, protobuf};
 use crate::api::{Result, Status};
 use crate::registry::Listing;
 use crate::server::message::Response;
 use crate::server::negotiation::{Encoding, Form, MetaVersion, wrong_form};
 use crate::server::respond;
-use crate::server::wire;
+use crate::server::wire::{self, Typed};
+use crate::server::known;
 use crate::storage::Stored;
 
 /// A piece is sent when it is at least this long.
@@ -38,10 +39,10 @@ pub(in crate::server) fn list(manner: &Manner, listing: Listing) -> Result<Respo
         Encoding::Json => streamed(pieces, manner.gzip),
         Encoding::Yaml => {
             let value: Value = serde_json::from_slice(&pieces.collect_all()?).map_err(Status::internal)?;
-            let response = Response::full(200, Encoding::Yaml.media_type(), wire::yaml(&value)?);
+            let response = Response::full(200, Encoding::Yaml.media_type(), wire::yaml(&value));
             Ok(respond::compressed(response, manner.gzip))
         }
-        Encoding::Protobuf => Err(Status::not_acceptable(&["application/json", "application/yaml"])),
+        Encoding::Protobuf => Ok(respond::compressed(pieces.protobuf()?, manner.gzip)),
     }
 }
 
@@ -67,6 +68,7 @@ struct Pieces {
     manner: Manner,
     items: Vec<Arc<Stored>>,
     at: usize,
+    list_metadata: Value,
     /// What stands before the first object; taken with the first piece.
     head: Vec<u8>,
     tail: &'static [u8],
@@ -105,7 +107,7 @@ impl Pieces {
         let type_prefix = format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",", gvk.kind, gvk.api_version());
         let type_prefix = type_prefix.into_bytes();
         let (items, tail) = (listing.items, table::TAIL);
-        Ok(Self { manner, items, at: 0, head, tail, type_prefix, newline: false, ended: false })
+        Ok(Self { manner, items, at: 0, list_metadata, head, tail, type_prefix, newline: false, ended: false })
     }
 
     fn append(&self, stored: &Stored, out: &mut Vec<u8>) -> Result<()> {
@@ -153,6 +155,32 @@ impl Pieces {
             }
         }
         Ok(out)
+    }
+
+    /// The whole list; its length stands at its head, so that it cannot be sent in pieces.
+    fn protobuf(self) -> Result<Response> {
+        let types = &self.manner.server.parts().facts.types;
+        let metadata = Typed::known(types, &known::LIST_META).message(&self.list_metadata)?;
+        let message = |stored: &Arc<Stored>| match self.manner.agreed.form {
+            Form::PartialMetadata(version) | Form::PartialMetadataList(version) => {
+                let partial = metadata::partial_value(self.manner.object(stored)?.into_value(), version);
+                metadata::typed(types, version).message(&partial)
+            }
+            Form::Plain | Form::Table(_) => {
+                Typed::kind(&self.manner.kind).message(&self.manner.object(stored)?.into_value())
+            }
+        };
+        let items = self.items.iter().map(message).collect::<Result<Vec<_>>>()?;
+        let (api_version, kind) = match self.manner.agreed.form {
+            Form::PartialMetadata(version) | Form::PartialMetadataList(version) => {
+                (version.api_version().to_owned(), "PartialObjectMetadataList".to_owned())
+            }
+            Form::Plain | Form::Table(_) => {
+                (self.manner.kind.gvk.api_version(), format!("{}List", self.manner.kind.gvk.kind))
+            }
+        };
+        let body = protobuf::seal_list(&api_version, &kind, &metadata, items.iter().map(Vec::as_slice));
+        Ok(Response::full(200, Encoding::Protobuf.media_type(), body))
     }
 
     fn collect_all(mut self) -> Result<Vec<u8>> {

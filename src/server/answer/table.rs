@@ -38,7 +38,7 @@ pub(super) fn sent(manner: &Manner, status: u16, json: Vec<u8>) -> Result<Respon
     match manner.agreed.encoding {
         Encoding::Yaml => {
             let value: Value = serde_json::from_slice(&json).map_err(crate::api::Status::internal)?;
-            Ok(Response::full(status, Encoding::Yaml.media_type(), wire::yaml(&value)?))
+            Ok(Response::full(status, Encoding::Yaml.media_type(), wire::yaml(&value)))
         }
         Encoding::Json | Encoding::Protobuf => {
             Ok(Response::full(status, "application/json", respond::json_text(&json, manner.agreed.pretty)))

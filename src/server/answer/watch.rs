@@ -11,14 +11,17 @@ use crate::api::{Object, Result, Revision, Status};
 use crate::registry::{Notice, NoticeKind, Watching};
 use crate::server::known;
 use crate::server::message::{Body, Response, WebSocketMessage};
-use crate::server::negotiation::{Encoding, Form};
-use crate::server::wire::Typed;
+use crate::server::negotiation::{Encoding, Form, MetaVersion};
+use crate::server::wire::{self, Typed};
+use crate::api::codec::protobuf;
 use crate::storage::{Event, EventKind, Stored};
 
 /// The memo slots of an event (`Event::memos`) and what they hold: whole frames for watchers who see the event as
 /// what it is.
 const MEMO_JSON: usize = 0;
 const MEMO_METADATA: usize = 1;
+const MEMO_PROTOBUF: usize = 2;
+const MEMO_METADATA_PROTOBUF: usize = 3;
 
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
@@ -85,7 +88,7 @@ impl Told {
         let frame = match notice {
             Notice::Change { kind, object, event } => self.change(kind, &object, event.as_deref()),
             Notice::Bookmark { revision, initial_events_end } => self.bookmark(revision, initial_events_end),
-            Notice::Failed(status) => Ok(self.failed(&status)),
+            Notice::Failed(status) => self.failed(&status),
         };
         match frame {
             Ok(frame) => Some(frame),
@@ -103,33 +106,71 @@ impl Told {
             NoticeKind::Deleted => "DELETED",
         };
         let shared = event.filter(|event| self.manner.as_stored() && as_it_is(kind, event.kind));
-        let slot = match self.manner.agreed.form {
-            Form::Plain => MEMO_JSON,
-            Form::PartialMetadata(_) | Form::PartialMetadataList(_) => MEMO_METADATA,
-            Form::Table(version) => {
+        let protobuf = self.manner.agreed.encoding == Encoding::Protobuf;
+        let slot = match (self.manner.agreed.form, protobuf) {
+            (Form::Plain, false) => MEMO_JSON,
+            (Form::Plain, true) => MEMO_PROTOBUF,
+            (Form::PartialMetadata(MetaVersion::V1) | Form::PartialMetadataList(MetaVersion::V1), false) => {
+                MEMO_METADATA
+            }
+            (Form::PartialMetadata(MetaVersion::V1) | Form::PartialMetadataList(MetaVersion::V1), true) => {
+                MEMO_METADATA_PROTOBUF
+            }
+            (Form::Table(version), _) => {
                 let object = self.manner.object(stored)?;
                 return Ok(self.table_frame(name, (version, &object)));
+            }
+            (Form::PartialMetadata(MetaVersion::V1Beta1) | Form::PartialMetadataList(MetaVersion::V1Beta1), _) => {
+                return self.encode(name, stored);
             }
         };
         if let Some(frame) = shared.and_then(|event| event.memos[slot].get()) {
             return Ok(frame.clone());
         }
-        let frame = match self.manner.agreed.form {
-            Form::PartialMetadata(version) | Form::PartialMetadataList(version) => {
-                json_frame(name, &metadata::partial(&stored.body.json, version)?)
-            }
-            Form::Plain | Form::Table(_) => json_frame(name, &self.manner.json(stored)?),
-        };
+        let frame = self.encode(name, stored)?;
         match shared {
             Some(event) => Ok(event.memos[slot].get_or_init(|| frame).clone()),
             None => Ok(frame),
         }
     }
 
+    fn encode(&self, name: &str, stored: &Stored) -> Result<Bytes> {
+        let manner = &self.manner;
+        if manner.agreed.encoding == Encoding::Protobuf {
+            return self.tree_frame(name, manner.object(stored)?);
+        }
+        match manner.agreed.form {
+            Form::PartialMetadata(version) | Form::PartialMetadataList(version) => {
+                Ok(json_frame(name, &metadata::partial(&stored.body.json, version)?))
+            }
+            Form::Plain | Form::Table(_) => Ok(json_frame(name, &manner.json(stored)?)),
+        }
+    }
+
+    /// An event with a tree as its object.
+    fn tree_frame(&self, name: &str, object: Object) -> Result<Bytes> {
+        let types = &self.manner.server.parts().facts.types;
+        match self.manner.agreed.form {
+            Form::Plain | Form::Table(_) => self.typed_frame(name, Typed::kind(&self.manner.kind), &object.into_value()),
+            Form::PartialMetadata(version) | Form::PartialMetadataList(version) => {
+                let partial = metadata::partial_value(object.into_value(), version);
+                self.typed_frame(name, metadata::typed(types, version), &partial)
+            }
+        }
+    }
+
+    fn typed_frame(&self, name: &str, of: Typed<'_>, value: &Value) -> Result<Bytes> {
+        let object = wire::encode(self.manner.agreed.encoding, of, value)?;
+        Ok(match self.manner.agreed.encoding {
+            Encoding::Protobuf => protobuf::watch_frame(name, &object).into(),
+            Encoding::Json | Encoding::Yaml => json_frame(name, &object),
+        })
+    }
+
     fn table_frame(
         &mut self,
         name: &str,
-        (version, object): (crate::server::negotiation::MetaVersion, &Object),
+        (version, object): (MetaVersion, &Object),
     ) -> Bytes {
         let headers = if self.columns_told { Headers::Without } else { Headers::With };
         self.columns_told = true;
@@ -148,21 +189,15 @@ impl Told {
         object.set(&["metadata"], Value::Object(metadata));
         match self.manner.agreed.form {
             Form::Table(version) => Ok(self.table_frame("BOOKMARK", (version, &object))),
-            Form::Plain => {
-                let json = Typed::kind(&self.manner.kind).json(&object.into_value());
-                Ok(json_frame("BOOKMARK", &json))
-            }
-            Form::PartialMetadata(version) | Form::PartialMetadataList(version) => {
-                let types = &self.manner.server.parts().facts.types;
-                let partial = metadata::partial_value(object.into_value(), version);
-                Ok(json_frame("BOOKMARK", &metadata::typed(types, version).json(&partial)))
+            Form::Plain | Form::PartialMetadata(_) | Form::PartialMetadataList(_) => {
+                self.tree_frame("BOOKMARK", object)
             }
         }
     }
 
-    fn failed(&self, status: &Status) -> Bytes {
+    fn failed(&self, status: &Status) -> Result<Bytes> {
         let types = &self.manner.server.parts().facts.types;
-        json_frame("ERROR", &Typed::known(types, &known::STATUS).json(&status.to_value()))
+        self.typed_frame("ERROR", Typed::known(types, &known::STATUS), &status.to_value())
     }
 }
 

@@ -6,7 +6,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::api::request::{ListOptions, Verb};
-use crate::api::{Result, Status};
+use crate::api::{GroupVersionKind, Result, Status};
 use crate::registry::{Call, PatchKind, Warnings, Written};
 use crate::resources::{Kind, Subresource};
 use crate::server::answer::{self, Carrier, Manner};
@@ -189,7 +189,9 @@ async fn write(server: &Server, admitted: &Admitted, (call, verb): (&Call, Verb)
     let kind = if verb == Verb::Create { "CreateOptions" } else { "UpdateOptions" };
     negotiation::input(&admitted.request)?;
     let options = options::write_options(&admitted.request, &admitted.query, kind)?;
-    let input = wire::decode(&admitted.request, &call.kind)?;
+    let facts = &server.parts().facts;
+    let of = |gvk: &GroupVersionKind| if *gvk == call.kind.gvk { Some(call.kind.type_id) } else { facts.type_of(gvk) };
+    let input = wire::decode(&admitted.request, (&facts.types, &call.kind.gvk.kind), of)?;
     let registry = &server.parts().registry;
     let written = match verb {
         Verb::Create => registry.create(call, input, &options).await?,
@@ -224,7 +226,7 @@ fn patch_kind(content_type: &str) -> Result<PatchKind> {
 async fn delete(server: &Server, admitted: &Admitted, call: &Call) -> Result<Response> {
     let manner = manner(server, admitted, call)?;
     wire::check_size(&admitted.request)?;
-    let options = options::delete_options(&admitted.request, &admitted.query)?;
+    let options = options::delete_options(&admitted.request, &admitted.query, &server.parts().facts.types)?;
     let written = server.parts().registry.delete(call, &options).await?;
     answer::one(&manner, 200, written.answer)
 }
@@ -233,7 +235,7 @@ async fn delete_collection(server: &Server, admitted: &Admitted, call: &Call) ->
     let manner = manner(server, admitted, call)?;
     wire::check_size(&admitted.request)?;
     let list = options::list_options(&admitted.query, Listing::List)?;
-    let options = options::delete_options(&admitted.request, &admitted.query)?;
+    let options = options::delete_options(&admitted.request, &admitted.query, &server.parts().facts.types)?;
     let listing = server.parts().registry.delete_collection(call, &list, &options).await?;
     answer::list(&manner, listing)
 }

@@ -1,0 +1,93 @@
+//! Writes what a cluster has from its first moment, through the registry like anyone, at every start.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+
+use crate::api::request::{DeleteOptions, FieldValidation, Target, User, WriteOptions};
+use crate::api::{Object, Reason, Result, Status};
+use crate::auth::bootstrap;
+use crate::registry::{Call, Input, Registry, Warnings};
+
+/// How many objects are written at the same time; the store commits them in groups.
+const WRITES_AT_ONCE: usize = 64;
+
+/// Writes what is missing or not as it must be. Namespaces come first, the rest in any order.
+///
+/// # Errors
+/// The first refusal.
+pub(super) async fn write(registry: &Registry, wished: Vec<Object>) -> Result<()> {
+    let user = Arc::new(User {
+        name: "system:apiserver".to_owned(),
+        groups: vec!["system:masters".to_owned(), "system:authenticated".to_owned()],
+        ..User::default()
+    });
+    let (namespaces, rest): (Vec<_>, Vec<_>) = wished.into_iter().partition(|object| object.gvk().kind == "Namespace");
+    for objects in [namespaces, rest] {
+        stream::iter(objects)
+            .map(|object| settle(registry, user.clone(), object))
+            .buffer_unordered(WRITES_AT_ONCE)
+            .try_collect::<()>()
+            .await?;
+    }
+    Ok(())
+}
+
+async fn settle(registry: &Registry, user: Arc<User>, wished: Object) -> Result<()> {
+    let call = call(registry, user, &wished)?;
+    let present = match registry.get(&call, None).await {
+        Ok(crate::registry::Answer::Stored(stored)) => Some(registry.serve(&call.kind, &stored)?),
+        Ok(crate::registry::Answer::Object(object)) => Some(object),
+        Err(status) if status.reason() == Reason::NotFound => None,
+        Err(status) => return Err(status),
+    };
+    if let Some(present) = &present
+        && bootstrap::must_be_made_again(&wished, present)
+    {
+        registry.delete(&call, &DeleteOptions::default()).await?;
+        return create(registry, &call, wished).await;
+    }
+    match (bootstrap::reconciled(&wished, present.as_ref()), present) {
+        (None, _) => Ok(()),
+        (Some(next), None) => create(registry, &call, next).await,
+        (Some(next), Some(_)) => registry.update(&call, input(next), &options()).await.map(|_| ()),
+    }
+}
+
+async fn create(registry: &Registry, call: &Call, object: Object) -> Result<()> {
+    let target = Target { name: String::new(), ..call.target.clone() };
+    let call = Call { user: call.user.clone(), target, kind: call.kind.clone(), warnings: Warnings::default() };
+    match registry.create(&call, input(object), &options()).await {
+        // Another server over the same store was quicker.
+        Err(status) if status.reason() == Reason::AlreadyExists => Ok(()),
+        written => written.map(|_| ()),
+    }
+}
+
+fn call(registry: &Registry, user: Arc<User>, object: &Object) -> Result<Call> {
+    let gvk = object.gvk();
+    let served = registry.catalog().served();
+    let kind = served.find_kind(&gvk.group, &gvk.version, &gvk.kind);
+    let kind = kind.ok_or_else(|| Status::internal(format!("{gvk} is not served")))?.clone();
+    let target = Target {
+        group: gvk.group.into_owned(),
+        version: gvk.version.into_owned(),
+        resource: kind.resource.to_string(),
+        subresource: String::new(),
+        namespace: object.namespace().to_owned(),
+        name: object.name().to_owned(),
+    };
+    Ok(Call { user, target, kind, warnings: Warnings::default() })
+}
+
+fn input(object: Object) -> Input {
+    Input { value: object.into_value(), duplicates: Vec::new() }
+}
+
+fn options() -> WriteOptions {
+    WriteOptions {
+        field_manager: "kube-apiserver".to_owned(),
+        field_validation: FieldValidation::Ignore,
+        ..WriteOptions::default()
+    }
+}
