@@ -1,6 +1,7 @@
 //! A running cluster: everything wired together. It is a value; many can live in one process.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -10,7 +11,7 @@ use super::bootstrap;
 use super::config::{Config, Data};
 use super::in_process::InProcess;
 use super::port;
-use crate::admission;
+use crate::admission::{self, Plugin, ServiceAddresses};
 use crate::api::Object;
 use crate::auth::authenticate::{Accept, Authenticators};
 use crate::auth::authorize::{self, Mode};
@@ -33,6 +34,9 @@ use crate::storage::{self, Index, Place, Retention, Store};
 
 /// The name under which a cluster stands in kubeconfigs.
 pub const CONTEXT: &str = "coracle";
+
+/// The default of `--service-node-port-range`.
+const NODE_PORTS: RangeInclusive<u16> = 30000..=32767;
 
 /// A running cluster. Dropping it leaves its tasks running; `stop` ends them.
 pub struct Cluster {
@@ -78,7 +82,7 @@ impl Cluster {
         };
         let registry = Arc::new(Registry::new(registry::Parts {
             catalog: Arc::new(Catalog::new(served)),
-            plugins: plugins.map_err(anyhow::Error::msg)?,
+            plugins: [plugins.map_err(anyhow::Error::msg)?, vec![service_addresses(config)]].concat(),
             admission: admission::Context {
                 store: store.clone(),
                 clock: clock.clone(),
@@ -120,7 +124,7 @@ impl Cluster {
         let service_address = first.hosts().next().with_context(|| format!("{first} has no addresses"))?;
         let server = auth::bootstrap::Server {
             host: std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned(),
-            address: config.advertised(),
+            address: endpoint_address(config.advertised()),
             port: self.address().port(),
             service_ranges: config.service_cluster_ip_ranges.iter().map(ToString::to_string).collect(),
             service_address,
@@ -130,7 +134,12 @@ impl Cluster {
         };
         let mut policy = facts::bootstrap_rbac();
         policy.extend(facts::bootstrap_flow_control());
-        Ok(auth::bootstrap::objects(&server, policy))
+        let mut objects = auth::bootstrap::objects(&server, policy);
+        if server.address.is_loopback() {
+            // Endpoints may not point to a loopback address; a machine without a network has no other.
+            objects.retain(|object| !matches!(&*object.gvk().kind, "Endpoints" | "EndpointSlice"));
+        }
+        Ok(objects)
     }
 
     /// What a client needs to reach the cluster as its administrator.
@@ -184,6 +193,26 @@ impl Cluster {
         self.store.close().await;
         self.tasks.ended().await;
     }
+}
+
+/// What gives Services their addresses and node ports; not a plugin of upstream's, so it cannot be switched off.
+fn service_addresses(config: &Config) -> Arc<dyn Plugin> {
+    Arc::new(ServiceAddresses { ranges: config.service_cluster_ip_ranges.clone(), node_ports: NODE_PORTS })
+}
+
+/// The address that stands in the endpoints of the service `kubernetes`: as upstream, of a server on a loopback
+/// interface that of the interface which leads outside.
+fn endpoint_address(advertised: IpAddr) -> IpAddr {
+    if !advertised.is_loopback() {
+        return advertised;
+    }
+    // Connecting a datagram socket sends nothing; it only asks the system for the route.
+    let route = || {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
+        Ok::<_, std::io::Error>(socket.local_addr()?.ip())
+    };
+    route().unwrap_or(advertised)
 }
 
 /// The checks that pass by themselves, and those that wait for the first objects to be there.

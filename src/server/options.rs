@@ -7,10 +7,10 @@ use super::message::Request;
 use super::query::Query;
 use super::wire;
 use crate::api::field::{ErrorKind, Errors, FieldError, Path};
-use crate::api::schema::Table;
 use crate::api::request::{
     DeleteOptions, FieldValidation, ListOptions, Preconditions, Propagation, VersionMatch, WriteOptions,
 };
+use crate::api::schema::Table;
 use crate::api::{GroupKind, Result, Revision, Status};
 use crate::registry::PatchKind;
 

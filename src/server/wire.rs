@@ -76,8 +76,9 @@ pub(super) fn decode(request: &Request, (types, expected): (&Table, &str), find:
     check_size(request)?;
     let body = &request.body;
     let decoded = match encoding {
-        Encoding::Json => json::decode(body)
-            .map_err(|error| codec::unrecognized(expected, &format!("couldn't get version/kind; json parse error: {error}"), body))?,
+        Encoding::Json => json::decode(body).map_err(|error| {
+            codec::unrecognized(expected, &format!("couldn't get version/kind; json parse error: {error}"), body)
+        })?,
         Encoding::Yaml => yaml::decode(body).map_err(|error| codec::unrecognized(expected, &error, body))?,
         Encoding::Protobuf => return decode_protobuf(types, (body, expected), find),
     };
@@ -94,7 +95,9 @@ fn decode_protobuf(types: &Table, (body, expected): (&[u8], &str), find: impl Fi
     let gvk = GroupVersionKind::parse(&envelope.api_version, &envelope.kind);
     let unknown = || {
         let (kind, version) = (&gvk.kind, gvk.api_version());
-        let why = format!("no kind \"{kind}\" is registered for version \"{version}\" in scheme \"pkg/api/legacyscheme/scheme.go:30\"");
+        let why = format!(
+            "no kind \"{kind}\" is registered for version \"{version}\" in scheme \"pkg/api/legacyscheme/scheme.go:30\""
+        );
         codec::cannot_be_handled(kind, &gvk.version, expected, &why)
     };
     let id = find(&gvk).ok_or_else(unknown)?;

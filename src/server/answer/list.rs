@@ -12,11 +12,11 @@ use super::{Manner, metadata, table};
 use crate::api::codec::{self, protobuf};
 use crate::api::{Result, Status};
 use crate::registry::Listing;
+use crate::server::known;
 use crate::server::message::Response;
 use crate::server::negotiation::{Encoding, Form, MetaVersion, wrong_form};
 use crate::server::respond;
 use crate::server::wire::{self, Typed};
-use crate::server::known;
 use crate::storage::Stored;
 
 /// A piece is sent when it is at least this long.

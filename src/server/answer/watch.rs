@@ -7,13 +7,13 @@ use serde_json::{Map, Value, json};
 
 use super::table::{self, Headers};
 use super::{Manner, metadata};
+use crate::api::codec::protobuf;
 use crate::api::{Object, Result, Revision, Status};
 use crate::registry::{Notice, NoticeKind, Watching};
 use crate::server::known;
 use crate::server::message::{Body, Response, WebSocketMessage};
 use crate::server::negotiation::{Encoding, Form, MetaVersion};
 use crate::server::wire::{self, Typed};
-use crate::api::codec::protobuf;
 use crate::storage::{Event, EventKind, Stored};
 
 /// The memo slots of an event (`Event::memos`) and what they hold: whole frames for watchers who see the event as
@@ -151,7 +151,9 @@ impl Told {
     fn tree_frame(&self, name: &str, object: Object) -> Result<Bytes> {
         let types = &self.manner.server.parts().facts.types;
         match self.manner.agreed.form {
-            Form::Plain | Form::Table(_) => self.typed_frame(name, Typed::kind(&self.manner.kind), &object.into_value()),
+            Form::Plain | Form::Table(_) => {
+                self.typed_frame(name, Typed::kind(&self.manner.kind), &object.into_value())
+            }
             Form::PartialMetadata(version) | Form::PartialMetadataList(version) => {
                 let partial = metadata::partial_value(object.into_value(), version);
                 self.typed_frame(name, metadata::typed(types, version), &partial)
@@ -167,11 +169,7 @@ impl Told {
         })
     }
 
-    fn table_frame(
-        &mut self,
-        name: &str,
-        (version, object): (MetaVersion, &Object),
-    ) -> Bytes {
+    fn table_frame(&mut self, name: &str, (version, object): (MetaVersion, &Object)) -> Bytes {
         let headers = if self.columns_told { Headers::Without } else { Headers::With };
         self.columns_told = true;
         json_frame(name, &table::whole(&self.manner, (version, headers), object))
