@@ -169,8 +169,8 @@ async fn load(path: &Path, count: usize) {
 }
 
 /// Many watchers of one collection.
-async fn watchers(folder: &Path, count: usize) {
-    let (watched, tasks) = store(Some(&folder.join("watch.db"))).await;
+async fn watchers(path: &Path, count: usize) {
+    let (watched, tasks) = store(Some(path)).await;
     watched.commit(vec![pod(0, BODY_BYTES, Expect::Absent)]).await.unwrap();
     let before = resident_bytes();
     let mut handles = Vec::new();
@@ -206,6 +206,7 @@ async fn main() {
         return match part.as_str() {
             "fill" => fill(path, count).await,
             "load" => load(path, count).await,
+            "watchers" => watchers(path, count).await,
             _ => commits_to(path).await,
         };
     }
@@ -214,7 +215,7 @@ async fn main() {
     let path = folder.path().join("load.db");
     apart("fill", &path, objects);
     apart("load", &path, objects);
-    watchers(folder.path(), 10_000).await;
+    apart("watchers", &folder.path().join("watchers.db"), 10_000);
     println!("in memory");
     let (memory, tasks) = store(None).await;
     commits(&memory, 64, 0, 100_000).await;

@@ -351,3 +351,5 @@ fn holder_text(holder: Option<u32>) -> String {
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod fixture;

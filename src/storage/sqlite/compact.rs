@@ -8,7 +8,7 @@ use std::path::Path;
 
 use sqlx::{Connection, SqliteConnection};
 
-use super::{SqliteLog, integer, revision};
+use super::{SqliteLog, integer, open, revision};
 use crate::api::Revision;
 use crate::storage::Error;
 
@@ -77,14 +77,25 @@ impl SqliteLog {
             let error = std::io::Error::other("the name is not Unicode");
             return Err(Error::Unreadable { path: to.to_owned(), source: std::sync::Arc::new(error) });
         };
-        let mut connection = self.readers.acquire().await.map_err(failed)?;
-        sqlx::query(BACK_UP).bind(name.to_owned()).execute(&mut *connection).await.map_err(failed)?;
-        Ok(())
+        let unreadable = |error| Error::Unreadable { path: to.to_owned(), source: std::sync::Arc::new(error) };
+        let copy = open::private_file(to).map_err(unreadable)?;
+        let written = async {
+            let mut connection = self.readers.acquire().await.map_err(failed)?;
+            sqlx::query(BACK_UP).bind(name.to_owned()).execute(&mut *connection).await.map_err(failed)?;
+            // SQLite leaves this to us.
+            copy.sync_all().map_err(unreadable)
+        };
+        let written = written.await;
+        if written.is_err() {
+            // The reason stands in the answer.
+            let _ = std::fs::remove_file(to);
+        }
+        written
     }
 }
 
 /// Of a page of the file; see `open`.
-const PAGE_BYTES: u64 = super::open::PAGE_BYTES as u64;
+const PAGE_BYTES: u64 = open::PAGE_BYTES as u64;
 
 pub(super) async fn compacted(connection: &mut SqliteConnection) -> Result<Revision, sqlx::Error> {
     let row = sqlx::query(COMPACTED).fetch_one(connection).await?;

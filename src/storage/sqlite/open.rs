@@ -42,6 +42,7 @@ const MARKS_MAX: u64 = 64;
 const CREATE_MIGRATIONS: &str = "CREATE TABLE IF NOT EXISTS migrations \
     (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT";
 const APPLIED: &str = "INSERT INTO migrations (version, applied_at) VALUES (?, ?)";
+const LOG_AHEAD: &str = "PRAGMA journal_mode = WAL";
 const COLLECTIONS: &str = "SELECT id, name FROM collections";
 pub(super) const MARK: &str = "SELECT revision, at, written FROM log WHERE revision >= ? ORDER BY revision LIMIT 1";
 
@@ -63,12 +64,10 @@ pub(in crate::storage) async fn open(
     // Looked at before the lock, so that nothing is put beside a file that is not ours.
     header(path)?;
     let lock = lock(path)?;
-    let version = match header(path)? {
-        Header::Empty => 0,
-        Header::Ours(version) => version,
-    };
-    if (version as usize) < MIGRATIONS.len() {
-        migrate(path, version, clock.now()).await?;
+    match header(path)? {
+        Header::Empty => create(path, clock.now()).await?,
+        Header::Ours(version) if (version as usize) < MIGRATIONS.len() => migrate(path, version, clock.now()).await?,
+        Header::Ours(_) => {}
     }
     let failed = |error| failed(path, error);
     let mut connection = options(path).connect().await.map_err(failed)?;
@@ -169,21 +168,60 @@ fn lock(path: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
-/// Brings the file to our schema, all or nothing. Done without a write-ahead log, so that the first bytes of the file
+/// Makes the file under another name and renames it when it is whole and on disk: there is never half a file, and the
+/// disk has to be waited for once.
+async fn create(path: &Path, now: Timestamp) -> Result<(), Error> {
+    let new = beside(path, ".new");
+    // What an interrupted attempt left, or a database that was removed without its companions.
+    for stale in [&new, &beside(&new, "-journal"), &beside(path, "-journal"), &beside(path, "-wal")] {
+        match std::fs::remove_file(stale) {
+            Ok(()) => tracing::warn!(file = %stale.display(), "removed what belongs to no database"),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(unreadable(stale, error)),
+        }
+    }
+    private_file(&new).map_err(|error| unreadable(path, error))?;
+    let made = migrate(&new, 0, now).await.and_then(|()| put_in_place(&new, path).map_err(|e| unreadable(path, e)));
+    if made.is_err() {
+        // The reason stands in the answer.
+        let _ = std::fs::remove_file(&new);
+    }
+    made
+}
+
+/// An empty file that others cannot read: it will hold secrets. SQLite gives its companions the same permissions.
+pub(super) fn private_file(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+fn put_in_place(new: &Path, path: &Path) -> std::io::Result<()> {
+    File::open(new)?.sync_all()?;
+    std::fs::rename(new, path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Brings a file to our schema, all or nothing. Done without a write-ahead log, so that the first bytes of the file
 /// tell its version from then on.
 async fn migrate(path: &Path, version: u32, now: Timestamp) -> Result<(), Error> {
     let failed = |error| failed(path, error);
+    // A new file is written to disk when it is whole.
+    let synchronous = if version == 0 { SqliteSynchronous::Off } else { SqliteSynchronous::Full };
     let options = SqliteConnectOptions::new()
         .filename(path)
-        .create_if_missing(true)
         .page_size(PAGE_BYTES)
         .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Delete)
-        .synchronous(SqliteSynchronous::Full)
+        .synchronous(synchronous)
         .busy_timeout(BUSY_MAX)
         .disable_statement_logging();
     let mut connection = options.connect().await.map_err(failed)?;
     apply_migrations(&mut connection, version, now).await.map_err(failed)?;
+    sqlx::query(LOG_AHEAD).execute(&mut connection).await.map_err(failed)?;
     connection.close().await.map_err(failed)
 }
 

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Row, SqliteConnection};
 
 use super::*;
 use crate::base::{ManualClock, Shutdown, SystemClock, Tasks};
-use crate::storage::contract::{Backend, Bench, content, create, key, options, take};
+use crate::storage::fixture::{Backend, Bench, content, create, key, options, take};
 use crate::storage::log::AppendError;
 use crate::storage::snapshot::State;
 use crate::storage::{
@@ -249,6 +249,8 @@ async fn a_backup_is_the_store_while_work_goes_on() {
     let present = content(&bench.store.snapshot());
     let copy = bench.folder.path().join("copy.db");
     bench.store.back_up(&copy).await.unwrap();
+    let error = bench.store.back_up(&copy).await.unwrap_err();
+    assert!(matches!(error, Error::Unreadable { .. }), "a backup overwrites nothing: {error}");
     bench.create("pods/x/b").await;
     let restored = open_at(&copy).await.unwrap();
     assert_eq!((content(&restored.snapshot()), restored.revision()), (present, Revision(2)));
@@ -257,7 +259,7 @@ async fn a_backup_is_the_store_while_work_goes_on() {
 /// Replaces one object again and again, a group of `group` big objects at a time.
 async fn rewrite(store: &Arc<dyn Store>, rounds: usize, group: usize) {
     let body = |key: &Key| {
-        let mut body = crate::storage::contract::body(key);
+        let mut body = crate::storage::fixture::body(key);
         body.json = [&*body.json, &[b' '; 20_000]].concat().into();
         body
     };
@@ -310,7 +312,7 @@ async fn too_much_history_is_forgotten_by_size() {
         bench.clock.advance(std::time::Duration::from_secs(1));
         store.compacted().0 >= 800
     };
-    crate::storage::contract::eventually(forgotten).await;
+    crate::storage::fixture::eventually(forgotten).await;
     assert!(store.compacted() < store.revision());
 }
 
@@ -356,4 +358,36 @@ async fn a_damaged_row_of_the_past_is_noticed_when_it_is_read() {
     assert!(matches!(error, Error::Corrupt { .. }), "{error}");
     let error = bench.watch(0, Scope::All).unwrap().next_batch().await.unwrap_err();
     assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn an_interrupted_creation_is_begun_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    std::fs::write(&path, b"").unwrap();
+    std::fs::write(open::beside(&path, ".new"), b"half a file").unwrap();
+    let store = open_at(&path).await.unwrap();
+    store.commit(vec![create("pods/x/a")]).await.unwrap();
+    assert!(!open::beside(&path, ".new").exists());
+}
+
+#[tokio::test]
+async fn a_log_without_its_database_does_not_get_into_a_new_one() {
+    let bench = Bench::new(Backend::Sqlite).await;
+    bench.create("pods/x/a").await;
+    let path = bench.folder.path().join("new.db");
+    std::fs::copy(open::beside(&bench.path(), "-wal"), open::beside(&path, "-wal")).unwrap();
+    assert_eq!(open_at(&path).await.unwrap().revision(), Revision(0));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn nobody_else_can_read_the_file() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = Bench::new(Backend::Sqlite).await;
+    bench.create("pods/x/a").await;
+    for suffix in ["", "-wal"] {
+        let mode = open::beside(&bench.path(), suffix).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{suffix}");
+    }
 }
