@@ -23,7 +23,7 @@ pub static PLUGINS: &[Row] = &[
     absent("LimitPodHardAntiAffinityTopology", Off),
     row("LimitRanger", On, || Arc::new(super::limit_ranger::LimitRanger)),
     row("ServiceAccount", On, || Arc::new(super::service_account::ServiceAccount)),
-    absent("NodeRestriction", Off),
+    row("NodeRestriction", Off, || Arc::new(super::node_restriction::NodeRestriction)),
     row("TaintNodesByCondition", On, || Arc::new(super::taint_nodes_by_condition::TaintNodesByCondition)),
     absent("AlwaysPullImages", Off),
     absent("ImagePolicyWebhook", Off),
