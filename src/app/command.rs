@@ -127,8 +127,8 @@ async fn asked_to_end() -> anyhow::Result<()> {
 
 fn log(flags: &Up) {
     let level = match flags.verbosity {
-        0..=1 => "warn,coracle=info",
-        2..=3 => "info",
+        0..=1 => "warn,coracle=info,actix_http=error",
+        2..=3 => "info,actix_http=error,actix_server=warn",
         4..=5 => "info,coracle=debug",
         6..=8 => "debug,coracle=trace",
         _ => "trace",

@@ -9,6 +9,7 @@ mod known;
 mod message;
 mod metrics;
 mod negotiation;
+mod openapi;
 mod options;
 mod query;
 mod respond;
@@ -82,6 +83,7 @@ struct Inner {
     parts: Parts,
     in_flight: InFlight,
     discovery: discovery::Documents,
+    openapi: openapi::Documents,
     metrics: metrics::Metrics,
 }
 
@@ -90,7 +92,9 @@ impl Server {
     pub fn new(parts: Parts) -> Self {
         let in_flight = InFlight::new(parts.limits.reading_in_flight_max, parts.limits.writing_in_flight_max);
         let discovery = discovery::Documents::default();
-        Self { inner: Arc::new(Inner { parts, in_flight, discovery, metrics: metrics::Metrics::default() }) }
+        let openapi = openapi::Documents::default();
+        let metrics = metrics::Metrics::default();
+        Self { inner: Arc::new(Inner { parts, in_flight, discovery, openapi, metrics }) }
     }
 
     /// Ends all watches.
@@ -113,6 +117,10 @@ impl Server {
 
     fn discovery(&self) -> &discovery::Documents {
         &self.inner.discovery
+    }
+
+    fn openapi(&self) -> &openapi::Documents {
+        &self.inner.openapi
     }
 
     fn metrics(&self) -> &metrics::Metrics {

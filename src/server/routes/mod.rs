@@ -6,7 +6,7 @@ mod version;
 use super::discovery;
 use super::filters::Admitted;
 use super::message::{Method, Response};
-use super::{Server, negotiation, respond};
+use super::{Server, negotiation, openapi, respond};
 use crate::api::{Result, Status};
 
 /// Answers a request that passed the filters.
@@ -32,6 +32,7 @@ fn path(server: &Server, admitted: &Admitted) -> Result<Response> {
         "/.well-known/openid-configuration" | "/openid/v1/jwks" if reads => issuer(server, path),
         "" if reads => Some(Ok(root(server))),
         "/version" => Some(Err(Status::method_not_allowed())),
+        other if other.starts_with("/openapi/") => openapi::serve(server, admitted),
         _ => discovery_answer(server, admitted, reads),
     };
     answer.unwrap_or_else(|| Ok(not_found(server, path)))
