@@ -7,10 +7,12 @@ mod condition;
 mod context;
 mod deployment;
 mod discovery;
+mod garbage_collector;
 mod namespace;
 mod node_lifecycle;
 mod pod;
 mod pod_control;
+mod pod_garbage_collector;
 mod replica_set;
 mod root_ca;
 mod service_account;
@@ -51,8 +53,10 @@ pub struct Settings {
 pub static CONTROLLERS: &[Controller] = &[
     cluster_role_aggregation::CLUSTER_ROLE_AGGREGATION,
     deployment::DEPLOYMENT,
+    garbage_collector::GARBAGE_COLLECTOR,
     namespace::NAMESPACE,
     node_lifecycle::NODE_LIFECYCLE,
+    pod_garbage_collector::POD_GARBAGE_COLLECTOR,
     replica_set::REPLICA_SET,
     root_ca::ROOT_CA,
     service_account::SERVICE_ACCOUNT,
