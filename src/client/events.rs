@@ -19,8 +19,8 @@ use crate::base::Clock;
 
 /// Events that wait to be written; beyond that new ones are dropped, as upstream's recorder does.
 const WAITING_EVENTS_MAX: usize = 16_384;
-/// Events that are written at once.
-const WRITES_MAX: usize = 8;
+/// Events that are written at once; few, because what they tell of goes first.
+const WRITES_MAX: usize = 2;
 /// Remembered events, groups and sources each.
 const REMEMBERED_MAX: usize = 4096;
 /// Different messages of a group before they are combined, and for how long a group is remembered.

@@ -27,6 +27,8 @@ pub(super) const REPLICA_SET: Controller = Controller {
 
 /// ReplicaSets that are worked on at once.
 const WORKERS: usize = 16;
+/// How long changes of running pods are gathered before their set is looked at.
+const SETTLE: Duration = Duration::from_millis(20);
 /// Pods that one reconcile makes or deletes.
 const BURST: usize = 500;
 
@@ -90,7 +92,13 @@ fn wake(queue: &Queue<ObjectName>, sets: &Cache<ReplicaSet>, delta: &Delta<'_, P
         }
     };
     let pod = delta.object();
-    wake_owner(pod);
+    match (delta, pod.metadata.controller()) {
+        // News of many pods at once are taken together: each look walks all pods of the set.
+        (Delta::Updated { .. }, Some(owner)) if owner.kind == "ReplicaSet" && pod.active() => {
+            queue.add_after(ObjectName::new(&pod.metadata.namespace, &owner.name), SETTLE);
+        }
+        _ => wake_owner(pod),
+    }
     if let Delta::Updated { old, .. } = delta
         && old.metadata.owner_references != pod.metadata.owner_references
     {

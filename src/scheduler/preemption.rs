@@ -46,7 +46,7 @@ const NO_VICTIMS: &str = "No preemption victims found for incoming pod";
 fn victims(pod: &Pod, prepared: &Prepared, snapshot: &Snapshot, index: usize) -> Result<Vec<Arc<Pod>>, &'static str> {
     let mut info = snapshot.at(index).clone();
     let Some(node) = info.node.clone() else { return Err(NOT_HELPFUL) };
-    let mut lower: Vec<_> = info.pods.iter().filter(|other| other.priority < pod.priority).cloned().collect();
+    let mut lower: Vec<_> = info.pods().filter(|other| other.priority < pod.priority).cloned().collect();
     if lower.is_empty() {
         return Err(NO_VICTIMS);
     }

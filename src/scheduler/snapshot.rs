@@ -28,7 +28,7 @@ pub(super) struct NodeInfo {
     pub assumed_milli_cpu: i64,
     pub assumed_memory: i64,
     pub ports: Vec<HostPort>,
-    pub pods: Vec<Arc<Pod>>,
+    by_uid: HashMap<Box<str>, Arc<Pod>>,
 }
 
 struct Placed {
@@ -74,7 +74,7 @@ impl Snapshot {
     pub(super) fn remove_node(&mut self, name: &str) {
         let Some(index) = self.index_of(name) else { return };
         self.nodes[index].node = None;
-        if self.nodes[index].pods.is_empty() {
+        if self.nodes[index].by_uid.is_empty() {
             self.nodes.swap_remove(index);
             self.by_name.remove(name);
             if let Some(moved) = self.nodes.get(index) {
@@ -120,19 +120,28 @@ impl Snapshot {
 }
 
 impl NodeInfo {
+    /// The pods that are there, in no order.
+    pub(super) fn pods(&self) -> impl Iterator<Item = &Arc<Pod>> {
+        self.by_uid.values()
+    }
+
+    /// How many pods are there.
+    pub(super) fn pod_count(&self) -> usize {
+        self.by_uid.len()
+    }
+
     /// A pod comes.
     pub(super) fn add(&mut self, pod: &Arc<Pod>) {
         self.requested.add(&pod.requests.asked);
         self.assumed_milli_cpu += pod.requests.assumed_milli_cpu;
         self.assumed_memory += pod.requests.assumed_memory;
         self.ports.extend(pod.host_ports.iter().cloned());
-        self.pods.push(Arc::clone(pod));
+        self.by_uid.insert(pod.metadata.uid.as_str().into(), Arc::clone(pod));
     }
 
     /// A pod goes.
     pub(super) fn remove(&mut self, uid: &str) -> Option<Arc<Pod>> {
-        let at = self.pods.iter().position(|pod| pod.metadata.uid == uid)?;
-        let pod = self.pods.swap_remove(at);
+        let pod = self.by_uid.remove(uid)?;
         self.requested.subtract(&pod.requests.asked);
         self.assumed_milli_cpu -= pod.requests.assumed_milli_cpu;
         self.assumed_memory -= pod.requests.assumed_memory;
@@ -176,6 +185,6 @@ mod tests {
         assert!(snapshot.take_away("b"));
         assert!(!snapshot.take_away("b"));
         let info = snapshot.at(index);
-        assert_eq!((info.requested.clone(), info.ports.len(), info.pods.len()), (Resources::default(), 0, 0));
+        assert_eq!((info.requested.clone(), info.ports.len(), info.pod_count()), (Resources::default(), 0, 0));
     }
 }

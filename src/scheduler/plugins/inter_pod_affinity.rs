@@ -50,7 +50,7 @@ impl Counts {
         let mut counts = Self { near: count(terms.near), away: count(terms.away), ..Self::default() };
         counts.matches_itself = terms.near.iter().all(|term| matches(term, pod, pod));
         for (_, info, node) in snapshot.present() {
-            for other in &info.pods {
+            for other in info.pods() {
                 counts.weigh(&terms, (pod, other), node);
             }
         }
@@ -113,7 +113,7 @@ impl Places {
         let mut values = HashMap::new();
         for (_, info, node) in snapshot.present() {
             let Some(value) = node.metadata.labels.get(&key) else { continue };
-            let count = info.pods.iter().filter(|other| matches(term, pod, other)).count();
+            let count = info.pods().filter(|other| matches(term, pod, other)).count();
             if count > 0 {
                 *values.entry(value.clone()).or_default() += i64::try_from(count).unwrap_or(i64::MAX);
             }

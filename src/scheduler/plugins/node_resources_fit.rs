@@ -27,7 +27,7 @@ fn filter(pod: &Pod, info: &NodeInfo, node: &Node) -> Result<(), Unfit> {
     let (asked, taken, all) = (&pod.requests.asked, &info.requested, &node.allocatable);
     let mut reasons: Vec<Cow<'static, str>> = Vec::new();
     let mut resolvable = true;
-    if i64::try_from(info.pods.len()).unwrap_or(i64::MAX) + 1 > node.pods_max {
+    if i64::try_from(info.pod_count()).unwrap_or(i64::MAX) + 1 > node.pods_max {
         reasons.push("Too many pods".into());
     }
     let mut check = |name: &str, asked: i64, taken: i64, all: i64| {

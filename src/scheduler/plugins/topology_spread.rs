@@ -127,5 +127,5 @@ fn matching(info: &NodeInfo, pod: &Pod, selector: &LabelSelector) -> i64 {
             && !other.metadata.deleting()
             && selects(selector, &other.metadata.labels)
     };
-    i64::try_from(info.pods.iter().filter(same).count()).unwrap_or(i64::MAX)
+    i64::try_from(info.pods().filter(same).count()).unwrap_or(i64::MAX)
 }
