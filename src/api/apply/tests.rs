@@ -1,6 +1,7 @@
 //! Scenarios of ownership and apply on a small type: what upstream's own tests say, in our words.
 
 use jiff::Timestamp;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -479,4 +480,62 @@ fn writes_that_differ_in_times_only_are_the_same() {
     assert!(same_but_times(&before, &after));
     after.set(&["spec", "replicas"], 2);
     assert!(!same_but_times(&before, &after));
+}
+
+proptest! {
+    #[test]
+    fn an_apply_of_what_was_applied_changes_nothing(first in arbitrary_boat(), second in arbitrary_boat()) {
+        let mut harbour = harbour();
+        harbour.write("base", boat(first));
+        harbour.try_apply("one", boat(second.clone()), Conflicts::Force).unwrap();
+        let before = harbour.live().clone();
+        harbour.try_apply("one", boat(second), Conflicts::Force).unwrap();
+        prop_assert_eq!(harbour.live(), &before);
+    }
+
+    #[test]
+    fn after_a_forced_apply_the_object_has_all_that_was_applied(first in arbitrary_boat(), second in arbitrary_boat()) {
+        let mut harbour = harbour();
+        harbour.write("base", boat(first));
+        harbour.try_apply("one", boat(second.clone()), Conflicts::Force).unwrap();
+        // Who applies nothing conflicts with nobody, so a second manager finds all values equal.
+        prop_assert!(harbour.try_apply("two", boat(second), Conflicts::Refuse).is_ok());
+    }
+
+    #[test]
+    fn every_owned_field_has_one_updater(writes in prop::collection::vec((0..3usize, arbitrary_boat()), 1..5)) {
+        let mut harbour = harbour();
+        for (manager, object) in writes {
+            harbour.write(["a", "b", "c"][manager], boat(object));
+        }
+        let mut all = FieldSet::new();
+        let entries = harbour.live().get(&["metadata", "managedFields"]).cloned().unwrap_or_default();
+        for entry in entries.as_array().into_iter().flatten() {
+            let set = FieldSet::from_value(&entry["fieldsV1"]).unwrap().into_owned();
+            prop_assert!(!all.meets(&set));
+            all = all.union(set);
+        }
+    }
+}
+
+fn arbitrary_boat() -> impl Strategy<Value = Value> {
+    let oar = ("[lr]", 0..2i64, prop::collection::vec("[xy]", 0..2)).prop_map(|(name, wood, args)| {
+        json!({"name": name, "wood": wood.to_string(), "args": args, "ports": [{"port": 80 + wood}]})
+    });
+    let oars = prop::collection::vec(oar, 0..3).prop_map(|mut oars| {
+        oars.sort_by_key(|oar| oar["name"].to_string());
+        oars.dedup_by_key(|oar| oar["name"].to_string());
+        oars
+    });
+    let labels = prop::collection::btree_map("[ab]", "[12]", 0..3);
+    (prop::option::of(0..3i64), labels, oars, any::<bool>()).prop_map(|(replicas, labels, oars, raw)| {
+        let mut boat = json!({"metadata": {"labels": labels}, "spec": {"oars": oars}});
+        if let Some(replicas) = replicas {
+            boat["spec"]["replicas"] = json!(replicas);
+        }
+        if raw {
+            boat["spec"]["raw"] = json!({"free": [1]});
+        }
+        boat
+    })
 }
