@@ -1,8 +1,10 @@
-//! OpenAPI: `/openapi/v3`, one document for each group and version, addressed by its hash. Documents are made from
-//! the table of types when asked for; only their hashes are kept.
+//! OpenAPI: `/openapi/v3`, one document for each group and version, addressed by its hash, and `/openapi/v2`, all in
+//! one. Documents are made from the table of types when asked for; only their hashes are kept.
 
+mod gnostic;
 mod paths;
 mod schemas;
+mod v2;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::filters::Admitted;
 use super::message::{Method, Response};
-use super::{Parts, Server, discovery, respond};
+use super::{Parts, Server, discovery, negotiation, respond};
 use crate::api::{Result, Status};
 use crate::resources::{Kind, Served};
 
@@ -62,13 +64,19 @@ fn document_paths(served: &Served) -> Vec<String> {
 
 /// Answers a path below `/openapi`; `None`: no such path.
 pub(super) fn serve(server: &Server, admitted: &Admitted) -> Option<Result<Response>> {
-    let rest = admitted.info.path.strip_prefix("/openapi/v3")?;
+    let path = admitted.info.path.as_str();
+    if path != "/openapi/v2" && !path.starts_with("/openapi/v3") {
+        return None;
+    }
     if admitted.request.method != Method::Get {
         return Some(Err(Status::method_not_allowed()));
     }
     let parts = server.parts();
     let served = parts.registry.catalog().served();
     let hashes = server.openapi().hashes(parts, &served);
+    let Some(rest) = path.strip_prefix("/openapi/v3") else {
+        return Some(Ok(all_in_one(parts, &served, (admitted, &hashes))));
+    };
     let path = rest.trim_matches('/');
     if path.is_empty() {
         return Some(Ok(index(&hashes)));
@@ -105,8 +113,49 @@ fn one(parts: &Parts, served: &Served, (admitted, path, hash): (&Admitted, &str,
     Some(response)
 }
 
+/// `/openapi/v2`. Its hash is that of all the hashes of version 3, of which it is made.
+fn all_in_one(parts: &Parts, served: &Served, (admitted, hashes): (&Admitted, &BTreeMap<String, String>)) -> Response {
+    let Some(protobuf) = wants_protobuf(admitted.request.headers.text("accept")) else {
+        return Response::full(406, "text/plain; charset=utf-8", "");
+    };
+    let etag = discovery::etag(hashes.values().cloned().collect::<String>().as_bytes());
+    let known = admitted.request.headers.get("if-none-match") == Some(&etag);
+    let content_type = if protobuf { PROTOBUF_V2 } else { "application/json" };
+    let body: Bytes = if known {
+        Bytes::new()
+    } else {
+        let all = v2::document(hashes.keys().filter_map(|path| tree(parts, served, path)));
+        if protobuf { gnostic::encode(&all).into() } else { all.to_string().into() }
+    };
+    let response = Response::full(if known { 304 } else { 200 }, content_type, body);
+    let response = respond::compressed(response, respond::accepts_gzip(&admitted.request));
+    response.with_header("etag", etag).with_header("vary", "Accept")
+}
+
+const PROTOBUF_V2: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// Which of the two encodings the client prefers; `None`: neither.
+fn wants_protobuf(accept: &str) -> Option<bool> {
+    if accept.is_empty() {
+        return Some(false);
+    }
+    negotiation::parse_accept(accept).iter().find_map(|clause| {
+        // The older name of the type has an @ in it.
+        let named = clause.kind == "application" && clause.subkind == "com.github.proto-openapi.spec.v2@v1.0+protobuf";
+        if clause.matches("application/json") {
+            Some(false)
+        } else {
+            (named || clause.matches(PROTOBUF_V2)).then_some(true)
+        }
+    })
+}
+
 /// The document of a group and version; `None` when there is none.
 fn document(parts: &Parts, served: &Served, path: &str) -> Option<Bytes> {
+    tree(parts, served, path).map(|tree| tree.to_string().into())
+}
+
+fn tree(parts: &Parts, served: &Served, path: &str) -> Option<Value> {
     let mut pieces = path.split('/');
     let (group, version) = match (pieces.next()?, pieces.next()?, pieces.next()) {
         ("api", version, None) => ("", version),
@@ -115,7 +164,7 @@ fn document(parts: &Parts, served: &Served, path: &str) -> Option<Bytes> {
     };
     let kinds: Vec<&Arc<Kind>> = served.of_version(group, version).collect();
     let paths = paths::all(&format!("/{path}"), &kinds, &parts.facts);
-    let document = json!({
+    Some(json!({
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": "v1.37.1"},
         "paths": paths,
@@ -130,6 +179,5 @@ fn document(parts: &Parts, served: &Served, path: &str) -> Option<Bytes> {
                 },
             },
         },
-    });
-    Some(document.to_string().into())
+    }))
 }

@@ -1,0 +1,133 @@
+//! OpenAPI v2 for clients before version 3 was there: the documents of all groups turned into one.
+
+use serde_json::{Map, Value, json};
+
+const REF: &str = "#/components/schemas/";
+
+/// The document made of those of version 3.
+pub(super) fn document(documents: impl Iterator<Item = Value>) -> Value {
+    let (mut paths, mut definitions) = (Map::new(), Map::new());
+    for mut document in documents {
+        if let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas").map(Value::take) {
+            for (name, schema) in schemas {
+                definitions.entry(name).or_insert_with(|| convert(schema));
+            }
+        }
+        if let Some(Value::Object(items)) = document.get_mut("paths").map(Value::take) {
+            paths.extend(items.into_iter().map(|(path, item)| (path, path_item(item))));
+        }
+    }
+    definitions.insert(
+        "io.k8s.apimachinery.pkg.util.intstr.IntOrString".to_owned(),
+        json!({"type": "string", "format": "int-or-string"}),
+    );
+    definitions.insert("io.k8s.apimachinery.pkg.api.resource.Quantity".to_owned(), json!({"type": "string"}));
+    json!({
+        "swagger": "2.0",
+        "info": {"title": "Kubernetes", "version": "v1.37.1"},
+        "paths": paths,
+        "definitions": definitions,
+    })
+}
+
+/// A schema: references point elsewhere and may have siblings, and there are no defaults.
+fn convert(schema: Value) -> Value {
+    match schema {
+        Value::Object(mut root) => {
+            root.remove("default");
+            root.remove("oneOf");
+            if let Some(Value::Array(all)) = root.remove("allOf")
+                && let Some(Value::Object(only)) = all.into_iter().next()
+            {
+                root.extend(only);
+            }
+            if let Some(Value::String(target)) = root.get_mut("$ref") {
+                *target = target.replace(REF, "#/definitions/");
+            }
+            let literal = |key: &str| matches!(key, "enum" | "required") || key.starts_with("x-");
+            Value::Object(
+                root.into_iter().map(|(k, v)| if literal(&k) { (k, v) } else { (k.clone(), convert(v)) }).collect(),
+            )
+        }
+        Value::Array(items) => items.into_iter().map(convert).collect(),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => other,
+    }
+}
+
+fn path_item(item: Value) -> Value {
+    let Value::Object(item) = item else { return item };
+    let member = |(key, value): (String, Value)| {
+        let value = if key == "parameters" { parameters(value) } else { operation(value) };
+        (key, value)
+    };
+    Value::Object(item.into_iter().map(member).collect())
+}
+
+fn parameters(list: Value) -> Value {
+    let Value::Array(list) = list else { return list };
+    let plain = |parameter: Value| {
+        let Value::Object(mut root) = parameter else { return parameter };
+        if let Some(Value::Object(schema)) = root.remove("schema") {
+            root.extend(schema);
+        }
+        Value::Object(root)
+    };
+    list.into_iter().map(plain).collect()
+}
+
+fn operation(operation: Value) -> Value {
+    let Value::Object(mut root) = operation else { return operation };
+    let mut list = parameters(root.remove("parameters").unwrap_or_else(|| json!([])));
+    if let Some(body) = root.remove("requestBody") {
+        let content = body.get("content").and_then(Value::as_object);
+        let schema = content.and_then(|c| c.values().next()).and_then(|c| c.get("schema")).cloned();
+        root.insert("consumes".to_owned(), content.map(|c| c.keys().cloned().collect()).unwrap_or_default());
+        if let Value::Array(list) = &mut list {
+            let required = body.get("required").and_then(Value::as_bool).unwrap_or(false);
+            let schema = convert(schema.unwrap_or_else(|| json!({})));
+            list.push(json!({"name": "body", "in": "body", "required": required, "schema": schema}));
+        }
+    }
+    root.insert("parameters".to_owned(), list);
+    if let Some(Value::Object(responses)) = root.get_mut("responses") {
+        let mut produces = Value::Null;
+        for response in responses.values_mut() {
+            let Some(content) = response.as_object_mut().and_then(|r| r.remove("content")) else { continue };
+            let Some(content) = content.as_object() else { continue };
+            produces = content.keys().cloned().collect();
+            if let Some(schema) = content.values().next().and_then(|c| c.get("schema")) {
+                response["schema"] = convert(schema.clone());
+            }
+        }
+        root.insert("produces".to_owned(), produces);
+    }
+    Value::Object(root)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_get_their_siblings_back_and_defaults_go() {
+        let schema = json!({
+            "allOf": [{"$ref": "#/components/schemas/a.B"}], "default": {}, "description": "d",
+            "x-kubernetes-patch-strategy": "merge",
+        });
+        let expected = json!({"$ref": "#/definitions/a.B", "description": "d", "x-kubernetes-patch-strategy": "merge"});
+        assert_eq!(convert(schema), expected);
+    }
+
+    #[test]
+    fn bodies_become_parameters() {
+        let converted = operation(json!({
+            "parameters": [{"name": "dryRun", "in": "query", "schema": {"type": "string"}}],
+            "requestBody": {"required": true, "content": {"*/*": {"schema": {"$ref": "#/components/schemas/a.B"}}}},
+            "responses": {"200": {"description": "OK", "content": {"application/json": {"schema": {"type": "object"}}}}},
+        }));
+        assert_eq!(converted["parameters"][0], json!({"name": "dryRun", "in": "query", "type": "string"}));
+        assert_eq!(converted["parameters"][1]["schema"], json!({"$ref": "#/definitions/a.B"}));
+        assert_eq!(converted["responses"]["200"]["schema"], json!({"type": "object"}));
+        assert_eq!(converted["produces"], json!(["application/json"]));
+    }
+}
