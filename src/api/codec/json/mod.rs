@@ -16,6 +16,9 @@ mod scan;
 /// a small stack, and what `serde_json` reads back.
 pub const DEPTH_MAX: usize = 127;
 
+/// What is set aside for an encoded object at first.
+const BODY_BYTES_USUAL: usize = 4096;
+
 /// In which order the keys of objects are written.
 #[derive(Clone, Copy)]
 pub enum Layout<'a> {
@@ -52,7 +55,7 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, Error> {
 
 /// The JSON of a tree in one line, without a newline at the end.
 pub fn encode(value: &Value, layout: Layout<'_>) -> Vec<u8> {
-    let mut writer = Writer { out: Vec::with_capacity(1024), revision_at: None };
+    let mut writer = Writer { out: Vec::with_capacity(BODY_BYTES_USUAL), revision_at: None };
     writer.top(value, layout);
     writer.out
 }
@@ -60,7 +63,7 @@ pub fn encode(value: &Value, layout: Layout<'_>) -> Vec<u8> {
 /// The JSON of an object for the store, with the place of the text of `metadata.resourceVersion`. When the object has
 /// none, an empty text is written for it.
 pub fn encode_stored(root: &Map<String, Value>, layout: Layout<'_>) -> (Vec<u8>, Range<usize>) {
-    let mut writer = Writer { out: Vec::with_capacity(1024), revision_at: None };
+    let mut writer = Writer { out: Vec::with_capacity(BODY_BYTES_USUAL), revision_at: None };
     writer.stored(root, layout);
     let at = writer.revision_at.unwrap_or(writer.out.len()..writer.out.len());
     (writer.out, at)
@@ -117,44 +120,66 @@ pub fn kind_of(value: &Value) -> &'static str {
     }
 }
 
+/// Bytes that stand for themselves in a JSON text. `0xe2` begins U+2028 and U+2029, which Go escapes, among others.
+const PLAIN: [bool; 256] = {
+    let mut plain = [true; 256];
+    let mut control = 0;
+    while control < 0x20 {
+        plain[control] = false;
+        control += 1;
+    }
+    let special = [b'"', b'\\', b'<', b'>', b'&', 0xe2];
+    let mut at = 0;
+    while at < special.len() {
+        plain[special[at] as usize] = false;
+        at += 1;
+    }
+    plain
+};
+
 /// Writes a text as a JSON string with Go's escapes.
 pub fn write_string(out: &mut Vec<u8>, text: &str) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.reserve(text.len() + 2);
     out.push(b'"');
-    let bytes = text.as_bytes();
-    let mut start = 0;
-    for (at, &b) in bytes.iter().enumerate() {
-        let plain = b >= 0x20 && !matches!(b, b'"' | b'\\' | b'<' | b'>' | b'&' | 0xe2);
-        if plain {
-            continue;
-        }
-        // U+2028 and U+2029 are e2 80 a8 and e2 80 a9.
-        let separator = b == 0xe2 && bytes.get(at + 1) == Some(&0x80) && matches!(bytes.get(at + 2), Some(0xa8 | 0xa9));
-        if b == 0xe2 && !separator {
-            continue;
-        }
-        out.extend_from_slice(&bytes[start..at]);
-        start = at + 1;
-        match b {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            0x0c => out.extend_from_slice(b"\\f"),
-            0xe2 => {
-                out.extend_from_slice(if bytes[at + 2] == 0xa8 { b"\\u2028" } else { b"\\u2029" });
-                start = at + 3;
-            }
-            _ => {
-                out.extend_from_slice(b"\\u00");
-                out.extend([HEX[usize::from(b >> 4)], HEX[usize::from(b & 15)]]);
-            }
-        }
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|b| !PLAIN[usize::from(*b)]) {
+        out.extend_from_slice(&rest[..at]);
+        let length = write_escape(out, &rest[at..]);
+        rest = &rest[at + length..];
     }
-    out.extend_from_slice(&bytes[start..]);
+    out.extend_from_slice(rest);
     out.push(b'"');
+}
+
+/// Writes what the first byte of a text that is not plain becomes; gives how many bytes that took.
+fn write_escape(out: &mut Vec<u8>, rest: &[u8]) -> usize {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let short: &[u8] = match *rest {
+        [0xe2, 0x80, 0xa8, ..] => {
+            out.extend_from_slice(b"\\u2028");
+            return 3;
+        }
+        [0xe2, 0x80, 0xa9, ..] => {
+            out.extend_from_slice(b"\\u2029");
+            return 3;
+        }
+        [b'"', ..] => b"\\\"",
+        [b'\\', ..] => b"\\\\",
+        [b'\n', ..] => b"\\n",
+        [b'\r', ..] => b"\\r",
+        [b'\t', ..] => b"\\t",
+        [0x08, ..] => b"\\b",
+        [0x0c, ..] => b"\\f",
+        [0xe2, ..] => &[0xe2],
+        [b, ..] => {
+            out.extend_from_slice(b"\\u00");
+            out.extend_from_slice(&[HEX[usize::from(b >> 4)], HEX[usize::from(b & 15)]]);
+            return 1;
+        }
+        [] => return 0,
+    };
+    out.extend_from_slice(short);
+    1
 }
 
 /// Writes a number as Go writes an `int64` or a `float64`.
@@ -438,13 +463,25 @@ impl Writer {
     fn object(&mut self, map: &Map<String, Value>, table: &Table, of: &Struct) {
         self.out.push(b'{');
         for (index, (place, key, value)) in ordered(map, of).into_iter().enumerate() {
-            self.key(index == 0, key);
             match of.fields.get(place) {
-                Some(field) => self.shaped(value, table, &field.shape),
-                None => self.plain(value),
+                Some(field) => {
+                    self.field(index == 0, key);
+                    self.shaped(value, table, &field.shape);
+                }
+                None => {
+                    self.key(index == 0, key);
+                    self.plain(value);
+                }
             }
         }
         self.out.push(b'}');
+    }
+
+    /// The name of a struct's field; there is nothing to escape in it.
+    fn field(&mut self, first: bool, name: &str) {
+        self.out.extend_from_slice(if first { b"\"" } else { b",\"" });
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"\":");
     }
 
     fn stored(&mut self, root: &Map<String, Value>, layout: Layout<'_>) {
