@@ -115,7 +115,13 @@ impl Walk<'_> {
 
     fn entry(&mut self, raw: &[u8], shape: &Shape) -> Result<(String, Value), Error> {
         let mut reader = Reader::new(raw);
-        let (mut key, mut value) = (String::new(), Value::Null);
+        // Without a value, slices are empty in Go and not nil; `normalise` gives the other shapes their zero.
+        let absent = match shape {
+            Shape::List(_) => Value::Array(Vec::new()),
+            Shape::Bytes => Value::String(String::new()),
+            _ => Value::Null,
+        };
+        let (mut key, mut value) = (String::new(), absent);
         while let Some((tag, kind)) = reader.key()? {
             match tag {
                 1 => key = reader.text(kind)?,

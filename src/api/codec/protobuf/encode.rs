@@ -121,7 +121,7 @@ impl<'t> Walk<'t> {
             }
             (Shape::Quantity, Value::String(text)) => self.out.bytes(1, text.as_bytes()),
             (Shape::Quantity, Value::Null) => self.out.bytes(1, b"0"),
-            (Shape::Time | Shape::MicroTime, Value::Null) => {}
+            (Shape::Time | Shape::MicroTime | Shape::List(_), Value::Null) => {}
             (Shape::Time, Value::String(text)) => self.time(text, Precision::Seconds)?,
             (Shape::MicroTime, Value::String(text)) => self.time(text, Precision::Micros)?,
             (Shape::Duration, Value::String(text)) => {
