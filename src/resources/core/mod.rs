@@ -12,6 +12,7 @@ pub(super) mod node;
 mod node_validation;
 pub(super) mod pod;
 mod pod_cells;
+mod pod_level;
 mod pod_prepare;
 pub(super) mod pod_template;
 pub(super) mod pod_warnings;

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::pod_level::default_pod_level;
 use super::quality::quality_of_service;
 use crate::api::Object;
 use crate::resources::Moment;
@@ -15,6 +16,7 @@ pub(super) fn prepare_pod(pod: &mut Object, moment: &Moment) {
     let labels = child(pod.root(), "metadata").and_then(|m| child(m, "labels")).cloned().unwrap_or_default();
     let spec = pod.object_at(&["spec"]);
     select_own_labels(spec, &labels);
+    default_pod_level(spec);
     let mut status = json!({"phase": "Pending", "qosClass": quality_of_service(spec)});
     if items(spec, "schedulingGates").next().is_some() {
         status["conditions"] = json!([{
@@ -136,6 +138,7 @@ pub(super) fn prepare_resize(new: &mut Object, old: &Object, _: &Moment) {
     if let Some(resources) = new_spec.get("resources").or(old_spec.get("resources")) {
         spec.insert("resources".to_owned(), resources.clone());
     }
+    default_pod_level(&mut spec);
     new.set(&["spec"], Value::Object(spec));
     keep_status(new, old);
     keep_metadata(new, old);
