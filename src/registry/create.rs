@@ -123,7 +123,11 @@ impl Registry {
         let mut errors = metadata_rules::validate_create(object, scope, &names);
         errors.extend(kind.behaviour.validate(kind, object));
         let errors = self.with_declared(kind, errors, object, None);
-        if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&kind.group_kind(), object.name(), &errors)) }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(Status::invalid(&kind.stored_as.group_kind(), object.name(), &errors))
+        }
     }
 
     fn dry_create(&self, call: &Call, key: &crate::storage::Key, object: Object) -> Result<Written> {

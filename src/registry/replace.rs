@@ -196,7 +196,7 @@ impl Registry {
             None => errors.extend(kind.behaviour.validate_update(kind, new, old)),
         }
         let errors = self.with_declared(kind, errors, new, Some(old));
-        if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&kind.group_kind(), new.name(), &errors)) }
+        if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&kind.stored_as.group_kind(), new.name(), &errors)) }
     }
 
     /// The rules that the type table declares, joined with those of the type's own.

@@ -27,6 +27,7 @@ impl Behaviour for DaemonSet {
         }
         fill(spec, "revisionHistoryLimit", 10);
         default_template(ensure(spec, "template"));
+        fill(object.object_at(&["metadata", "annotations"]), TEMPLATE_GENERATION, "0");
     }
 
     fn prepare_create(&self, _: &Kind, object: &mut Object, _: &Moment) {

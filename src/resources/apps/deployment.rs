@@ -17,6 +17,10 @@ use crate::resources::{Behaviour, Kind, Moment, Part, Scale};
 pub(in crate::resources) struct Deployment;
 
 impl Behaviour for Deployment {
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
     fn default(&self, _: &Kind, object: &mut Object) {
         let spec = object.object_at(&["spec"]);
         fill(spec, "replicas", 1);

@@ -18,6 +18,10 @@ pub(in crate::resources) struct ReplicaSet;
 const FIELDS: &[SelectableField] = &[SelectableField { name: "status.replicas", read: replicas, indexed: false }];
 
 impl Behaviour for ReplicaSet {
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
     fn default(&self, _: &Kind, object: &mut Object) {
         let spec = object.object_at(&["spec"]);
         fill(spec, "replicas", 1);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::pod_autoscaler::CPU_UTILIZATION;
 use crate::api::Object;
-use crate::resources::tree::{Tree, child, text};
+use crate::resources::tree::{Tree, child, fill, text};
 
 const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
 const CURRENT_METRICS: &str = "autoscaling.alpha.kubernetes.io/current-metrics";
@@ -28,6 +28,10 @@ pub(super) fn to_v1(object: &mut Object) {
         object.set(&["status", "currentCPUUtilizationPercentage"], utilization.clone());
     }
     annotate(object, CURRENT_METRICS, current.iter().map(|m| each_source(m, status_to_v1)).collect());
+    // The older form has no way to leave these out.
+    for key in ["currentReplicas", "desiredReplicas"] {
+        fill(object.object_at(&["status"]), key, 0);
+    }
     if let Some(behavior) = object.remove(&["spec", "behavior"]) {
         object.set(&["metadata", "annotations", BEHAVIOR], behavior.to_string());
     }
@@ -261,7 +265,7 @@ mod tests {
         ]);
         let behavior = json!({"scaleDown": {"selectPolicy": "Max"}});
         let given = json!({"metadata": {}, "spec": {"metrics": metrics, "behavior": behavior},
-            "status": {"conditions": [{"type": "AbleToScale", "status": "True"}]}});
+            "status": {"currentReplicas": 1, "desiredReplicas": 1, "conditions": [{"type": "AbleToScale", "status": "True"}]}});
         let mut object = Object::from_value(given.clone()).unwrap();
         to_v1(&mut object);
         assert_eq!(object.int_at(&["spec", "targetCPUUtilizationPercentage"]), Some(70));

@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::job::{default_job_spec, spec_warnings};
+use super::job::{default_job_spec, spec_warnings, validate_restart_policy};
 use crate::api::Object;
+use crate::api::field::{Errors, Path};
 use crate::resources::apps::name_warnings;
 use crate::resources::part::STATUS;
 use crate::resources::print::{age, containers_and_images, label_selector, or_none, since};
-use crate::resources::tree::{ensure, fill, fill_zero, list};
+use crate::resources::tree::{child, ensure, fill, fill_zero, list};
 use crate::resources::{Behaviour, Kind, Moment, Part};
 
 pub(in crate::resources) struct CronJob;
@@ -24,6 +25,14 @@ impl Behaviour for CronJob {
 
     fn prepare_create(&self, _: &Kind, object: &mut Object, _: &Moment) {
         object.remove(&["status"]);
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        let path = Path::new("spec");
+        let path = path.child("jobTemplate");
+        let template = child(object.root(), "spec").and_then(|s| child(s, "jobTemplate"));
+        let spec = template.and_then(|t| child(t, "spec"));
+        spec.map(|spec| validate_restart_policy(spec, &path.child("spec"))).unwrap_or_default()
     }
 
     fn generation(&self) -> bool {

@@ -3,13 +3,14 @@
 use serde_json::{Value, json};
 
 use crate::api::Object;
+use crate::api::field::{Errors, FieldError, Path};
 use crate::api::request::Propagation;
 use crate::resources::apps::name_warnings;
 use crate::resources::core::pod_template::default_template;
 use crate::resources::core::pod_warnings::template_warnings;
 use crate::resources::part::STATUS;
 use crate::resources::print::{age, containers_and_images, elapsed, human_duration, int, label_selector};
-use crate::resources::tree::{Tree, child_mut, ensure, fill, fill_zero, is_set, items_mut, list, text};
+use crate::resources::tree::{Tree, child, child_mut, ensure, fill, fill_zero, is_set, items_mut, list, text};
 use crate::resources::{Behaviour, Kind, Moment, Part, SelectableField};
 
 pub(in crate::resources) struct Job;
@@ -26,10 +27,7 @@ const FIELDS: &[SelectableField] = &[SelectableField {
 
 impl Behaviour for Job {
     fn default(&self, _: &Kind, object: &mut Object) {
-        if let Some(labels) = object.get(&["spec", "template", "metadata", "labels"]).filter(|l| l.is_object()).cloned()
-        {
-            fill_zero(object.object_at(&["metadata"]), "labels", labels);
-        }
+        label_as_template(object);
         let spec = object.object_at(&["spec"]);
         if !is_set(spec, "completions") && !is_set(spec, "parallelism") {
             fill(spec, "completions", 1);
@@ -49,7 +47,13 @@ impl Behaviour for Job {
         if object.get(&["spec", "manualSelector"]).and_then(Value::as_bool) != Some(true) {
             select_by_uid(object);
         }
+        label_as_template(object);
         object.remove(&["status"]);
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        let spec = child(object.root(), "spec");
+        spec.map(|spec| validate_restart_policy(spec, &Path::new("spec"))).unwrap_or_default()
     }
 
     fn generation(&self) -> bool {
@@ -89,6 +93,13 @@ impl Behaviour for Job {
     }
 }
 
+/// A job without labels has those of its template.
+fn label_as_template(object: &mut Object) {
+    if let Some(labels) = object.get(&["spec", "template", "metadata", "labels"]).filter(|l| l.is_object()).cloned() {
+        fill_zero(object.object_at(&["metadata"]), "labels", labels);
+    }
+}
+
 /// Fills in what jobs and the templates of cron jobs have in common.
 pub(super) fn default_job_spec(spec: &mut Tree) {
     default_template(ensure(spec, "template"));
@@ -122,6 +133,24 @@ pub(super) fn spec_warnings(object: &Object, old: Option<&Object>, path: &str) -
     }
     warnings.extend(template_warnings(object, old, &format!("{path}.template.")));
     warnings
+}
+
+/// The pods of a job end: they do not restart always. The rest of upstream's rules for jobs is not here.
+pub(super) fn validate_restart_policy(spec: &Tree, path: &Path<'_>) -> Errors {
+    let pods = child(spec, "template").and_then(|t| child(t, "spec"));
+    let policy = pods.map_or("", |p| text(p, "restartPolicy"));
+    let template = path.child("template");
+    let at = template.child("spec");
+    let at = at.child("restartPolicy");
+    match policy {
+        "" | "Always" => vec![FieldError::required(&at, "valid values: \"OnFailure\", \"Never\"")],
+        "OnFailure" if is_set(spec, "podFailurePolicy") => {
+            let detail = "only \"Never\" is supported when podFailurePolicy is specified";
+            vec![FieldError::invalid(&at, policy, detail)]
+        }
+        "OnFailure" | "Never" => Errors::new(),
+        other => vec![FieldError::not_supported(&at, other, &["OnFailure", "Never"])],
+    }
 }
 
 /// Labels the pods with the job's name and uid and selects by the uid. Labels that are there already stay; validation
@@ -176,6 +205,19 @@ fn duration(job: &Object, moment: &Moment) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_pods_of_a_job_end() {
+        let spec = |policy: &str| {
+            let Value::Object(spec) = json!({"template": {"spec": {"restartPolicy": policy}}}) else { panic!() };
+            validate_restart_policy(&spec, &Path::new("spec"))
+        };
+        assert_eq!(spec("Never"), Errors::new());
+        crate::resources::check::testing::check_errors(
+            &spec("Always"),
+            &["spec.template.spec.restartPolicy: Required value: valid values: \"OnFailure\", \"Never\""],
+        );
+    }
 
     #[test]
     fn a_job_selects_its_pods_by_uid() {

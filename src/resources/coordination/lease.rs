@@ -14,6 +14,10 @@ pub(in crate::resources) struct Lease;
 const GATED: [[&str; 2]; 2] = [["spec", "strategy"], ["spec", "preferredHolder"]];
 
 impl Behaviour for Lease {
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
     fn prepare_create(&self, _: &Kind, object: &mut Object, _: &Moment) {
         for path in GATED {
             object.remove(&path);

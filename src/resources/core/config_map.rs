@@ -16,6 +16,10 @@ pub(in crate::resources) struct ConfigMap;
 pub(super) const DATA_BYTES_MAX: usize = 1024 * 1024;
 
 impl Behaviour for ConfigMap {
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
     fn validate(&self, _: &Kind, object: &Object) -> Errors {
         let mut errors = Errors::new();
         let mut total = 0;

@@ -19,6 +19,10 @@ const CONTROLLER: &str = "endpoint-controller";
 const SHOWN_MAX: usize = 3;
 
 impl Behaviour for Endpoints {
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
     fn default(&self, _: &Kind, object: &mut Object) {
         for subset in items_mut(object.root_mut(), "subsets") {
             for port in items_mut(subset, "ports") {

@@ -7,6 +7,7 @@ use crate::api::Object;
 use crate::api::field::Errors;
 use crate::api::names::GroupVersionKind;
 use crate::resources::print::{int, or, since};
+use crate::resources::tree::{fill, is_zero};
 use crate::resources::{Behaviour, Kind, Moment, SelectableField};
 
 /// The legacy form, which is the stored one.
@@ -60,6 +61,10 @@ const EVENTS_FIELDS: &[SelectableField] = &[
 ];
 
 impl Behaviour for CoreEvent {
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
     /// The legacy form checks no names.
     fn name_errors(&self, _: &str, _: bool) -> Vec<String> {
         Vec::new()
@@ -87,6 +92,10 @@ impl Behaviour for CoreEvent {
 }
 
 impl Behaviour for EventsEvent {
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
     fn validate(&self, _: &Kind, object: &Object) -> Errors {
         validate_new(object)
     }
@@ -120,9 +129,17 @@ fn rename(object: &mut Object, to: &GroupVersionKind) {
     let to_core = to.group.is_empty();
     for (core, events) in RENAMED {
         let (from, to) = if to_core { (events, core) } else { (core, events) };
-        if let Some(value) = object.root_mut().remove(from) {
+        if let Some(value) = object.root_mut().remove(from).filter(|value| !is_zero(value)) {
             object.root_mut().insert(to.to_owned(), value);
         }
+    }
+    // The newer form leaves them out, the legacy one does not.
+    if to_core {
+        for key in ["reportingComponent", "reportingInstance"] {
+            fill(object.root_mut(), key, "");
+        }
+    } else if object.text_at(&["reportingInstance"]).is_empty() {
+        object.remove(&["reportingInstance"]);
     }
 }
 
@@ -202,7 +219,7 @@ mod tests {
     #[test]
     fn both_forms_convert_into_each_other() {
         let core = json!({"apiVersion": "v1", "kind": "Event", "involvedObject": {"kind": "Pod", "name": "p"}, "message": "m",
-            "count": 2, "reportingComponent": "c", "reason": "r"});
+            "count": 2, "reportingComponent": "c", "reportingInstance": "", "reason": "r"});
         let mut event = Object::from_value(core.clone()).unwrap();
         let newer = GroupVersionKind::of("events.k8s.io", "v1", "Event");
         CoreEvent.convert(&mut event, &newer);

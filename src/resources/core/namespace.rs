@@ -21,6 +21,10 @@ const FIELDS: &[SelectableField] = &[
 ];
 
 impl Behaviour for Namespace {
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
     fn name_errors(&self, name: &str, prefix: bool) -> Vec<String> {
         label_name(name, prefix)
     }

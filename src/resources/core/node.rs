@@ -10,7 +10,7 @@ use crate::api::Object;
 use crate::api::field::{Errors, Path};
 use crate::api::validation::ip::cidr_warnings;
 use crate::resources::print::{age, or_none};
-use crate::resources::tree::{child_mut, is_set, keep, list, text, texts};
+use crate::resources::tree::{Tree, child_mut, is_set, keep, list, text, texts};
 use crate::resources::{Behaviour, Kind, Moment, Part, SelectableField};
 
 pub(in crate::resources) struct Node;
@@ -21,7 +21,12 @@ const FIELDS: &[SelectableField] =
     &[SelectableField { name: "spec.unschedulable", read: |n| unschedulable(n).to_string(), indexed: false }];
 
 impl Behaviour for Node {
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
     fn default(&self, _: &Kind, object: &mut Object) {
+        default_ranges(object.object_at(&["spec"]));
         let Some(status) = child_mut(object.root_mut(), "status") else { return };
         if !is_set(status, "allocatable")
             && let Some(capacity) = status.get("capacity").filter(|c| c.is_object()).cloned()
@@ -102,6 +107,18 @@ impl Behaviour for Node {
             json!(kernel),
             json!(unknown("containerRuntimeVersion")),
         ])
+    }
+}
+
+/// `podCIDR` is the first of `podCIDRs`; where they differ, the older field wins.
+fn default_ranges(spec: &mut Tree) {
+    let (single, first) = (text(spec, "podCIDR").to_owned(), texts(spec, "podCIDRs").next().map(str::to_owned));
+    if !single.is_empty() && first.as_deref() != Some(single.as_str()) {
+        spec.insert("podCIDRs".to_owned(), json!([single]));
+    } else if single.is_empty()
+        && let Some(first) = first
+    {
+        spec.insert("podCIDR".to_owned(), json!(first));
     }
 }
 

@@ -20,6 +20,10 @@ pub(in crate::resources) struct ReplicationController;
 const FIELDS: &[SelectableField] = &[SelectableField { name: "status.replicas", read: replicas, indexed: false }];
 
 impl Behaviour for ReplicationController {
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
     fn default(&self, _: &Kind, object: &mut Object) {
         if let Some(labels) = object.get(&["spec", "template", "metadata", "labels"]).filter(|l| l.is_object()).cloned()
         {

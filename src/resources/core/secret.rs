@@ -17,6 +17,10 @@ const FIELDS: &[SelectableField] =
     &[SelectableField { name: "type", read: |s| s.text_at(&["type"]).to_owned(), indexed: false }];
 
 impl Behaviour for Secret {
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
     fn default(&self, _: &Kind, object: &mut Object) {
         fill_zero(object.root_mut(), "type", "Opaque");
         merge_string_data(object);

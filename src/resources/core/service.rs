@@ -24,6 +24,10 @@ const FIELDS: &[SelectableField] = &[
 ];
 
 impl Behaviour for Service {
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
     /// A DNS-1123 label, no more a DNS-1035 one (since v1.36).
     fn name_errors(&self, name: &str, prefix: bool) -> Vec<String> {
         label_name(name, prefix)

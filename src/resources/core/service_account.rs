@@ -12,6 +12,10 @@ pub(in crate::resources) struct ServiceAccount;
 const ENFORCE_SECRETS: &str = "kubernetes.io/enforce-mountable-secrets";
 
 impl Behaviour for ServiceAccount {
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
     fn prepare_create(&self, _: &Kind, object: &mut Object, _: &Moment) {
         keep_names_of_secrets(object);
     }

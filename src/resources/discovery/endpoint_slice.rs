@@ -17,6 +17,10 @@ const CONTROLLERS: [&str; 2] = ["endpointslice-controller.k8s.io", "endpointslic
 const SHOWN_MAX: usize = 3;
 
 impl Behaviour for EndpointSlice {
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
     fn default(&self, _: &Kind, object: &mut Object) {
         for port in items_mut(object.root_mut(), "ports") {
             fill(port, "name", "");

@@ -17,6 +17,10 @@ pub(in crate::resources) struct ClusterRoleBinding;
 pub(super) const GROUP: &str = "rbac.authorization.k8s.io";
 
 impl Behaviour for RoleBinding {
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
     fn name_errors(&self, name: &str, _: bool) -> Vec<String> {
         path_segment_name(name)
     }
@@ -43,6 +47,10 @@ impl Behaviour for RoleBinding {
 }
 
 impl Behaviour for ClusterRoleBinding {
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
     fn name_errors(&self, name: &str, _: bool) -> Vec<String> {
         path_segment_name(name)
     }

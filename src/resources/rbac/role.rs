@@ -11,6 +11,10 @@ pub(in crate::resources) struct Role;
 pub(in crate::resources) struct ClusterRole;
 
 impl Behaviour for Role {
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
     fn name_errors(&self, name: &str, _: bool) -> Vec<String> {
         path_segment_name(name)
     }
@@ -25,6 +29,10 @@ impl Behaviour for Role {
 }
 
 impl Behaviour for ClusterRole {
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
     fn name_errors(&self, name: &str, _: bool) -> Vec<String> {
         path_segment_name(name)
     }

@@ -116,7 +116,13 @@ fn validate_subject(errors: &mut Errors, subject: &Tree, (reach, path): (Reach, 
 /// A binding stays with its role.
 pub(super) fn validate_binding_update(new: &Object, old: &Object, reach: Reach) -> Errors {
     let mut errors = validate_binding(new, reach);
-    immutable(&mut errors, new.get(&["roleRef"]), old.get(&["roleRef"]), &Path::new("roleRef"));
+    let internal = |binding: &Object| {
+        let of = |key: &str| Value::String(binding.text_at(&["roleRef", key]).to_owned());
+        let fields = [("APIGroup", of("apiGroup")), ("Kind", of("kind")), ("Name", of("name"))];
+        Value::Object(fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    };
+    // Upstream shows its internal form, whose fields have Go's names.
+    immutable(&mut errors, Some(&internal(new)), Some(&internal(old)), &Path::new("roleRef"));
     errors
 }
 

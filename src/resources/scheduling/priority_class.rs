@@ -17,6 +17,10 @@ const SYSTEM_CLASSES: [(&str, i64); 2] =
     [("system-node-critical", 2_000_001_000), ("system-cluster-critical", 2_000_000_000)];
 
 impl Behaviour for PriorityClass {
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
     fn default(&self, _: &Kind, object: &mut Object) {
         fill(object.root_mut(), "preemptionPolicy", "PreemptLowerPriority");
     }
