@@ -2,7 +2,7 @@
 
 use super::{Call, Registry};
 use crate::admission::{Attributes, Operation};
-use crate::api::{Object, Result, Status};
+use crate::api::{Object, Result};
 use crate::auth::{self, Decision};
 use crate::storage::Write;
 
@@ -34,7 +34,7 @@ impl Registry {
         match self.admission.authorizer.authorize(&attributes).await {
             Decision::Allow { .. } => Ok(()),
             Decision::Deny { reason } | Decision::NoOpinion { reason } => {
-                Err(Status::forbidden(&target.group_resource(), &target.name, &reason))
+                Err(auth::authorize::refusal(&attributes, &reason))
             }
         }
     }
