@@ -14,6 +14,7 @@ pub(super) struct Names {
     step: usize,
     counts: HashMap<&'static str, usize>,
     prefixes: Vec<Regex>,
+    port: Option<u64>,
 }
 
 /// Columns of tables that count time.
@@ -41,6 +42,11 @@ static PATTERNS: LazyLock<Vec<(&'static str, Regex)>> = LazyLock::new(|| {
 const UNNUMBERED: &[&str] = &["microtime", "time", "address", "nodeport", "hash", "current"];
 
 impl Names {
+    /// Names for what a server at this address answers: its port stands in objects too.
+    pub(super) fn of_server(base: &str) -> Self {
+        Self { port: base.rsplit(':').next().and_then(|port| port.parse().ok()), ..Self::default() }
+    }
+
     /// What follows belongs to the next step.
     pub(super) fn next_step(&mut self) {
         self.step += 1;
@@ -115,10 +121,15 @@ impl Names {
                             value.get_mut("metadata").into_iter().for_each(hide_version);
                             self.walk(value);
                         }
+                        "nonResourceRules" | "resourceRules" => {
+                            // Stock gives them in the order of a cache that has none.
+                            value.as_array_mut().into_iter().for_each(|rules| rules.sort_by_key(Value::to_string));
+                        }
                         _ => self.walk(value),
                     }
                 }
             }
+            Value::Number(number) if self.port.is_some() && number.as_u64() == self.port => *tree = "<server>".into(),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }

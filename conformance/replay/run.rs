@@ -23,7 +23,7 @@ const PRESENT: &[&str] = &["audit-id", "etag", "retry-after", "x-kubernetes-pf-f
 pub(super) async fn run(server: &Server, name: &str, scenario: &Scenario) -> Vec<Step> {
     prepare(server, name).await;
     let mut variables = BTreeMap::from([("ns".to_owned(), name.to_owned())]);
-    let mut names = Names::default();
+    let mut names = Names::of_server(&server.base);
     let mut steps = Vec::new();
     for request in &scenario.steps {
         names.next_step();

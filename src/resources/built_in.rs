@@ -23,7 +23,7 @@ pub struct RuntimeConfig {
 }
 
 impl RuntimeConfig {
-    fn serves(&self, kind: &KindFacts) -> bool {
+    fn serves(&self, facts: &Facts, kind: &KindFacts) -> bool {
         let version = &*kind.gvk.version;
         let exact = api_version(&kind.gvk.group, version);
         let resource = format!("{exact}/{}", kind.plural);
@@ -36,7 +36,8 @@ impl RuntimeConfig {
             other => other == exact || other == resource,
         };
         let switched = self.switches.iter().rev().find(|(name, _)| fits(name)).map(|(_, on)| *on);
-        let gated = kind.gate.is_none_or(|gate| self.gates.iter().any(|g| g == gate));
+        let on_by_default = |gate: &str| facts.gate(gate).is_some_and(|gate| gate.default);
+        let gated = kind.gate.is_none_or(|gate| on_by_default(gate) || self.gates.iter().any(|g| g == gate));
         switched.unwrap_or(kind.served_by_default) && gated
     }
 }
@@ -46,7 +47,7 @@ pub fn built_in(facts: &Facts, config: &RuntimeConfig) -> Served {
     let behaviours: HashMap<(&str, &str), &'static dyn Behaviour> =
         BUILT_IN.iter().map(|row| ((row.group, row.kind), row.behaviour)).collect();
     let collections = collections(facts);
-    let chosen: Vec<&KindFacts> = facts.kinds.iter().filter(|kind| config.serves(kind)).collect();
+    let chosen: Vec<&KindFacts> = facts.kinds.iter().filter(|kind| config.serves(facts, kind)).collect();
     let kind = |k: &&KindFacts| {
         let behaviour = behaviours.get(&(&*k.gvk.group, &*k.gvk.kind)).copied().unwrap_or(&Plain);
         Arc::new(join(facts, k, behaviour, &collections))
@@ -102,7 +103,7 @@ fn join(
         collection: collection.unwrap_or_else(|| Arc::from(address(kind))),
         stored_as,
         storage_version_hash: kind.hashed_as.as_ref().map(storage_version_hash).unwrap_or_default(),
-        deprecation: deprecation(kind),
+        deprecation: deprecation(kind, facts.release),
         columns: kind.columns.clone(),
         subresources: kind.subresources.clone(),
         behaviour,
@@ -117,8 +118,8 @@ fn storage_version_hash(stored: &GroupVersionKind) -> String {
 }
 
 /// The warning of a deprecated version (apiserver `pkg/endpoints/deprecation`).
-fn deprecation(kind: &KindFacts) -> String {
-    let Some(Release { major, minor }) = kind.deprecated else { return String::new() };
+fn deprecation(kind: &KindFacts, now: Release) -> String {
+    let Some(Release { major, minor }) = kind.deprecated.filter(|since| *since <= now) else { return String::new() };
     let name = |gvk: &GroupVersionKind| format!("{} {}", gvk.api_version(), gvk.kind);
     let mut text = format!("{} is deprecated in v{major}.{minor}+", name(&kind.gvk));
     if let Some(Release { major, minor }) = kind.removed {
@@ -128,4 +129,34 @@ fn deprecation(kind: &KindFacts) -> String {
         text.push_str(&format!("; use {}", name(replacement)));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_served(config: &RuntimeConfig, path: (&str, &str, &str), expected: bool) {
+        let served = built_in(&Facts::load(), config);
+        assert_eq!(served.find(path.0, path.1, path.2).is_some(), expected, "{path:?}");
+    }
+
+    #[test]
+    fn a_resource_behind_a_gate_is_served_when_the_gate_is_on() {
+        let all = RuntimeConfig { switches: vec![("api/all".to_owned(), true)], gates: Vec::new() };
+        let gated = RuntimeConfig { gates: vec!["GenericWorkload".to_owned()], ..all.clone() };
+        check_served(&RuntimeConfig::default(), ("certificates.k8s.io", "v1", "clustertrustbundles"), true);
+        check_served(&all, ("scheduling.k8s.io", "v1beta1", "workloads"), false);
+        check_served(&gated, ("scheduling.k8s.io", "v1beta1", "workloads"), true);
+    }
+
+    #[test]
+    fn a_version_that_will_be_deprecated_later_warns_of_nothing_yet() {
+        let facts = Facts::load();
+        let later = facts.kinds.iter().find(|kind| kind.deprecated.is_some_and(|since| since > facts.release));
+        assert_eq!(deprecation(later.unwrap(), facts.release), "");
+        let endpoints = facts.kind("", "v1", "endpoints").unwrap();
+        let warning = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
+        assert_eq!(deprecation(endpoints, facts.release), warning);
+    }
 }

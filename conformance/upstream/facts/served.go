@@ -32,6 +32,12 @@ func publishedDiscovery() (*apidiscoveryv2.APIGroupDiscoveryList, *metav1.APIRes
 	return groups, core, readJSON(filepath.Join(folder, "api", "discovery", "api__v1.json"), core)
 }
 
+// versionDocument is the pinned version of Kubernetes.
+func versionDocument() (string, error) {
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes").Output()
+	return string(out), err
+}
+
 func readJSON(path string, into any) error {
 	text, err := os.ReadFile(path)
 	if err != nil {

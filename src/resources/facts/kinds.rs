@@ -85,6 +85,15 @@ pub struct Release {
     pub minor: u32,
 }
 
+impl Release {
+    /// The release of a version such as `v1.37.1`.
+    pub fn of(version: &str) -> Option<Self> {
+        let mut numbers = version.strip_prefix('v')?.split('.');
+        let major = numbers.next()?.parse().ok()?;
+        Some(Self { major, minor: numbers.next()?.parse().ok()? })
+    }
+}
+
 /// Reads the file; types must already stand in the table.
 pub(super) fn parse(text: &'static str, table: &Table) -> Result<(Vec<GroupFacts>, Vec<KindFacts>), Malformed> {
     let mut groups: Vec<GroupFacts> = Vec::new();
@@ -282,6 +291,14 @@ mod tests {
         assert!(pods.contains(&same("spec.nodeName")) && pods.contains(&same("metadata.namespace")));
         assert!(pods.contains(&FieldLabel { name: "spec.host", means: "spec.nodeName" }));
         assert_eq!(kind(&facts, "coordination.k8s.io", "v1", "leases").fields, EVERYONE);
+    }
+
+    #[test]
+    fn no_kind_is_served_that_the_release_has_removed() {
+        let facts = Facts::load();
+        assert!(facts.release >= Release { major: 1, minor: 37 });
+        assert!(facts.kinds.iter().all(|k| k.removed.is_none_or(|removed| removed > facts.release)));
+        assert_eq!(Release::of("1.37"), None);
     }
 
     #[test]

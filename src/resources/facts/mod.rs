@@ -19,8 +19,13 @@ pub use kinds::{FieldLabel, GroupFacts, KindFacts, Release, VersionFacts};
 pub use objects::{bootstrap_flow_control, bootstrap_rbac};
 pub use switches::{AdmissionPlugin, Gate, Stage};
 
+/// The version of Kubernetes that all facts are of, such as `v1.37.1`.
+pub const VERSION: &str = include_str!("version.txt").trim_ascii();
+
 /// All facts. Loading costs about two milliseconds; make it once and share it.
 pub struct Facts {
+    /// The minor release of `VERSION`.
+    pub release: Release,
     /// The shapes of all built-in types.
     pub types: Arc<Table>,
     /// In discovery order, the legacy group first.
@@ -62,6 +67,7 @@ impl Facts {
             kind.columns = columns.get(&(&*kind.gvk.group, &*kind.gvk.kind)).cloned().unwrap_or_default();
         }
         Self {
+            release: Release::of(VERSION).expect(WELL_FORMED),
             groups,
             kinds,
             gates: switches::parse_gates(include_str!("gates.txt")).expect(WELL_FORMED),
