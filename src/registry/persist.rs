@@ -93,7 +93,7 @@ pub(super) fn equal(a: &Body, b: &Body) -> bool {
 fn facts(kind: &Kind, object: &Object) -> Facts {
     let owners = object.get(&["metadata", "ownerReferences"]).and_then(Value::as_array);
     let owners = owners.into_iter().flatten().filter_map(|o| Some(Arc::from(o.get("uid")?.as_str()?)));
-    let fields = kind.behaviour.fields().iter().map(|f| (Arc::from(f.name), Arc::from((f.read)(object))));
+    let fields = kind.extracted.iter().map(|f| (Arc::from(f.name), Arc::from((f.read)(object))));
     Facts {
         uid: Arc::from(object.uid()),
         labels: object.labels().map(|(k, v)| (Arc::from(k), Arc::from(v))).collect(),

@@ -232,3 +232,20 @@ async fn scale_reads_and_writes_replicas() {
     let whole = whole.unwrap();
     assert_eq!((whole.int_at(&["spec", "replicas"]), whole.generation()), (Some(5), 2));
 }
+
+#[tokio::test]
+async fn an_event_is_selected_by_the_names_of_either_group() {
+    let registry = registry().await;
+    let event = json!({ "metadata": { "name": "e" }, "eventTime": "2026-01-01T00:00:00.000000Z", "action": "a",
+        "reason": "r", "reportingController": "c", "reportingInstance": "i", "type": "Normal",
+        "regarding": { "kind": "Pod", "name": "p", "namespace": "default" } });
+    create(&registry, "events.k8s.io/v1/events", event).await.unwrap();
+    for (path, selector) in [
+        ("/v1/events", "involvedObject.name=p,reportingComponent=c"),
+        ("events.k8s.io/v1/events", "regarding.name=p,reportingController=c"),
+    ] {
+        let options = ListOptions { field_selector: selector.to_owned(), ..ListOptions::default() };
+        let found = registry.list(&call(&registry, path), &options).await.unwrap();
+        assert_eq!(found.items.len(), 1, "{selector}");
+    }
+}

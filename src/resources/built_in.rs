@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 use super::facts::{Facts, KindFacts, Release};
-use super::{BUILT_IN, Behaviour, Group, Kind, Plain, Served};
+use super::{BUILT_IN, Behaviour, Group, Kind, Plain, SelectableField, Served};
 use crate::api::names::api_version;
 use crate::api::{GroupResource, GroupVersionKind};
 
@@ -48,11 +48,13 @@ pub fn built_in(facts: &Facts, config: &RuntimeConfig) -> Served {
         BUILT_IN.iter().map(|row| ((row.group, row.kind), row.behaviour)).collect();
     let collections = collections(facts);
     let chosen: Vec<&KindFacts> = facts.kinds.iter().filter(|kind| config.serves(facts, kind)).collect();
-    let kind = |k: &&KindFacts| {
-        let behaviour = behaviours.get(&(&*k.gvk.group, &*k.gvk.kind)).copied().unwrap_or(&Plain);
-        Arc::new(join(facts, k, behaviour, &collections))
-    };
-    let kinds: Vec<Arc<Kind>> = chosen.iter().map(kind).collect();
+    let behaviour = |k: &KindFacts| behaviours.get(&(&*k.gvk.group, &*k.gvk.kind)).copied().unwrap_or(&Plain);
+    let mut kinds: Vec<Kind> = chosen.iter().map(|k| join(facts, k, behaviour(k), &collections)).collect();
+    for (kind, of) in kinds.iter_mut().zip(&chosen) {
+        let sharing = facts.kinds.iter().filter(|other| other.stored_as.is_some() && other.stored_as == of.stored_as);
+        kind.extracted = extracted(sharing.map(behaviour));
+    }
+    let kinds: Vec<Arc<Kind>> = kinds.into_iter().map(Arc::new).collect();
     let groups = facts.groups.iter().filter_map(|group| {
         let served = |version: &str| kinds.iter().any(|k| k.gvk.group == group.name && k.gvk.version == version);
         let versions: Vec<String> =
@@ -61,6 +63,17 @@ pub fn built_in(facts: &Facts, config: &RuntimeConfig) -> Served {
     });
     let groups = groups.collect();
     Served::new(kinds, groups, 1)
+}
+
+/// All fields of the behaviours, each name once.
+fn extracted(behaviours: impl Iterator<Item = &'static dyn Behaviour>) -> Vec<SelectableField> {
+    let mut fields: Vec<SelectableField> = Vec::new();
+    for field in behaviours.flat_map(|behaviour| behaviour.fields()) {
+        if !fields.iter().any(|f| f.name == field.name) {
+            fields.push(*field);
+        }
+    }
+    fields
 }
 
 /// The collection of each stored form: the resource that is first served as it. Two resources stored in one form
@@ -102,6 +115,7 @@ fn join(
         list_type_id: kind.list_type_id,
         collection: collection.unwrap_or_else(|| Arc::from(address(kind))),
         stored_as,
+        extracted: Vec::new(),
         storage_version_hash: kind.hashed_as.as_ref().map(storage_version_hash).unwrap_or_default(),
         deprecation: deprecation(kind, facts.release),
         columns: kind.columns.clone(),

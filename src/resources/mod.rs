@@ -66,6 +66,8 @@ pub struct Kind {
     pub list_type_id: Option<TypeId>,
     /// The collection that holds the objects; versions (and `events` of two groups) share one.
     pub collection: Arc<str>,
+    /// The fields that are extracted when an object is stored: those of all types that share the collection.
+    pub extracted: Vec<SelectableField>,
     /// The form in which the collection holds them.
     pub stored_as: GroupVersionKind,
     /// Discovery's `storageVersionHash`; empty where nothing is stored.
