@@ -32,26 +32,26 @@ pub(super) fn document(documents: impl Iterator<Item = Value>) -> Value {
 
 /// A schema: references point elsewhere and may have siblings, and there are no defaults.
 fn convert(schema: Value) -> Value {
-    match schema {
-        Value::Object(mut root) => {
-            root.remove("default");
-            root.remove("oneOf");
-            if let Some(Value::Array(all)) = root.remove("allOf")
-                && let Some(Value::Object(only)) = all.into_iter().next()
-            {
-                root.extend(only);
-            }
-            if let Some(Value::String(target)) = root.get_mut("$ref") {
-                *target = target.replace(REF, "#/definitions/");
-            }
-            let literal = |key: &str| matches!(key, "enum" | "required") || key.starts_with("x-");
-            Value::Object(
-                root.into_iter().map(|(k, v)| if literal(&k) { (k, v) } else { (k.clone(), convert(v)) }).collect(),
-            )
-        }
-        Value::Array(items) => items.into_iter().map(convert).collect(),
-        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => other,
+    let Value::Object(mut root) = schema else { return schema };
+    root.remove("default");
+    root.remove("oneOf");
+    if let Some(Value::Array(all)) = root.remove("allOf")
+        && let Some(Value::Object(only)) = all.into_iter().next()
+    {
+        root.extend(only);
     }
+    let member = |(key, value): (String, Value)| {
+        let value = match (key.as_str(), value) {
+            ("$ref", Value::String(target)) => Value::String(target.replace(REF, "#/definitions/")),
+            ("items" | "additionalProperties", value) => convert(value),
+            ("properties", Value::Object(fields)) => {
+                Value::Object(fields.into_iter().map(|(name, field)| (name, convert(field))).collect())
+            }
+            (_, value) => value,
+        };
+        (key, value)
+    };
+    Value::Object(root.into_iter().map(member).collect())
 }
 
 fn path_item(item: Value) -> Value {
@@ -115,6 +115,15 @@ mod tests {
             "x-kubernetes-patch-strategy": "merge",
         });
         let expected = json!({"$ref": "#/definitions/a.B", "description": "d", "x-kubernetes-patch-strategy": "merge"});
+        assert_eq!(convert(schema), expected);
+    }
+
+    #[test]
+    fn fields_that_are_named_like_keywords_are_fields() {
+        let schema =
+            json!({"properties": {"required": {"$ref": "#/components/schemas/a.B"}, "default": {"type": "string"}}});
+        let expected =
+            json!({"properties": {"required": {"$ref": "#/definitions/a.B"}, "default": {"type": "string"}}});
         assert_eq!(convert(schema), expected);
     }
 
