@@ -118,12 +118,11 @@ pub(super) fn drop_by_type(spec: &mut Tree, old: &Tree) {
         }
     }
     let balanced = |spec: &Tree| text(spec, "type") == "LoadBalancer";
-    let rules: [(&str, fn(&Tree) -> bool); 2] =
-        [("healthCheckNodePort", needs_health_check), ("externalTrafficPolicy", externally_accessible)];
-    for (key, needed) in rules {
-        if needed(old) && !needed(spec) && same(spec, key) {
-            spec.remove(key);
-        }
+    if needs_health_check(old) && !needs_health_check(spec) && same(spec, "healthCheckNodePort") {
+        spec.remove("healthCheckNodePort");
+    }
+    if externally_accessible(old) && !externally_accessible(spec) && same(spec, "externalTrafficPolicy") {
+        spec.remove("externalTrafficPolicy");
     }
     for key in ["allocateLoadBalancerNodePorts", "loadBalancerClass"] {
         if balanced(old) && !balanced(spec) && same(spec, key) {

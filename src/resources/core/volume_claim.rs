@@ -62,7 +62,7 @@ impl Behaviour for PersistentVolumeClaim {
         let (capacity, modes) = if volume.is_empty() {
             (String::new(), String::new())
         } else {
-            let modes = child(object.root(), "status").map(|s| access_modes(s)).unwrap_or_default();
+            let modes = child(object.root(), "status").map(access_modes).unwrap_or_default();
             (quantity(object, &["status", "capacity", "storage"]), modes)
         };
         let class = match object.annotation(BETA_STORAGE_CLASS) {

@@ -130,8 +130,7 @@ fn full_name(errors: &mut Errors, value: &str, path: &Path<'_>) {
 }
 
 fn hints(errors: &mut Errors, hints: &Tree, path: &Path<'_>) {
-    let lists: [(&str, fn(&str) -> Vec<String>); 2] = [("forZones", label_value), ("forNodes", dns1123_subdomain)];
-    for (key, faults) in lists {
+    for key in ["forZones", "forNodes"] {
         let at = path.child(key);
         if count(hints, key) > HINTS_MAX {
             errors.push(FieldError::too_many(&at, count(hints, key), HINTS_MAX));
@@ -144,7 +143,8 @@ fn hints(errors: &mut Errors, hints: &Tree, path: &Path<'_>) {
             if names[..i].contains(name) {
                 errors.push(FieldError::duplicate(&at, *name));
             }
-            messages(errors, &at, *name, faults(name));
+            let faults = if key == "forZones" { label_value(name) } else { dns1123_subdomain(name) };
+            messages(errors, &at, *name, faults);
         }
     }
 }
