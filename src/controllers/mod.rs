@@ -7,6 +7,8 @@ mod condition;
 mod context;
 mod deployment;
 mod discovery;
+mod endpoint_slice;
+mod endpoints;
 mod garbage_collector;
 mod namespace;
 mod node_lifecycle;
@@ -15,6 +17,7 @@ mod pod_control;
 mod pod_garbage_collector;
 mod replica_set;
 mod root_ca;
+mod service;
 mod service_account;
 mod template;
 
@@ -53,6 +56,8 @@ pub struct Settings {
 pub static CONTROLLERS: &[Controller] = &[
     cluster_role_aggregation::CLUSTER_ROLE_AGGREGATION,
     deployment::DEPLOYMENT,
+    endpoint_slice::ENDPOINT_SLICE,
+    endpoints::ENDPOINTS,
     garbage_collector::GARBAGE_COLLECTOR,
     namespace::NAMESPACE,
     node_lifecycle::NODE_LIFECYCLE,
