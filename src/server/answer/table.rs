@@ -6,7 +6,7 @@ use super::{Manner, metadata};
 use crate::api::{Object, Result};
 use crate::resources::Kind;
 use crate::server::message::Response;
-use crate::server::negotiation::{Encoding, MetaVersion};
+use crate::server::negotiation::{Encoding, MetaVersion, wrong_form};
 use crate::server::options::IncludeObject;
 use crate::server::respond;
 use crate::server::wire::{self, Typed};
@@ -29,6 +29,11 @@ pub(super) enum Headers {
 
 /// The Table of one object.
 pub(super) fn one(manner: &Manner, status: u16, (version, object): (MetaVersion, &Object)) -> Result<Response> {
+    // Reviews and other kinds that are only created have no rows (apiserver `pkg/registry/rest/table.go`).
+    if !manner.kind.verbs.iter().any(|verb| verb == "get" || verb == "list") {
+        let resource = manner.kind.group_resource();
+        return Err(wrong_form(format!("the resource {resource} does not support being converted to a Table")));
+    }
     let json = whole(manner, (version, Headers::With), object);
     sent(manner, status, json)
 }
