@@ -32,14 +32,17 @@ static PATTERNS: LazyLock<Vec<(&'static str, Regex)>> = LazyLock::new(|| {
         ("address", r"\b\d+\.\d+\.\d+\.\d+:\d{4,5}\b"),
         ("ip", r"\b10\.0\.\d+\.\d+\b"),
         ("nodeport", r":3\d{4}/(TCP|UDP)"),
+        ("revision", r#""resourceVersion":"\d+""#),
         ("hash", r"hash=[0-9A-F]{128}"),
         ("current", r"current: \d+"),
     ];
     patterns.into_iter().map(compiled).collect()
 });
 
+static AGE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^\d+[smhd](\d+[smh])?$").unwrap());
+
 /// What is only marked, since two of them may be equal by chance.
-const UNNUMBERED: &[&str] = &["microtime", "time", "address", "nodeport", "hash", "current"];
+const UNNUMBERED: &[&str] = &["microtime", "time", "address", "nodeport", "revision", "hash", "current"];
 
 impl Names {
     /// Names for what a server at this address answers: its port stands in objects too.
@@ -121,9 +124,11 @@ impl Names {
                             value.get_mut("metadata").into_iter().for_each(hide_version);
                             self.walk(value);
                         }
-                        "nonResourceRules" | "resourceRules" => {
-                            // Stock gives them in the order of a cache that has none.
-                            value.as_array_mut().into_iter().for_each(|rules| rules.sort_by_key(Value::to_string));
+                        // The order of the first depends on which second of the clock a write fell into; stock gives
+                        // the others in the order of a cache that has none.
+                        "managedFields" | "nonResourceRules" | "resourceRules" => {
+                            self.walk(value);
+                            value.as_array_mut().into_iter().for_each(|items| items.sort_by_key(Value::to_string));
                         }
                         _ => self.walk(value),
                     }
@@ -148,15 +153,22 @@ fn hide_version(metadata: &mut Value) {
     }
 }
 
-/// Cells of a table that count the time since something.
+/// Cells of a table that count the time since something. Later tables of a watch come without their columns; there a
+/// cell is taken for one that looks like it.
 fn name_ages(table: &mut serde_json::Map<String, Value>) {
-    let Some(columns) = table.get("columnDefinitions").and_then(Value::as_array) else { return };
     let is_age = |column: &Value| column["name"].as_str().is_some_and(|name| AGES.contains(&name));
-    let ages: Vec<bool> = columns.iter().map(is_age).collect();
+    let columns = table.get("columnDefinitions").and_then(Value::as_array);
+    let ages: Option<Vec<bool>> = columns.map(|columns| columns.iter().map(is_age).collect());
     let rows = table.get_mut("rows").and_then(Value::as_array_mut);
     for cells in rows.into_iter().flatten().filter_map(|row| row.get_mut("cells").and_then(Value::as_array_mut)) {
-        for (cell, _) in cells.iter_mut().zip(&ages).filter(|(cell, age)| **age && *cell != "<unknown>") {
-            *cell = "<age>".into();
+        for (index, cell) in cells.iter_mut().enumerate() {
+            let counts = match &ages {
+                Some(ages) => ages.get(index) == Some(&true) && cell != "<unknown>",
+                None => cell.as_str().is_some_and(|text| AGE.is_match(text)),
+            };
+            if counts {
+                *cell = "<age>".into();
+            }
         }
     }
 }
