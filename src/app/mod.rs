@@ -12,3 +12,6 @@ mod port;
 pub use cluster::{CONTEXT, Cluster};
 pub use command::run;
 pub use config::{Config, Controllers, Data};
+
+#[cfg(test)]
+mod tests;

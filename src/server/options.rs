@@ -63,7 +63,7 @@ pub(super) fn list_options(query: &Query, listing: Listing) -> Result<ListOption
 /// A `resourceVersion` parameter.
 ///
 /// # Errors
-/// 422 as upstream's storage answers for what is no number.
+/// 400 as upstream's storage answers for what is no number.
 pub(super) fn revision(text: &str) -> Result<Option<Revision>> {
     if text.is_empty() {
         return Ok(None);
@@ -71,7 +71,7 @@ pub(super) fn revision(text: &str) -> Result<Option<Revision>> {
     let invalid = || {
         let why = format!("strconv.ParseUint: parsing {}: invalid syntax", crate::api::field::go_quote(text));
         let error = FieldError::invalid(&Path::new("resourceVersion"), text, why);
-        Status::invalid(&GroupKind { group: "".into(), kind: "".into() }, "", &[error])
+        Status::bad_request(format!("invalid resource version: {error}"))
     };
     Revision::parse(text).map(Some).ok_or_else(invalid)
 }
