@@ -92,6 +92,7 @@ impl Resource {
 impl<'a> Target<'a> {
     /// A subresource of the object.
     #[must_use]
+    #[expect(clippy::should_implement_trait, reason = "short for subresource; nothing is subtracted")]
     pub fn sub(mut self, subresource: &'a str) -> Self {
         self.subresource = subresource;
         self

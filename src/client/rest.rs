@@ -217,6 +217,7 @@ impl Client {
         self.write(http::Method::DELETE, target.path(), JSON, encode(options)).await
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the parts of a request, used in this file only")]
     async fn write(
         &self,
         method: http::Method,

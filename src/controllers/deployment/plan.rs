@@ -94,7 +94,7 @@ pub(super) fn plan(
     if deployment.spec.paused {
         draft.sync_new_set();
         scale::scale(&mut draft);
-        if deployment.metadata.annotations.get(revision::ROLLBACK_TO).is_none() {
+        if !deployment.metadata.annotations.contains_key(revision::ROLLBACK_TO) {
             draft.clean_up();
         }
         status::count(&mut draft);

@@ -38,13 +38,16 @@ impl Cached for Object {
     }
 }
 
+/// Objects by uid, each with the number of its resource.
+type ByUid = HashMap<Arc<str>, (usize, Arc<Object>)>;
+
 /// All objects that are known.
 #[derive(Default)]
 pub(super) struct Graph {
     /// The cache of each watched resource; held for look-ups.
     caches: RwLock<Vec<Arc<Cache<Object>>>>,
     /// The objects by uid; held for single steps. Taken after `caches`.
-    by_uid: RwLock<HashMap<Arc<str>, (usize, Arc<Object>)>>,
+    by_uid: RwLock<ByUid>,
     /// All resources that were ever watched; an index into it stands beside each object.
     resources: RwLock<Vec<Resource>>,
 }

@@ -58,7 +58,7 @@ pub(super) fn plan(meta: &Meta, owners: &[(OwnerReference, Owner)], dependents: 
             let owner = dependent.owner_references.iter().find(|owner| owner.uid == meta.uid);
             owner.is_some_and(|owner| owner.block_owner_deletion == Some(true))
         };
-        return if dependents.iter().any(|d| blocks(d)) { Action::Await } else { Action::Unfinalize(FOREGROUND) };
+        return if dependents.iter().any(blocks) { Action::Await } else { Action::Unfinalize(FOREGROUND) };
     }
     if meta.deleting() || owners.is_empty() {
         return Action::Nothing;

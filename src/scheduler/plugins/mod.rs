@@ -36,6 +36,7 @@ pub(super) struct Score {
 }
 
 impl Score {
+    #[expect(clippy::too_many_arguments, reason = "what every plugin gets, and itself")]
     pub(super) fn of(&self, pod: &Pod, prepared: &Prepared, info: &NodeInfo, node: &Node) -> i64 {
         (self.score)(pod, prepared, info, node)
     }
