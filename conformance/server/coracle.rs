@@ -10,20 +10,8 @@ use super::{Running, Server, USERS, eventually, tail};
 pub(crate) async fn coracle() -> Server {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
-    std::fs::write(at("users.csv"), USERS).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_coracle"));
-    // Without a star only what is named runs, as with kube-controller-manager: here nothing.
-    command.args([
-        "--ephemeral",
-        "--secure-port=0",
-        "--controllers=-deployment-controller",
-        "--scheduler=false",
-        "--nodes=0",
-    ]);
-    command.args(["--service-cluster-ip-range=10.0.0.0/16"]);
-    command.arg("--token-auth-file").arg(at("users.csv"));
-    command.arg("--cert-dir").arg(at("pki"));
-    command.arg("--kubeconfig").arg(at("kubeconfig"));
+    let mut command = command(folder.path());
+    command.arg("--ephemeral");
     let processes = vec![Process::start(&mut command, &at("coracle.log"))];
 
     let log = at("coracle.log");
@@ -34,8 +22,22 @@ pub(crate) async fn coracle() -> Server {
     Server::ready(base, &certificate, Running { processes, log, folder }).await
 }
 
+/// The command with its files in a folder, a free port and everything off that acts by itself.
+pub(super) fn command(folder: &Path) -> Command {
+    let at = |name: &str| folder.join(name);
+    std::fs::write(at("users.csv"), USERS).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coracle"));
+    // Without a star only what is named runs, as with kube-controller-manager: here nothing.
+    command.args(["--secure-port=0", "--controllers=-deployment-controller", "--scheduler=false", "--nodes=0"]);
+    command.args(["--service-cluster-ip-range=10.0.0.0/16"]);
+    command.arg("--token-auth-file").arg(at("users.csv"));
+    command.arg("--cert-dir").arg(at("pki"));
+    command.arg("--kubeconfig").arg(at("kubeconfig"));
+    command
+}
+
 /// The address that the server prints when it is ready.
-fn address(log: &Path) -> Option<String> {
+pub(super) fn address(log: &Path) -> Option<String> {
     let text = std::fs::read_to_string(log).ok()?;
     let line = text.lines().find_map(|line| line.trim().strip_prefix("server "))?;
     Some(line.trim().to_owned())

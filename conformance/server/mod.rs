@@ -2,6 +2,7 @@
 //! same users and without controllers, scheduler or nodes.
 
 mod coracle;
+mod durable;
 mod process;
 mod stock;
 
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) use coracle::coracle;
+pub(crate) use durable::{Connection, DataFolder};
 pub(crate) use stock::{BINARIES, stock};
 
 use process::Process;

@@ -15,6 +15,11 @@ impl Process {
         let program = command.get_program().to_owned();
         Self(command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display())))
     }
+
+    /// Whether it has not ended by itself.
+    pub(super) fn running(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
 }
 
 impl Drop for Process {
