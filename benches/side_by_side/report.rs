@@ -1,0 +1,128 @@
+//! Figures of both sides as a page for people and as JSON.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+use crate::load::Outcome;
+
+const METHOD: &str = "\
+Written by `cargo bench --bench side_by_side` on Linux; it needs Go and the binaries of `conformance/upstream/build`.
+
+Stock is etcd, kube-apiserver, kube-controller-manager and kube-scheduler (`--kube-api-qps=5000 --kube-api-burst=10000`)
+and KWOK with 20 nodes; Coracle is its one release binary with `--nodes=20`. All other settings are the defaults, so both
+are durable: etcd syncs its log, Coracle its SQLite file. One side runs after the other, each on fresh data on the same
+disk, on the loopback interface, with its controllers, scheduler and nodes running all the time, and shares the
+processors with the load generator. The same generator asks both: HTTP/2 over TLS, a bearer token, JSON, one connection
+a client, one request at a time on each; a load ends after 3,000 requests or 10 s (1 client), 20,000 or 20 s (64).
+Latencies run from sending to the last byte. Start: median of 3, from the first process to a good `/readyz` of the API
+server alone (stock without controllers, scheduler, KWOK; Coracle with all). Idle: 10 s after all nodes are ready, over
+10 s. Memory: resident, summed over all processes, KWOK included. LIST: one client, median of 5 after one to warm up.
+Deployment: from its creation to `availableReplicas: 1000`. One run, so differences of some percent say nothing.
+A ratio above 1 is in Coracle's favour.
+";
+
+/// What a row is called, its unit, and whether less of it is better.
+const ROWS: [(&str, &str, Better); 19] = [
+    ("start to /readyz", "s", Better::Less),
+    ("idle memory", "MiB", Better::Less),
+    ("idle CPU", "% of one processor", Better::Less),
+    ("creates, 1 client", "/s", Better::More),
+    ("creates, 1 client, p50", "ms", Better::Less),
+    ("creates, 1 client, p99", "ms", Better::Less),
+    ("creates, 64 clients", "/s", Better::More),
+    ("creates, 64 clients, p50", "ms", Better::Less),
+    ("creates, 64 clients, p99", "ms", Better::Less),
+    ("GETs, 1 client", "/s", Better::More),
+    ("GETs, 64 clients", "/s", Better::More),
+    ("GETs, 64 clients, p99", "ms", Better::Less),
+    ("merge patches, 64 clients", "/s", Better::More),
+    ("merge patches, 64 clients, p50", "ms", Better::Less),
+    ("merge patches, 64 clients, p99", "ms", Better::Less),
+    ("Deployment of 1,000 pods", "s", Better::Less),
+    ("LIST of 10,000 pods", "ms", Better::Less),
+    ("bytes of that LIST", "MB", Better::Less),
+    ("memory after it", "MiB", Better::Less),
+];
+
+#[derive(Clone, Copy)]
+enum Better {
+    Less,
+    More,
+}
+
+/// What one side was measured at, by the names of the rows.
+#[derive(Default)]
+pub(crate) struct Figures {
+    values: BTreeMap<String, f64>,
+    /// Memory by row and process, in MiB.
+    processes: BTreeMap<&'static str, BTreeMap<&'static str, f64>>,
+}
+
+impl Figures {
+    /// Takes a figure in; one that is not a number was not reached.
+    pub(crate) fn set(&mut self, name: &str, value: f64) {
+        println!("  {name}: {value:.2}");
+        self.values.insert(name.to_owned(), value);
+    }
+
+    pub(crate) fn load(&mut self, name: &str, outcome: &Outcome) {
+        println!("  {name}: {} requests", outcome.done());
+        self.set(name, outcome.rate());
+        self.set(&format!("{name}, p50"), outcome.within(0.5));
+        self.set(&format!("{name}, p99"), outcome.within(0.99));
+    }
+
+    /// Takes in what memory the processes of a cluster have at this moment.
+    pub(crate) fn memory(&mut self, name: &'static str, cluster: &Cluster) {
+        let each: BTreeMap<_, _> = cluster.processes.iter().map(|one| (one.name, one.resident())).collect();
+        self.set(name, each.values().sum());
+        self.processes.insert(name, each);
+    }
+
+    fn get(&self, name: &str) -> Option<f64> {
+        self.values.get(name).copied().filter(|value| value.is_finite())
+    }
+}
+
+/// Writes `results.md` and `results.json` into a folder.
+pub(crate) fn write(folder: &Path, about: &str, [stock, coracle]: &[Figures; 2]) {
+    let mut page = format!("# Side by side with stock\n\n{METHOD}\n{about}\n\n");
+    page.push_str("| what | unit | stock | Coracle | ratio |\n|---|---|---:|---:|---:|\n");
+    let mut rows = Vec::new();
+    for (name, unit, better) in ROWS {
+        let (theirs, ours) = (stock.get(name), coracle.get(name));
+        let ratio = theirs.zip(ours).map(|(theirs, ours)| match better {
+            Better::Less => theirs / ours,
+            Better::More => ours / theirs,
+        });
+        let ratio = ratio.filter(|ratio| ratio.is_finite());
+        let (left, right, third) = (digits(theirs), digits(ours), digits(ratio));
+        writeln!(page, "| {name} | {unit} | {left} | {right} | {third} |").expect("a string takes all");
+        rows.push(json!({"name": name, "unit": unit, "stock": theirs, "coracle": ours, "ratio": ratio}));
+    }
+    page.push_str("\nMemory of each process, in MiB:\n\n");
+    for figures in [stock, coracle] {
+        for (row, processes) in &figures.processes {
+            let each: Vec<_> = processes.iter().map(|(name, value)| format!("{name} {value:.0}")).collect();
+            writeln!(page, "- {row}: {}", each.join(", ")).expect("a string takes all");
+        }
+    }
+    let json: Value = json!({"about": about, "rows": rows,
+        "processes": {"stock": stock.processes, "coracle": coracle.processes}});
+    std::fs::write(folder.join("results.md"), page).unwrap();
+    std::fs::write(folder.join("results.json"), serde_json::to_string_pretty(&json).unwrap() + "\n").unwrap();
+}
+
+/// Three digits that count, or a dash.
+fn digits(value: Option<f64>) -> String {
+    match value {
+        None => "–".to_owned(),
+        Some(value) if value.abs() >= 100.0 => format!("{value:.0}"),
+        Some(value) if value.abs() >= 10.0 => format!("{value:.1}"),
+        Some(value) => format!("{value:.2}"),
+    }
+}
