@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::api::Object;
+use crate::api::field::Errors;
 use crate::resources::core::pod_template::default_template;
+use crate::resources::core::pod_validation::validate_template_at;
 use crate::resources::core::pod_warnings::template_warnings;
 use crate::resources::part::STATUS;
 use crate::resources::print::{age, containers_and_images, int, label_selector, labels};
@@ -41,6 +43,10 @@ impl Behaviour for DaemonSet {
         let path = ["spec", "template"];
         let changed = i64::from(new.get(&path) != old.get(&path));
         set_template_generation(new, template_generation(old) + changed);
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validate_template_at(object, &["spec", "template"])
     }
 
     fn generation(&self) -> bool {

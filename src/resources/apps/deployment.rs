@@ -199,7 +199,9 @@ mod tests {
     use crate::resources::check::testing::check_errors;
 
     fn deployment(changes: Value) -> Object {
-        let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"restartPolicy": "Always"}});
+        let mut template =
+            json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+        default_template(template.as_object_mut().unwrap());
         let mut spec = json!({"replicas": 1, "selector": {"matchLabels": {"a": "b"}}, "template": template,
             "strategy": {"type": "Recreate"}, "progressDeadlineSeconds": 600});
         for (key, value) in changes.as_object().unwrap() {

@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::api::Object;
-use crate::api::field::Path;
+use crate::api::field::{Errors, Path};
 use crate::api::validation::names::label_name;
 use crate::resources::core::pod_template::default_template;
+use crate::resources::core::pod_validation::validate_template_at;
 use crate::resources::core::pod_warnings::template_warnings;
 use crate::resources::core::volume_claim::{claim_warnings, default_claim};
 use crate::resources::part::STATUS;
@@ -40,6 +41,10 @@ impl Behaviour for StatefulSet {
 
     fn prepare_create(&self, _: &Kind, object: &mut Object, _: &Moment) {
         object.remove(&["status"]);
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validate_template_at(object, &["spec", "template"])
     }
 
     fn generation(&self) -> bool {

@@ -6,6 +6,7 @@ use crate::api::Object;
 use crate::api::field::{Errors, FieldError, Path};
 use crate::api::labels::{Selector, validate_label_selector};
 use crate::resources::check::nonnegative;
+use crate::resources::core::pod_validation::validate_pod_template;
 use crate::resources::tree::{Tree, child, int, is_set, is_zero, text};
 
 /// A label selector that must be there and select something; `None` when it is not valid.
@@ -44,6 +45,7 @@ pub(in crate::resources) fn template(
         let detail = "`selector` does not match template `labels`";
         errors.push(FieldError::invalid(&metadata.child("labels"), Value::Object(labels.clone()), detail));
     }
+    errors.extend(validate_pod_template(template, path));
     let spec = child(template, "spec").unwrap_or(&empty);
     let at = path.child("spec");
     let policy = text(spec, "restartPolicy");

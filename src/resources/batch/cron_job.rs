@@ -6,6 +6,7 @@ use super::job::{default_job_spec, spec_warnings, validate_restart_policy};
 use crate::api::Object;
 use crate::api::field::{Errors, Path};
 use crate::resources::apps::name_warnings;
+use crate::resources::core::pod_validation::validate_template_at;
 use crate::resources::part::STATUS;
 use crate::resources::print::{age, containers_and_images, label_selector, or_none, since};
 use crate::resources::tree::{child, ensure, fill, fill_zero, list};
@@ -32,7 +33,9 @@ impl Behaviour for CronJob {
         let path = path.child("jobTemplate");
         let template = child(object.root(), "spec").and_then(|s| child(s, "jobTemplate"));
         let spec = template.and_then(|t| child(t, "spec"));
-        spec.map(|spec| validate_restart_policy(spec, &path.child("spec"))).unwrap_or_default()
+        let mut errors = validate_template_at(object, &["spec", "jobTemplate", "spec", "template"]);
+        errors.extend(spec.into_iter().flat_map(|spec| validate_restart_policy(spec, &path.child("spec"))));
+        errors
     }
 
     fn generation(&self) -> bool {

@@ -7,6 +7,7 @@ use crate::api::field::{Errors, FieldError, Path};
 use crate::api::request::Propagation;
 use crate::resources::apps::name_warnings;
 use crate::resources::core::pod_template::default_template;
+use crate::resources::core::pod_validation::validate_template_at;
 use crate::resources::core::pod_warnings::template_warnings;
 use crate::resources::part::STATUS;
 use crate::resources::print::{age, containers_and_images, elapsed, human_duration, int, label_selector};
@@ -52,8 +53,10 @@ impl Behaviour for Job {
     }
 
     fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        let mut errors = validate_template_at(object, &["spec", "template"]);
         let spec = child(object.root(), "spec");
-        spec.map(|spec| validate_restart_policy(spec, &Path::new("spec"))).unwrap_or_default()
+        errors.extend(spec.into_iter().flat_map(|spec| validate_restart_policy(spec, &Path::new("spec"))));
+        errors
     }
 
     fn generation(&self) -> bool {

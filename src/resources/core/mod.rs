@@ -15,6 +15,7 @@ mod pod_cells;
 mod pod_level;
 mod pod_prepare;
 pub(super) mod pod_template;
+pub(super) mod pod_validation;
 pub(super) mod pod_warnings;
 mod quality;
 pub(super) mod replication_controller;

@@ -5,10 +5,14 @@ use serde_json::{Value, json};
 use super::pod_cells::pod_cells;
 use super::pod_prepare::{prepare_ephemeral_containers, prepare_pod, prepare_resize, prepare_status};
 use super::pod_template::{default_pod_only, default_pod_spec, default_pod_status};
+use super::pod_validation::{
+    validate_ephemeral_containers_update, validate_pod, validate_pod_resize, validate_pod_status_update,
+    validate_pod_update,
+};
 use super::pod_warnings::pod_warnings;
 use crate::api::Object;
+use crate::api::field::Errors;
 use crate::api::request::DeleteOptions;
-use crate::resources::part::anything;
 use crate::resources::tree::{keep, list, text};
 use crate::resources::{Behaviour, Kind, Moment, Part, SelectableField};
 
@@ -55,18 +59,31 @@ impl Behaviour for Pod {
         FIELDS
     }
 
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validate_pod(object)
+    }
+
+    fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
+        validate_pod_update(new, old)
+    }
+
     fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
         pod_warnings(object, old)
     }
 
     fn part(&self, subresource: &str) -> Option<Part> {
-        let prepare = match subresource {
-            "status" => prepare_status,
-            "ephemeralcontainers" => prepare_ephemeral_containers,
-            "resize" => prepare_resize,
+        Some(match subresource {
+            "status" => Part { prepare: prepare_status, validate: validate_pod_status_update },
+            "ephemeralcontainers" => {
+                Part { prepare: prepare_ephemeral_containers, validate: validate_ephemeral_containers_update }
+            }
+            "resize" => Part { prepare: prepare_resize, validate: validate_pod_resize },
             _ => return None,
-        };
-        Some(Part { prepare, validate: anything })
+        })
     }
 
     fn returns_deleted(&self) -> bool {

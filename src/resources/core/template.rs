@@ -3,8 +3,10 @@
 use serde_json::{Value, json};
 
 use super::pod_template::default_template;
+use super::pod_validation::validate_template_at;
 use super::pod_warnings::template_warnings;
 use crate::api::Object;
+use crate::api::field::Errors;
 use crate::resources::print::{containers_and_images, labels};
 use crate::resources::tree::ensure;
 use crate::resources::{Behaviour, Kind, Moment};
@@ -14,6 +16,10 @@ pub(in crate::resources) struct PodTemplate;
 impl Behaviour for PodTemplate {
     fn default(&self, _: &Kind, object: &mut Object) {
         default_template(ensure(object.root_mut(), "template"));
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validate_template_at(object, &["template"])
     }
 
     fn generation(&self) -> bool {

@@ -1,0 +1,51 @@
+//! Tolerations of taints.
+
+use crate::api::field::{Errors, FieldError, Path};
+use crate::api::validation::metadata::label_key;
+use crate::api::validation::names;
+use crate::resources::check::choice;
+use crate::resources::tree::{Tree, is_set, items, text};
+
+const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+
+/// `tolerations` of a spec.
+pub(super) fn validate(errors: &mut Errors, spec: &Tree, path: &Path<'_>) {
+    for (i, toleration) in items(spec, "tolerations").enumerate() {
+        one(errors, toleration, &path.index(i));
+    }
+}
+
+fn one(errors: &mut Errors, toleration: &Tree, path: &Path<'_>) {
+    let [key, operator, value, effect] = ["key", "operator", "value", "effect"].map(|key| text(toleration, key));
+    let at = path.child("operator");
+    if !key.is_empty() {
+        label_key(key, &path.child("key"), errors);
+    } else if operator != "Exists" {
+        let detail = "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
+        errors.push(FieldError::invalid(&at, operator, detail));
+    }
+    if is_set(toleration, "tolerationSeconds") && effect != "NoExecute" {
+        let detail = "effect must be 'NoExecute' when `tolerationSeconds` is set";
+        errors.push(FieldError::invalid(&path.child("effect"), effect, detail));
+    }
+    match operator {
+        "" | "Equal" => {
+            let faults = names::label_value(value);
+            if !faults.is_empty() {
+                errors.push(FieldError::invalid(&at, value, faults.join(";")));
+            }
+        }
+        "Exists" if !value.is_empty() => {
+            errors.push(FieldError::invalid(&at, value, "value must be empty when `operator` is 'Exists'"));
+        }
+        "Exists" => {}
+        // Comparisons have a feature gate that is off.
+        "Lt" | "Gt" => {
+            errors.push(FieldError::not_supported(&at, operator, &["Equal", "Exists", "Lt", "Gt"]));
+        }
+        _ => choice(errors, operator, &at, &["Equal", "Exists"]),
+    }
+    if !effect.is_empty() {
+        choice(errors, effect, &path.child("effect"), &EFFECTS);
+    }
+}

@@ -1,0 +1,364 @@
+//! What may change of a pod.
+
+use serde_json::{Value, json};
+
+use super::env::quantity;
+use super::{annotations, metadata_and_spec, status, sub, tolerations};
+use crate::api::Object;
+use crate::api::field::{Errors, FieldError, Path, go_quote};
+use crate::resources::tree::{Tree, count, int, is_zero, items, text};
+
+const CHANGEABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\
+                          `spec.tolerations` (only additions to existing tolerations),\
+                          `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously \
+                          negative)";
+const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
+const MIRROR: &str = "kubernetes.io/config.mirror";
+
+/// A pod that a client changes.
+pub(in crate::resources) fn validate_pod_update(new: &Object, old: &Object) -> Errors {
+    let mut errors = Errors::new();
+    whole(&mut errors, new, old);
+    let (now, before, path) = (sub(new.root(), "spec"), sub(old.root(), "spec"), Path::new("spec"));
+    for list in ["containers", "initContainers"] {
+        let at = path.child(list);
+        if count(now, list) != count(before, list) {
+            errors.push(FieldError::forbidden(&at, "pod updates may not add or remove containers"));
+            return errors;
+        }
+        for (i, container) in items(now, list).enumerate() {
+            let at = at.index(i);
+            if text(container, "image").is_empty() {
+                errors.push(FieldError::required(&at.child("image"), ""));
+            }
+            super::containers::image_unpadded(&mut errors, container, &at);
+        }
+    }
+    if deadline(&mut errors, now, before, &path.child("activeDeadlineSeconds")) {
+        return errors;
+    }
+    added_tolerations(&mut errors, now, before, &path.child("tolerations"));
+    removed_gates(&mut errors, now, before, &path.child("schedulingGates"));
+    let munged = munge(&mut errors, now, before, &path);
+    if !same(&munged, before) {
+        let detail = format!("pod updates may not change fields other than {CHANGEABLE}\n{}", changes(&munged, before));
+        errors.push(FieldError::forbidden(&path, detail));
+    }
+    errors
+}
+
+/// What all changes of a pod have in common.
+fn whole(errors: &mut Errors, new: &Object, old: &Object) {
+    metadata_and_spec(errors, new);
+    annotation_changes(errors, new, old);
+}
+
+fn annotation_changes(errors: &mut Errors, new: &Object, old: &Object) {
+    let of = |pod: &Object| sub(sub(pod.root(), "metadata"), "annotations").clone();
+    let (now, metadata) = (of(new), Path::new("metadata"));
+    let at = metadata.child("annotations");
+    annotations::validate_update(errors, &now, &of(old), &at);
+    annotations::validate(errors, &now, sub(new.root(), "spec"), &at);
+}
+
+/// The status that a kubelet writes.
+pub(in crate::resources) fn validate_pod_status_update(new: &Object, old: &Object) -> Errors {
+    let mut errors = Errors::new();
+    annotation_changes(&mut errors, new, old);
+    status::validate(&mut errors, new, old);
+    errors
+}
+
+/// Containers that are added to a running pod.
+pub(in crate::resources) fn validate_ephemeral_containers_update(new: &Object, old: &Object) -> Errors {
+    if old.annotation(MIRROR).is_some() {
+        return vec![FieldError::forbidden(&Path::ROOT, "static pods do not support ephemeral containers")];
+    }
+    let mut errors = Errors::new();
+    whole(&mut errors, new, old);
+    let (now, before, spec) = (sub(new.root(), "spec"), sub(old.root(), "spec"), Path::new("spec"));
+    let path = spec.child("ephemeralContainers");
+    for container in items(before, "ephemeralContainers") {
+        let name = text(container, "name");
+        let quoted = go_quote(name);
+        match items(now, "ephemeralContainers").filter(|c| text(c, "name") == name).last() {
+            None => {
+                let detail = format!("existing ephemeral containers {quoted} may not be removed\n");
+                errors.push(FieldError::forbidden(&path, detail));
+            }
+            Some(other) if !same(other, container) => {
+                let detail =
+                    format!("existing ephemeral containers {quoted} may not be changed\n{}", changes(other, container));
+                errors.push(FieldError::forbidden(&path, detail));
+            }
+            Some(_) => {}
+        }
+    }
+    errors
+}
+
+/// Containers that get other resources.
+pub(in crate::resources) fn validate_pod_resize(new: &Object, old: &Object) -> Errors {
+    let mut errors = Errors::new();
+    whole(&mut errors, new, old);
+    errors
+}
+
+/// A deadline may come and come nearer. Whether the rest need not be looked at.
+fn deadline(errors: &mut Errors, now: &Tree, before: &Tree, path: &Path<'_>) -> bool {
+    const KEY: &str = "activeDeadlineSeconds";
+    match (int(now, KEY), int(before, KEY)) {
+        (Some(new), _) if !(0..=i64::from(i32::MAX)).contains(&new) => {
+            let detail = format!("must be between 0 and {}, inclusive", i32::MAX);
+            errors.push(FieldError::invalid(path, new, detail));
+            true
+        }
+        (Some(new), Some(old)) if old < new => {
+            errors.push(FieldError::invalid(path, new, "must be less than or equal to previous value"));
+            true
+        }
+        (None, Some(_)) => {
+            let detail = "must not update from a positive integer to nil value";
+            errors.push(FieldError::invalid(path, Value::Null, detail));
+            false
+        }
+        _ => false,
+    }
+}
+
+fn added_tolerations(errors: &mut Errors, now: &Tree, before: &Tree, path: &Path<'_>) {
+    const SECONDS: &str = "tolerationSeconds";
+    let timeless = |toleration: &Tree| {
+        let mut toleration = toleration.clone();
+        toleration.remove(SECONDS);
+        toleration
+    };
+    let now_all: Vec<Tree> = items(now, "tolerations").map(timeless).collect();
+    if !items(before, "tolerations").map(timeless).all(|old| now_all.iter().any(|new| same(new, &old))) {
+        let detail = "existing toleration can not be modified except its tolerationSeconds";
+        return errors.push(FieldError::forbidden(path, detail));
+    }
+    tolerations::validate(errors, now, path);
+}
+
+fn removed_gates(errors: &mut Errors, now: &Tree, before: &Tree, path: &Path<'_>) {
+    let known: Vec<&str> = items(before, "schedulingGates").map(|gate| text(gate, "name")).collect();
+    for (i, gate) in items(now, "schedulingGates").enumerate() {
+        let name = text(gate, "name");
+        if !known.contains(&name) {
+            let detail = format!("only deletion is allowed, but found new scheduling gate '{name}'");
+            errors.push(FieldError::forbidden(&path.index(i).child("name"), detail));
+        }
+    }
+}
+
+/// The new spec with everything as it was that may change.
+fn munge(errors: &mut Errors, now: &Tree, before: &Tree, path: &Path<'_>) -> Tree {
+    let mut munged = now.clone();
+    for list in ["containers", "initContainers"] {
+        let Some(containers) = munged.get_mut(list).and_then(Value::as_array_mut) else { continue };
+        for (container, old) in containers.iter_mut().filter_map(Value::as_object_mut).zip(items(before, list)) {
+            restore(container, old, "image");
+        }
+    }
+    for key in ["activeDeadlineSeconds", "schedulingGates", "tolerations"] {
+        restore(&mut munged, before, key);
+    }
+    let grace = |spec: &Tree| int(spec, "terminationGracePeriodSeconds");
+    if grace(before).is_some_and(|seconds| seconds < 0) && grace(now) == Some(1) {
+        restore(&mut munged, before, "terminationGracePeriodSeconds");
+    }
+    if count(before, "schedulingGates") > 0 {
+        narrowed(errors, now, before, path);
+        restore(&mut munged, before, "nodeSelector");
+        let mut affinity = sub(now, "affinity").clone();
+        restore(&mut affinity, sub(before, "affinity"), "nodeAffinity");
+        munged.insert("affinity".to_owned(), Value::Object(affinity));
+    }
+    munged
+}
+
+fn restore(tree: &mut Tree, from: &Tree, key: &str) {
+    match from.get(key) {
+        Some(value) => tree.insert(key.to_owned(), value.clone()),
+        None => tree.remove(key),
+    };
+}
+
+/// A pod that waits at a gate may say more exactly on which nodes it runs.
+fn narrowed(errors: &mut Errors, now: &Tree, before: &Tree, path: &Path<'_>) {
+    let selector = sub(now, "nodeSelector");
+    if sub(before, "nodeSelector").iter().any(|(key, value)| selector.get(key) != Some(value)) {
+        let detail = "only additions to spec.nodeSelector are allowed (no mutations or deletions)";
+        errors.push(FieldError::invalid(&path.child("nodeSelector"), json!(selector), detail));
+    }
+    let terms = |spec: &'_ Tree| -> Vec<Tree> {
+        items(sub(sub(sub(spec, "affinity"), "nodeAffinity"), REQUIRED), "nodeSelectorTerms").cloned().collect()
+    };
+    let (new, old) = (terms(now), terms(before));
+    let (affinity, kind) = (path.child("affinity"), "nodeAffinity");
+    let nodes = affinity.child(kind);
+    let required = nodes.child(REQUIRED);
+    let at = required.child("nodeSelectorTerms");
+    if !old.is_empty() && old.len() != new.len() {
+        let detail = "no additions/deletions to non-empty NodeSelectorTerms list are allowed";
+        return errors.push(FieldError::invalid(&at, json!(new), detail));
+    }
+    for (i, (new, old)) in new.iter().zip(&old).enumerate() {
+        if !only_adds(new, old) {
+            let detail = "only additions are allowed (no mutations or deletions)";
+            errors.push(FieldError::invalid(&at.index(i), json!(new), detail));
+        }
+    }
+}
+
+fn only_adds(new: &Tree, old: &Tree) -> bool {
+    let keys = ["matchExpressions", "matchFields"];
+    if keys.iter().all(|key| count(old, key) == 0) {
+        // A term without requirements selects nothing and must not begin to select.
+        return keys.iter().all(|key| count(new, key) == 0);
+    }
+    keys.iter().all(|key| {
+        let starts = items(old, key).zip(items(new, key)).all(|(old, new)| same(old, new));
+        count(new, key) >= count(old, key) && starts
+    })
+}
+
+/// Whether two trees mean the same: unset and empty are equal, amounts are compared as amounts.
+fn same(a: &Tree, b: &Tree) -> bool {
+    same_fields(a, b, false)
+}
+
+fn same_fields(a: &Tree, b: &Tree, amounts: bool) -> bool {
+    let null = &Value::Null;
+    let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
+    keys.into_iter().all(|key| {
+        let amounts = amounts || matches!(&**key, "limits" | "requests" | "overhead" | "sizeLimit" | "divisor");
+        same_value((a.get(key).unwrap_or(null), b.get(key).unwrap_or(null)), amounts)
+    })
+}
+
+fn same_value(pair: (&Value, &Value), amounts: bool) -> bool {
+    match pair {
+        (Value::Object(a), Value::Object(b)) => same_fields(a, b, amounts),
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|p| same_value(p, amounts)),
+        (Value::Null, Value::Object(fields)) | (Value::Object(fields), Value::Null) => fields.is_empty(),
+        (a, b) if amounts && (a.is_string() || b.is_string()) => match (quantity(a), quantity(b)) {
+            (Some(a), Some(b)) => a == b,
+            _ => a == b,
+        },
+        (Value::Null, other) | (other, Value::Null) => is_zero(other) && !other.is_object(),
+        (a, b) => a == b,
+    }
+}
+
+/// The fields that differ, a line for each value that went and each that came.
+fn changes(new: &Tree, old: &Tree) -> String {
+    let mut lines = String::new();
+    let null = &Value::Null;
+    let keys = old.keys().chain(new.keys().filter(|key| !old.contains_key(*key)));
+    for key in keys {
+        let (now, before) = (new.get(key).unwrap_or(null), old.get(key).unwrap_or(null));
+        if same_value((now, before), false) {
+            continue;
+        }
+        let mut letters = key.chars();
+        let name: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
+        lines.push_str(&format!("- \"{name}\": {before},\n+ \"{name}\": {now},\n"));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::check::testing::check_errors;
+
+    fn pod(change: impl FnOnce(&mut Value)) -> Object {
+        let mut pod = super::super::tests::pod();
+        change(&mut pod);
+        Object::from_value(pod).unwrap()
+    }
+
+    #[track_caller]
+    fn check(before: impl FnOnce(&mut Value), after: impl FnOnce(&mut Value), expected: &[&str]) {
+        check_errors(&validate_pod_update(&pod(after), &pod(before)), expected);
+    }
+
+    #[test]
+    fn an_image_a_nearer_deadline_and_more_tolerations_may_come() {
+        check(|_| {}, |p| p["spec"]["containers"][0]["image"] = json!("other"), &[]);
+        check(|_| {}, |p| p["spec"]["activeDeadlineSeconds"] = json!(5), &[]);
+        check(|_| {}, |p| p["spec"]["tolerations"] = json!([{"operator": "Exists"}]), &[]);
+        check(
+            |p| p["spec"]["activeDeadlineSeconds"] = json!(5),
+            |p| p["spec"]["activeDeadlineSeconds"] = json!(6),
+            &["spec.activeDeadlineSeconds: Invalid value: 6: must be less than or equal to previous value"],
+        );
+        check(
+            |p| p["spec"]["tolerations"] = json!([{"operator": "Exists"}]),
+            |_| {},
+            &["spec.tolerations: Forbidden: existing toleration can not be modified except its tolerationSeconds"],
+        );
+    }
+
+    #[test]
+    fn the_rest_stays() {
+        let errors = validate_pod_update(&pod(|p| p["spec"]["hostname"] = json!("h")), &pod(|_| {}));
+        let text = errors[0].to_string();
+        assert!(
+            text.starts_with("spec: Forbidden: pod updates may not change fields other than `spec.containers"),
+            "{text}"
+        );
+        assert!(text.ends_with("+ \"Hostname\": \"h\",\n"), "{text}");
+        check(
+            |_| {},
+            |p| p["spec"]["containers"] = json!([p["spec"]["containers"][0], {"name": "b", "image": "i", "imagePullPolicy": "Always", "terminationMessagePolicy": "File"}]),
+            &["spec.containers: Forbidden: pod updates may not add or remove containers"],
+        );
+    }
+
+    #[test]
+    fn unset_and_empty_and_equal_amounts_are_no_change() {
+        check(
+            |p| p["spec"]["containers"][0]["resources"] = json!({"limits": {"cpu": "1"}}),
+            |p| {
+                p["spec"]["containers"][0]["resources"] = json!({"limits": {"cpu": "1000m"}});
+                p["spec"]["nodeSelector"] = json!({});
+            },
+            &[],
+        );
+    }
+
+    #[test]
+    fn a_gated_pod_may_be_narrowed_but_not_widened() {
+        let gated = |p: &mut Value| {
+            p["spec"]["schedulingGates"] = json!([{"name": "g"}]);
+            p["spec"]["nodeSelector"] = json!({"a": "b"});
+        };
+        check(gated, |p| p["spec"]["nodeSelector"] = json!({"a": "b", "c": "d"}), &[]);
+        check(
+            gated,
+            |p| p["spec"]["nodeSelector"] = json!({"c": "d"}),
+            &[
+                "spec.nodeSelector: Invalid value: {\"c\":\"d\"}: only additions to spec.nodeSelector are allowed (no mutations or deletions)",
+            ],
+        );
+        check(
+            |_| {},
+            |p| p["spec"]["schedulingGates"] = json!([{"name": "g"}]),
+            &["spec.schedulingGates[0].name: Forbidden: only deletion is allowed, but found new scheduling gate 'g'"],
+        );
+    }
+
+    #[test]
+    fn debug_containers_come_and_stay() {
+        let debug = |name: &str| json!([{"name": name, "image": "i", "imagePullPolicy": "Always", "terminationMessagePolicy": "File"}]);
+        let with = |name: &str| pod(|p| p["spec"]["ephemeralContainers"] = debug(name));
+        check_errors(&validate_ephemeral_containers_update(&with("d"), &pod(|_| {})), &[]);
+        check_errors(
+            &validate_ephemeral_containers_update(&with("e"), &with("d")),
+            &["spec.ephemeralContainers: Forbidden: existing ephemeral containers \"d\" may not be removed\n"],
+        );
+    }
+}
