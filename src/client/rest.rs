@@ -217,7 +217,6 @@ impl Client {
         self.write(http::Method::DELETE, target.path(), JSON, encode(options)).await
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of a request, used in this file only")]
     async fn write(
         &self,
         method: http::Method,

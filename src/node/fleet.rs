@@ -191,7 +191,6 @@ impl Fleet {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "where, on what, and what; the fleet itself is one")]
     fn record_on_pod(&self, node: &Node, pod: &Pod, container: &str, text: EventText) {
         let mut regarding = Regarding::of(Resource::PODS, &pod.metadata);
         if !container.is_empty() {

@@ -111,7 +111,7 @@ impl Registry {
     /// As `list`; the first failure of a delete other than 404.
     pub async fn delete_collection(&self, call: &Call, list: &ListOptions, options: &DeleteOptions) -> Result<Listing> {
         let listing = self.list(call, list).await?;
-        let deletes = listing.items.iter().cloned().map(|item| {
+        let deletes = listing.items.clone().into_iter().map(|item| {
             let one = call.for_object(&item.key);
             async move {
                 match self.delete(&one, options).await {

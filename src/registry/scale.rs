@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::replace::{Ownership, Produce, Replacement};
-use super::{Answer, Call, Input, PatchKind, Registry, Warnings, Written, decode, persist};
+use super::{Answer, Call, Input, PatchKind, Registry, Written, decode, persist};
 use crate::api::field::{FieldError, Path};
 use crate::api::labels::Selector;
 use crate::api::request::{FieldValidation, WriteOptions};
@@ -107,15 +107,6 @@ impl Registry {
             Answer::Object(object) => object.clone(),
         };
         Ok(Written { answer: Answer::Object(self.project(call, &object)?), created: false })
-    }
-}
-
-impl Call {
-    /// The same caller and object without the subresource.
-    pub(super) fn whole(&self) -> Self {
-        let mut target = self.target.clone();
-        target.subresource.clear();
-        Self { user: self.user.clone(), target, kind: self.kind.clone(), warnings: Warnings::default() }
     }
 }
 

@@ -156,7 +156,8 @@ impl Clause {
 
     fn agree(&self, encoding: Encoding, pretty: bool) -> Option<Agreed> {
         let stream = self.param("stream");
-        if !stream.is_empty() && !(stream == "watch" && encoding.streams()) {
+        let understood = stream.is_empty() || (stream == "watch" && encoding.streams());
+        if !understood {
             return None;
         }
         if !matches!(self.param("sv"), "" | "v1") {

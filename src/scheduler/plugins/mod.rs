@@ -36,7 +36,6 @@ pub(super) struct Score {
 }
 
 impl Score {
-    #[expect(clippy::too_many_arguments, reason = "what every plugin gets, and itself")]
     pub(super) fn of(&self, pod: &Pod, prepared: &Prepared, info: &NodeInfo, node: &Node) -> i64 {
         (self.score)(pod, prepared, info, node)
     }
@@ -78,3 +77,16 @@ pub(super) static PLUGINS: &[Plugin] = &[
     inter_pod_affinity::INTER_POD_AFFINITY,
     balanced_allocation::NODE_RESOURCES_BALANCED_ALLOCATION,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_plugin_has_a_name_of_its_own_and_something_to_say() {
+        for (index, plugin) in PLUGINS.iter().enumerate() {
+            assert!(PLUGINS[..index].iter().all(|other| other.name != plugin.name), "{}", plugin.name);
+            assert!(plugin.filter.is_some() || plugin.score.is_some(), "{}", plugin.name);
+        }
+    }
+}

@@ -163,7 +163,7 @@ async fn read_body(payload: &mut Payload) -> Result<Bytes, Response> {
         }
         Ok(whole.freeze())
     };
-    #[expect(clippy::disallowed_methods, reason = "bounds a peer on the network, which no turned clock makes faster")]
+    // Real time: it bounds a peer on the network, which no turned clock makes faster.
     match tokio::time::timeout(BODY_MAX, read).await {
         Ok(read) => read,
         Err(_) => Err(Response::text(408, "the request body did not come in time\n")),
