@@ -77,8 +77,8 @@ pub(super) fn pod(errors: &mut Errors, pod: &Surroundings<'_>, path: &Path<'_>) 
     }
     requirements(errors, given, pod_name, &at);
     claim_names(errors, given, &pod.claims, &at.child("claims"));
-    enough(errors, given, "requests", pod.spec, &at);
-    enough(errors, given, "limits", pod.spec, &at);
+    enough(errors, (given, "requests"), pod.spec, &at);
+    enough(errors, (given, "limits"), pod.spec, &at);
     container_limits(errors, given, pod.spec, &at);
 }
 
@@ -182,7 +182,7 @@ fn pod_name(errors: &mut Errors, name: &str, path: &Path<'_>) {
 }
 
 /// The pod has at least what its containers need together; of limits only huge pages are counted.
-fn enough(errors: &mut Errors, given: &Tree, key: &str, spec: &Tree, path: &Path<'_>) {
+fn enough(errors: &mut Errors, (given, key): (&Tree, &str), spec: &Tree, path: &Path<'_>) {
     let at = path.child(key);
     for (name, needed) in together(spec, key) {
         if key == "limits" && !name.starts_with(HUGE_PAGES) {

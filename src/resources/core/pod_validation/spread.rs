@@ -25,7 +25,7 @@ pub(super) fn validate(errors: &mut Errors, spec: &Tree, path: &Path<'_>) {
         }
         choice(errors, action, &at.child("whenUnsatisfiable"), &["DoNotSchedule", "ScheduleAnyway"]);
         let same = |other: &&Tree| text(other, "topologyKey") == key && text(other, "whenUnsatisfiable") == action;
-        if all.iter().skip(i + 1).any(|other| same(other)) {
+        if all.iter().skip(i + 1).any(same) {
             let pair = at.child("{topologyKey, whenUnsatisfiable}");
             errors.push(FieldError::duplicate(&pair, format!("{{{key}, {action}}}")));
         }
