@@ -1,7 +1,7 @@
 //! Answers that are no API objects of a kind of their own: failures, `Status`, plain JSON values, and the compression
 //! of big bodies.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -69,4 +69,11 @@ pub(super) fn gzip_all(bytes: &[u8]) -> Bytes {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(GZIP_LEVEL));
     encoder.write_all(bytes).expect("writing to memory cannot fail");
     encoder.finish().expect("writing to memory cannot fail").into()
+}
+
+/// The text that `gzip_all` was given.
+pub(super) fn gunzip_all(gzip: &[u8]) -> Bytes {
+    let mut out = Vec::new();
+    flate2::read::GzDecoder::new(gzip).read_to_end(&mut out).expect("our own gzip is whole");
+    out.into()
 }

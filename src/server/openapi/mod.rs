@@ -1,29 +1,36 @@
 //! OpenAPI: `/openapi/v3`, one document for each group and version, addressed by its hash, and `/openapi/v2`, all in
-//! one. Documents are made from the table of types when asked for; only their hashes are kept.
+//! one. Documents are made from the table of types when asked for. What is kept are the descriptions of types, the hashes
+//! of the documents, and `/openapi/v2`, compressed.
 
+mod descriptions;
 mod gnostic;
 mod paths;
 mod schemas;
 mod v2;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
+use self::descriptions::Descriptions;
+use self::schemas::Source;
 use super::filters::Admitted;
 use super::message::{Method, Response};
 use super::{Parts, Server, discovery, negotiation, respond};
 use crate::api::{Result, Status};
 use crate::resources::{Kind, Served};
 
-/// The hashes of all documents of one moment.
+/// What is kept from request to request.
 #[derive(Default)]
 pub(super) struct Documents {
-    /// Held while the hashes are made, so that they are made once.
+    descriptions: OnceLock<Descriptions>,
+    /// Held while the hashes are made, so that they are made once. Comes before `v2`.
     hashes: Mutex<Option<Hashes>>,
+    /// Held while the two are made, so that they are made once.
+    v2: Mutex<Option<AllInOne>>,
 }
 
 #[derive(Clone)]
@@ -33,21 +40,56 @@ struct Hashes {
     by_path: Arc<BTreeMap<String, String>>,
 }
 
+/// `/openapi/v2` of one moment in both encodings, each in gzip, which nearly all clients take.
+#[derive(Clone)]
+struct AllInOne {
+    etag: String,
+    json: Bytes,
+    protobuf: Bytes,
+}
+
+/// What documents are made of.
+#[derive(Clone, Copy)]
+struct Maker<'a> {
+    source: Source<'a>,
+    served: &'a Served,
+}
+
 impl Documents {
-    fn hashes(&self, parts: &Parts, served: &Served) -> Arc<BTreeMap<String, String>> {
+    fn maker<'a>(&'a self, parts: &'a Parts, served: &'a Served) -> Maker<'a> {
+        let descriptions = self.descriptions.get_or_init(Descriptions::collect);
+        Maker { source: Source { facts: &parts.facts, descriptions }, served }
+    }
+
+    fn hashes(&self, maker: Maker<'_>) -> Arc<BTreeMap<String, String>> {
+        let generation = maker.served.generation;
         let mut slot = self.hashes.lock();
         match &*slot {
-            Some(hashes) if hashes.generation == served.generation => hashes.by_path.clone(),
+            Some(hashes) if hashes.generation == generation => hashes.by_path.clone(),
             Some(_) | None => {
                 let hash = |path: String| {
-                    let document = document(parts, served, &path)?;
+                    let document = maker.document(&path)?;
                     let hash = discovery::etag(&document).trim_matches('"').to_owned();
                     Some((path, hash))
                 };
-                let by_path: BTreeMap<String, String> = document_paths(served).into_iter().filter_map(hash).collect();
+                let by_path: BTreeMap<String, String> =
+                    document_paths(maker.served).into_iter().filter_map(hash).collect();
                 let by_path = Arc::new(by_path);
-                *slot = Some(Hashes { generation: served.generation, by_path: by_path.clone() });
+                *slot = Some(Hashes { generation, by_path: by_path.clone() });
                 by_path
+            }
+        }
+    }
+
+    fn all_in_one(&self, maker: Maker<'_>, hashes: &BTreeMap<String, String>, etag: &str) -> AllInOne {
+        let mut slot = self.v2.lock();
+        match &*slot {
+            Some(kept) if kept.etag == etag => kept.clone(),
+            Some(_) | None => {
+                let all = v2::document(hashes.keys().filter_map(|path| maker.tree(path)));
+                let protobuf = respond::gzip_all(&gnostic::encode(&all));
+                let json = respond::gzip_all(all.to_string().as_bytes());
+                slot.insert(AllInOne { etag: etag.to_owned(), json, protobuf }).clone()
             }
         }
     }
@@ -73,9 +115,10 @@ pub(super) fn serve(server: &Server, admitted: &Admitted) -> Option<Result<Respo
     }
     let parts = server.parts();
     let served = parts.registry.catalog().served();
-    let hashes = server.openapi().hashes(parts, &served);
+    let maker = server.openapi().maker(parts, &served);
+    let hashes = server.openapi().hashes(maker);
     let Some(rest) = path.strip_prefix("/openapi/v3") else {
-        return Some(Ok(all_in_one(parts, &served, (admitted, &hashes))));
+        return Some(Ok(all_in_one(server.openapi(), maker, (admitted, &hashes))));
     };
     let path = rest.trim_matches('/');
     if path.is_empty() {
@@ -83,7 +126,7 @@ pub(super) fn serve(server: &Server, admitted: &Admitted) -> Option<Result<Respo
     }
     let hash = hashes.get(path)?;
     let gzip = respond::accepts_gzip(&admitted.request);
-    let response = one(parts, &served, (admitted, path, hash))?;
+    let response = one(maker, (admitted, path, hash))?;
     Some(Ok(respond::compressed(response, gzip)))
 }
 
@@ -95,7 +138,7 @@ fn index(hashes: &BTreeMap<String, String>) -> Response {
     Response::full(200, "text/plain; charset=utf-8", json!({ "paths": paths }).to_string())
 }
 
-fn one(parts: &Parts, served: &Served, (admitted, path, hash): (&Admitted, &str, &String)) -> Option<Response> {
+fn one(maker: Maker<'_>, (admitted, path, hash): (&Admitted, &str, &String)) -> Option<Response> {
     let asked = admitted.query.text("hash");
     if !asked.is_empty() && asked != hash {
         let location = format!("/openapi/v3/{path}?hash={hash}");
@@ -103,7 +146,7 @@ fn one(parts: &Parts, served: &Served, (admitted, path, hash): (&Admitted, &str,
     }
     let etag = format!("\"{hash}\"");
     let known = admitted.request.headers.get("if-none-match") == Some(&etag);
-    let body = if known { Bytes::new() } else { document(parts, served, path)? };
+    let body = if known { Bytes::new() } else { maker.document(path)? };
     let mut response = Response::full(if known { 304 } else { 200 }, "application/json", body);
     response.headers.add("etag", etag);
     response.headers.add("vary", "Accept");
@@ -114,21 +157,28 @@ fn one(parts: &Parts, served: &Served, (admitted, path, hash): (&Admitted, &str,
 }
 
 /// `/openapi/v2`. Its hash is that of all the hashes of version 3, of which it is made.
-fn all_in_one(parts: &Parts, served: &Served, (admitted, hashes): (&Admitted, &BTreeMap<String, String>)) -> Response {
+fn all_in_one(
+    documents: &Documents,
+    maker: Maker<'_>,
+    (admitted, hashes): (&Admitted, &BTreeMap<String, String>),
+) -> Response {
     let Some(protobuf) = wants_protobuf(admitted.request.headers.text("accept")) else {
         return Response::full(406, "text/plain; charset=utf-8", "");
     };
     let etag = discovery::etag(hashes.values().cloned().collect::<String>().as_bytes());
-    let known = admitted.request.headers.get("if-none-match") == Some(&etag);
     let content_type = if protobuf { PROTOBUF_V2 } else { "application/json" };
-    let body: Bytes = if known {
-        Bytes::new()
+    let response = if admitted.request.headers.get("if-none-match") == Some(&etag) {
+        Response::full(304, content_type, Bytes::new())
     } else {
-        let all = v2::document(hashes.keys().filter_map(|path| tree(parts, served, path)));
-        if protobuf { gnostic::encode(&all).into() } else { all.to_string().into() }
+        let kept = documents.all_in_one(maker, hashes, &etag);
+        let gzip = if protobuf { kept.protobuf } else { kept.json };
+        if respond::accepts_gzip(&admitted.request) {
+            let response = Response::full(200, content_type, gzip);
+            response.with_header("content-encoding", "gzip").with_header("vary", "Accept-Encoding")
+        } else {
+            Response::full(200, content_type, respond::gunzip_all(&gzip))
+        }
     };
-    let response = Response::full(if known { 304 } else { 200 }, content_type, body);
-    let response = respond::compressed(response, respond::accepts_gzip(&admitted.request));
     response.with_header("etag", etag).with_header("vary", "Accept")
 }
 
@@ -150,34 +200,36 @@ fn wants_protobuf(accept: &str) -> Option<bool> {
     })
 }
 
-/// The document of a group and version; `None` when there is none.
-fn document(parts: &Parts, served: &Served, path: &str) -> Option<Bytes> {
-    tree(parts, served, path).map(|tree| tree.to_string().into())
-}
+impl Maker<'_> {
+    /// The document of a group and version; `None` when there is none.
+    fn document(self, path: &str) -> Option<Bytes> {
+        self.tree(path).map(|tree| tree.to_string().into())
+    }
 
-fn tree(parts: &Parts, served: &Served, path: &str) -> Option<Value> {
-    let mut pieces = path.split('/');
-    let (group, version) = match (pieces.next()?, pieces.next()?, pieces.next()) {
-        ("api", version, None) => ("", version),
-        ("apis", group, Some(version)) => (group, version),
-        _ => return None,
-    };
-    let kinds: Vec<&Arc<Kind>> = served.of_version(group, version).collect();
-    let paths = paths::all(&format!("/{path}"), &kinds, &parts.facts);
-    Some(json!({
-        "openapi": "3.0.0",
-        "info": {"title": "Kubernetes", "version": "v1.37.1"},
-        "paths": paths,
-        "components": {
-            "schemas": schemas::reachable(&parts.facts, &kinds),
-            "securitySchemes": {
-                "BearerToken": {
-                    "type": "apiKey",
-                    "description": "Bearer Token authentication",
-                    "name": "authorization",
-                    "in": "header",
+    fn tree(self, path: &str) -> Option<Value> {
+        let mut pieces = path.split('/');
+        let (group, version) = match (pieces.next()?, pieces.next()?, pieces.next()) {
+            ("api", version, None) => ("", version),
+            ("apis", group, Some(version)) => (group, version),
+            _ => return None,
+        };
+        let kinds: Vec<&Arc<Kind>> = self.served.of_version(group, version).collect();
+        let paths = paths::all(&format!("/{path}"), &kinds, self.source.facts);
+        Some(json!({
+            "openapi": "3.0.0",
+            "info": {"title": "Kubernetes", "version": "v1.37.1"},
+            "paths": paths,
+            "components": {
+                "schemas": schemas::reachable(self.source, &kinds),
+                "securitySchemes": {
+                    "BearerToken": {
+                        "type": "apiKey",
+                        "description": "Bearer Token authentication",
+                        "name": "authorization",
+                        "in": "header",
+                    },
                 },
             },
-        },
-    }))
+        }))
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
+use super::descriptions::Descriptions;
 use crate::api::schema::{Field, ListKind, Patch, Shape, Struct, TypeId};
 use crate::resources::Kind;
 use crate::resources::facts::Facts;
@@ -11,13 +12,21 @@ use std::sync::Arc;
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 
+/// What schemas are made of.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub facts: &'a Facts,
+    pub descriptions: &'a Descriptions,
+}
+
 /// Where a schema stands in the document.
 pub(super) fn reference(name: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{name}")})
 }
 
 /// All schemas that the kinds of a document lead to.
-pub(super) fn reachable(facts: &Facts, kinds: &[&Arc<Kind>]) -> Map<String, Value> {
+pub(super) fn reachable(source: Source<'_>, kinds: &[&Arc<Kind>]) -> Map<String, Value> {
+    let facts = source.facts;
     let mut open: Vec<TypeId> = Vec::new();
     for kind in kinds {
         open.push(kind.type_id);
@@ -28,12 +37,15 @@ pub(super) fn reachable(facts: &Facts, kinds: &[&Arc<Kind>]) -> Map<String, Valu
     open.extend(meta.iter().filter_map(|name| facts.types.find(&format!("{META}.{name}"))));
     let mut seen: BTreeSet<TypeId> = BTreeSet::new();
     let mut out: BTreeMap<String, Value> = special();
+    for (name, schema) in &mut out {
+        describe(schema, source.descriptions.of_type(name));
+    }
     while let Some(id) = open.pop() {
         if !seen.insert(id) {
             continue;
         }
         let of = facts.types.get(id);
-        out.insert(of.name.to_string(), schema(facts, id, of));
+        out.insert(of.name.to_string(), schema(source, id, of));
         of.fields.iter().for_each(|field| structs(&field.shape, &mut open));
     }
     out.into_iter().collect()
@@ -83,10 +95,15 @@ fn special() -> BTreeMap<String, Value> {
     ])
 }
 
-fn schema(facts: &Facts, id: TypeId, of: &Struct) -> Value {
-    let properties: Map<String, Value> =
-        of.fields.iter().map(|field| (field.name.to_string(), property(facts, field))).collect();
+fn schema(source: Source<'_>, id: TypeId, of: &Struct) -> Value {
+    let described = |field: &Field| {
+        let mut out = property(source.facts, field);
+        describe(&mut out, source.descriptions.of_field(&of.name, &field.name));
+        (field.name.to_string(), out)
+    };
+    let properties: Map<String, Value> = of.fields.iter().map(described).collect();
     let mut out = json!({"type": "object"});
+    describe(&mut out, source.descriptions.of_type(&of.name));
     if !properties.is_empty() {
         out["properties"] = Value::Object(properties);
     }
@@ -100,7 +117,7 @@ fn schema(facts: &Facts, id: TypeId, of: &Struct) -> Value {
     if of.preserve_unknown {
         out["x-kubernetes-preserve-unknown-fields"] = json!(true);
     }
-    if let Some(kinds) = facts.openapi_kinds.get(&id) {
+    if let Some(kinds) = source.facts.openapi_kinds.get(&id) {
         let kind =
             |gvk: &crate::api::GroupVersionKind| json!({"group": gvk.group, "version": gvk.version, "kind": gvk.kind});
         out["x-kubernetes-group-version-kind"] = kinds.iter().map(kind).collect();
@@ -108,13 +125,23 @@ fn schema(facts: &Facts, id: TypeId, of: &Struct) -> Value {
     out
 }
 
+fn describe(schema: &mut Value, description: Option<&str>) {
+    let Some(description) = description else { return };
+    wrap_reference(schema);
+    schema["description"] = json!(description);
+}
+
+/// A reference has no siblings in OpenAPI 3.0.
+fn wrap_reference(schema: &mut Value) {
+    if schema.get("$ref").is_some() {
+        *schema = json!({ "allOf": [schema.take()] });
+    }
+}
+
 fn property(facts: &Facts, field: &Field) -> Value {
     let mut out = shape(facts, &field.shape);
     if let Some(default) = default(field) {
-        // A reference has no siblings in OpenAPI 3.0.
-        if out.get("$ref").is_some() {
-            out = json!({ "allOf": [out] });
-        }
+        wrap_reference(&mut out);
         out["default"] = default;
     }
     if let Some(extra) = &field.extra {
@@ -150,8 +177,8 @@ fn patch(patch: &Patch, out: &mut Value) {
     let strategies = [(patch.merge, "merge"), (patch.replace, "replace"), (patch.retain_keys, "retainKeys")];
     let strategies: Vec<&str> = strategies.into_iter().filter(|(on, _)| *on).map(|(_, name)| name).collect();
     let key = patch.merge_key.as_ref();
-    if (!strategies.is_empty() || key.is_some()) && out.get("$ref").is_some() {
-        *out = json!({ "allOf": [out.take()] });
+    if !strategies.is_empty() || key.is_some() {
+        wrap_reference(out);
     }
     if !strategies.is_empty() {
         out["x-kubernetes-patch-strategy"] = json!(strategies.join(","));

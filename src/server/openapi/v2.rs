@@ -17,11 +17,13 @@ pub(super) fn document(documents: impl Iterator<Item = Value>) -> Value {
             paths.extend(items.into_iter().map(|(path, item)| (path, path_item(item))));
         }
     }
-    definitions.insert(
-        "io.k8s.apimachinery.pkg.util.intstr.IntOrString".to_owned(),
-        json!({"type": "string", "format": "int-or-string"}),
-    );
-    definitions.insert("io.k8s.apimachinery.pkg.api.resource.Quantity".to_owned(), json!({"type": "string"}));
+    for (name, format) in [("util.intstr.IntOrString", Some("int-or-string")), ("api.resource.Quantity", None)] {
+        let definition = definitions.entry(format!("io.k8s.apimachinery.pkg.{name}")).or_insert_with(|| json!({}));
+        definition["type"] = json!("string");
+        if let Some(format) = format {
+            definition["format"] = json!(format);
+        }
+    }
     json!({
         "swagger": "2.0",
         "info": {"title": "Kubernetes", "version": "v1.37.1"},

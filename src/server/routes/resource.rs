@@ -27,6 +27,9 @@ pub(super) async fn serve(server: &Server, admitted: &Admitted) -> Result<Respon
         return Ok(super::not_found(server, &admitted.info.path));
     };
     let verb = verb(admitted, &place)?;
+    if let Some(warning) = deprecation(&place) {
+        admitted.warnings.add(warning);
+    }
     acceptable(admitted, verb)?;
     let call = Call {
         user: admitted.user.clone(),
@@ -59,6 +62,13 @@ fn place(server: &Server, admitted: &Admitted) -> Option<Place> {
         name => Some(kind.subresource(name)?.clone()),
     };
     Some(Place { kind, subresource })
+}
+
+/// The warning that every request for a deprecated kind gets; subresources with a kind of their own go by that.
+fn deprecation(place: &Place) -> Option<String> {
+    let same_kind = |sub: &Subresource| sub.payload == place.kind.gvk;
+    let deprecated = place.subresource.as_ref().is_none_or(same_kind) && !place.kind.deprecation.is_empty();
+    deprecated.then(|| place.kind.deprecation.to_string())
 }
 
 /// The verb, if it can be done here.
