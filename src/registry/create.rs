@@ -4,6 +4,7 @@
 use super::admit::Admission;
 use super::ownership::Owner;
 use super::persist::Committed;
+use super::read::refuse_connection;
 use super::replace::Ownership;
 use super::{ATTEMPTS_MAX, Answer, Call, Input, Registry, Written, metadata, persist};
 use crate::admission::Operation;
@@ -35,6 +36,7 @@ impl Registry {
             return action.run(self, call, input, options).await;
         }
         if !call.target.subresource.is_empty() {
+            refuse_connection(call)?;
             return Err(Status::method_not_allowed());
         }
         let mut object = self.decode(call, input, options.field_validation)?;

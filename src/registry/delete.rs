@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::admit::Admission;
 use super::persist::Committed;
+use super::read::refuse_connection;
 use super::{ATTEMPTS_MAX, Answer, Call, Listing, Registry, Warnings, Written, metadata, persist};
 use crate::admission::Operation;
 use crate::api::request::{DeleteOptions, ListOptions, Propagation, Target};
@@ -54,6 +55,7 @@ impl Registry {
 
     async fn delete_once(&self, call: &Call, options: &DeleteOptions) -> Result<Attempt> {
         let stored = self.find(call)?;
+        refuse_connection(call)?;
         let old = persist::tree(&stored)?;
         check_preconditions(&call.kind, &old, options)?;
         let admission = Admission { operation: Operation::Delete, call, old: Some(&old), dry_run: options.dry_run };

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::continue_token::ContinueToken;
 use super::select::Selection;
 use super::{Answer, Call, Listing, Registry, persist};
-use crate::api::request::{ListOptions, VersionMatch};
+use crate::api::request::{ListOptions, Target, VersionMatch};
 use crate::api::{Object, Result, Revision, Status};
 use crate::resources::Kind;
 use crate::storage::{Error, Snapshot, Stored};
@@ -45,6 +45,22 @@ impl Paged {
     }
 }
 
+/// Refuses the subresources that stand for a connection to a container, node or service: the server makes none, and
+/// the object itself is no answer to them.
+///
+/// # Errors
+/// 503.
+pub(super) fn refuse_connection(call: &Call) -> Result<()> {
+    let Target { resource, subresource, name, .. } = &call.target;
+    match subresource.as_str() {
+        "attach" | "exec" | "log" | "portforward" | "proxy" => {
+            let why = format!("error trying to reach {resource} {name:?}: {resource}/{subresource} is not supported");
+            Err(Status::unavailable(why))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Registry {
     /// One object. `not_older_than`: the `resourceVersion` parameter.
     ///
@@ -55,6 +71,7 @@ impl Registry {
             self.fresh(revision).await?;
         }
         let stored = self.find(call)?;
+        refuse_connection(call)?;
         match call.target.subresource.as_str() {
             "scale" => self.scale_of(call, &stored).map(Answer::Object),
             _ => Ok(Answer::Stored(stored)),
