@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
 mod durability;
+mod kube_rs;
+mod kubectl;
 mod replay;
 mod server;
 mod workloads;

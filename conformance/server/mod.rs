@@ -3,7 +3,7 @@
 
 mod coracle;
 mod durable;
-mod process;
+pub(crate) mod process;
 mod stock;
 
 use std::path::{Path, PathBuf};

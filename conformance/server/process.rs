@@ -5,11 +5,11 @@ use std::path::Path;
 use std::process::{Child, Command};
 
 /// Killed and waited for when dropped.
-pub(super) struct Process(Child);
+pub(crate) struct Process(Child);
 
 impl Process {
     /// Starts a command with its output in a log file.
-    pub(super) fn start(command: &mut Command, log: &Path) -> Self {
+    pub(crate) fn start(command: &mut Command, log: &Path) -> Self {
         let file = File::create(log).unwrap();
         command.stdout(file.try_clone().unwrap()).stderr(file);
         let program = command.get_program().to_owned();
