@@ -104,6 +104,7 @@ fn newest() -> Option<PathBuf> {
 
 /// The kubectls of this machine: old, middle and newest, and the one in `PATH` when there is none of these.
 #[expect(clippy::disallowed_methods, reason = "which kubectls there are is the machine's to say")]
+#[expect(clippy::print_stderr, reason = "whoever runs the test is to know what was not run")]
 fn kubectls() -> Vec<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
     let plain = std::env::split_paths(&path).map(|folder| folder.join("kubectl")).find(|file| file.is_file());
@@ -136,8 +137,6 @@ fn kubectls() -> Vec<PathBuf> {
 fn with_each(part: impl Fn(&Session)) {
     for kubectl in kubectls() {
         let session = Session::start(&kubectl);
-        let version = session.run("version --client");
-        eprintln!("{}: {}", kubectl.display(), version.lines().next().unwrap_or_default());
         session.eventually("nodes are ready", || {
             let nodes = session.output(&["get", "nodes", "--no-headers"]).stdout;
             String::from_utf8_lossy(&nodes).lines().filter(|line| line.contains(" Ready ")).count() == 3
