@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::ownership::fit;
 use super::{Call, Input, PatchKind, Registry};
 use crate::api::codec::{self, json, yaml};
 use crate::api::request::{FieldValidation, WriteOptions};
@@ -37,14 +38,7 @@ impl Registry {
 
     /// After the server's own changes: what Go's types would write that the tree does not have yet.
     pub(super) fn complete(&self, kind: &Kind, object: &mut Object) {
-        let mut value = Value::Object(std::mem::take(object.root_mut()));
-        // Everything in it was decoded before; what the server added has the shapes of the type.
-        if let Err(error) = decode::normalise(&mut value, &kind.types, kind.stored_type_id) {
-            tracing::error!(kind = %kind.gvk, %error, "a completed object does not fit its type");
-        }
-        if let Value::Object(root) = value {
-            *object.root_mut() = root;
-        }
+        fit(kind, kind.stored_type_id, object);
     }
 
     /// The payload of a subresource or an action.

@@ -3,11 +3,13 @@
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
+use serde_json::Value;
 
 use super::replace::{Ownership, Replacement};
 use super::{Call, Registry, Written, metadata};
 use crate::api::apply::{self, Conflicts, FieldSet, Owns, Root, Scope, Versions, Writer};
 use crate::api::request::WriteOptions;
+use crate::api::schema::{TypeId, decode};
 use crate::api::{Object, Result, Status};
 use crate::resources::{Kind, Moment, Served};
 
@@ -115,8 +117,23 @@ pub(super) fn to_served(kind: &Kind, mut object: Object) -> Object {
     if kind.gvk != kind.stored_as {
         kind.behaviour.convert(&mut object, &kind.gvk);
         object.set_gvk(&kind.gvk);
+        // Fields that only the stored version has are none of the served one.
+        fit(kind, kind.type_id, &mut object);
     }
     object
+}
+
+/// Makes a tree of our own making what Go's type of a version would write: fields it does not have go, fields it
+/// always writes come.
+pub(super) fn fit(kind: &Kind, type_id: TypeId, object: &mut Object) {
+    let mut value = Value::Object(std::mem::take(object.root_mut()));
+    // Everything in it was decoded before; what the server added has the shapes of the type.
+    if let Err(error) = decode::normalise(&mut value, &kind.types, type_id) {
+        tracing::error!(kind = %kind.gvk, %error, "an object does not fit its type");
+    }
+    if let Value::Object(root) = value {
+        *object.root_mut() = root;
+    }
 }
 
 impl Registry {
@@ -155,5 +172,27 @@ impl Registry {
             return Err(Status::conflict(&call.kind.group_resource(), &call.target.name, &why));
         }
         Ok(object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::resources::facts::Facts;
+    use crate::resources::{RuntimeConfig, built_in};
+
+    #[test]
+    fn an_object_has_only_the_fields_of_the_version_in_which_it_is_served() {
+        let served = built_in(&Facts::load(), &RuntimeConfig::default());
+        let kind = served.find("certificates.k8s.io", "v1", "podcertificaterequests").unwrap();
+        assert_eq!(kind.stored_as.version, "v1beta1");
+        let stored = json!({ "kind": "PodCertificateRequest", "apiVersion": "certificates.k8s.io/v1beta1",
+            "metadata": { "name": "a" }, "spec": { "podName": "p", "pkixPublicKey": null } });
+        let object = to_served(kind, Object::from_value(stored).unwrap());
+        assert_eq!(object.text_at(&["apiVersion"]), "certificates.k8s.io/v1");
+        assert_eq!(object.text_at(&["spec", "podName"]), "p");
+        assert_eq!(object.get(&["spec", "pkixPublicKey"]), None);
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::continue_token::ContinueToken;
+use super::ownership::to_served;
 use super::select::Selection;
 use super::{Answer, Call, Listing, Registry, persist};
 use crate::api::request::{ListOptions, Target, VersionMatch};
@@ -91,12 +92,7 @@ impl Registry {
     /// # Errors
     /// 500 when the stored bytes do not decode.
     pub fn serve(&self, kind: &Kind, stored: &Stored) -> Result<Object> {
-        let mut object = persist::tree(stored)?;
-        if kind.gvk != kind.stored_as {
-            kind.behaviour.convert(&mut object, &kind.gvk);
-            object.set_gvk(&kind.gvk);
-        }
-        Ok(object)
+        Ok(to_served(kind, persist::tree(stored)?))
     }
 
     /// A page of objects in the order of namespace and name.
