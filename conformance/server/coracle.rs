@@ -29,7 +29,7 @@ pub(super) fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_coracle"));
     // Without a star only what is named runs, as with kube-controller-manager: here nothing.
     command.args(["--secure-port=0", "--controllers=-deployment-controller", "--scheduler=false", "--nodes=0"]);
-    command.args(["--service-cluster-ip-range=10.0.0.0/16"]);
+    command.args(["--service-cluster-ip-range=10.0.0.0/16", "--service-account-issuer=https://kubernetes.default.svc"]);
     command.arg("--token-auth-file").arg(at("users.csv"));
     command.arg("--cert-dir").arg(at("pki"));
     command.arg("--kubeconfig").arg(at("kubeconfig"));

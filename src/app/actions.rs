@@ -5,13 +5,12 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use crate::api::request::WriteOptions;
 use crate::api::{GroupVersionKind, Object, Result, Status};
 use crate::auth::authenticate::Authenticators;
 use crate::auth::review::{self, Access};
 use crate::auth::{Authorizer, Tokens};
 use crate::base::Clock;
-use crate::registry::{Action, Answer, Call, Input, Registry, Row, Written};
+use crate::registry::{Action, Order, Row};
 use crate::storage::Key;
 
 const AUTHORIZATION: &str = "authorization.k8s.io";
@@ -62,52 +61,69 @@ pub(super) fn rows(reviews: Reviews) -> Vec<Row> {
 }
 
 impl Action for Ask {
-    fn run<'a>(
-        &'a self,
-        registry: &'a Registry,
-        call: &'a Call,
-        input: Input,
-        options: &'a WriteOptions,
-    ) -> BoxFuture<'a, Result<Written>> {
+    fn payload(&self) -> Option<GroupVersionKind> {
+        match self.question {
+            Question::TokenRequest => Some(TOKEN_REQUEST),
+            Question::Access(_) | Question::Rules | Question::Myself | Question::Token => None,
+        }
+    }
+
+    fn keeps_system_fields(&self) -> bool {
+        matches!(self.question, Question::TokenRequest)
+    }
+
+    fn default(&self, object: &mut Object) {
+        if matches!(self.question, Question::TokenRequest) {
+            Tokens::default_request(object);
+        }
+    }
+
+    fn run<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Result<Object>> {
         async move {
-            let gvk = match self.question {
-                Question::TokenRequest => &TOKEN_REQUEST,
-                Question::Access(_) | Question::Rules | Question::Myself | Question::Token => &call.kind.gvk,
-            };
-            let asked = registry.decode_as(call, gvk, input, options.field_validation)?;
-            let answer = self.answer(registry, call, asked).await?;
-            Ok(Written { answer: Answer::Object(answer), created: true })
+            match self.question {
+                Question::TokenRequest => self.token(order).await,
+                Question::Access(_) | Question::Rules | Question::Myself | Question::Token => self.answer(order).await,
+            }
         }
         .boxed()
     }
 }
 
 impl Ask {
-    async fn answer(&self, registry: &Registry, call: &Call, asked: Object) -> Result<Object> {
+    async fn answer(&self, order: Order<'_>) -> Result<Object> {
         let reviews = &self.reviews;
         let authorizer = &*reviews.authorizer;
+        let call = order.call;
         match self.question {
-            Question::Access(access) => {
-                review::access((access, &call.target.namespace), authorizer, &call.user, asked).await
-            }
-            Question::Rules => review::rules(authorizer, &call.user, &asked),
-            Question::Myself => Ok(review::myself(&call.user, &asked, reviews.clock.now())),
-            Question::Token => review::token(&reviews.authenticators, asked),
-            Question::TokenRequest => self.token(registry, call, asked),
+            Question::Access(access) => review::check_access((access, &call.target.namespace), &order.object)?,
+            Question::Rules => review::check_rules(&order.object)?,
+            Question::Token => review::check_token(&order.object)?,
+            Question::Myself | Question::TokenRequest => {}
         }
+        order.admit_finally().await?;
+        let asked = order.object;
+        Ok(match self.question {
+            Question::Access(access) => review::access(access, authorizer, &call.user, asked).await,
+            Question::Rules => review::rules(authorizer, &call.user, &asked),
+            Question::Token => review::token(&reviews.authenticators, asked),
+            Question::Myself | Question::TokenRequest => review::myself(&call.user, &asked, reviews.clock.now()),
+        })
     }
 
-    fn token(&self, registry: &Registry, call: &Call, asked: Object) -> Result<Object> {
+    async fn token(&self, mut order: Order<'_>) -> Result<Object> {
+        let call = order.call;
         let key = Key {
             collection: call.kind.collection.clone(),
             namespace: Arc::from(call.target.namespace.as_str()),
             name: Arc::from(call.target.name.as_str()),
         };
-        let snapshot = registry.store().snapshot();
+        let snapshot = order.registry.store().snapshot();
         let missing = || Status::not_found(&call.kind.group_resource(), &call.target.name);
-        let account = snapshot.get(&key).ok_or_else(missing)?;
+        let account = snapshot.get(&key).ok_or_else(missing)?.clone();
         let now = self.reviews.clock.now();
-        let (answer, warnings) = self.reviews.tokens.request((&snapshot, account), asked, now)?;
+        self.reviews.tokens.check(&account, &mut order.object, now)?;
+        order.admit_finally().await?;
+        let (answer, warnings) = self.reviews.tokens.issue((&snapshot, &account), order.object, now)?;
         for warning in warnings {
             call.warnings.add(warning);
         }

@@ -134,6 +134,9 @@ impl Cluster {
         };
         let mut policy = facts::bootstrap_rbac();
         policy.extend(facts::bootstrap_flow_control());
+        if config.controllers.nodes > 0 {
+            policy.extend(node::policy());
+        }
         let mut objects = auth::bootstrap::objects(&server, policy);
         if server.address.is_loopback() {
             // Endpoints may not point to a loopback address; a machine without a network has no other.

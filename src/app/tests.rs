@@ -1,12 +1,21 @@
 //! A whole server in memory, asked in process and over TLS: the semantics of HTTP, not of single types.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::StreamExt;
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::{Cluster, Config, Controllers};
 use crate::api::request::User;
+use crate::base::{Shutdown, SystemClock, Tasks};
+use crate::client::{Ask, Error, Reply, Transport};
 use crate::server::{Body, Method, Peer, Request, Response};
+use crate::{controllers, node, scheduler};
 
 async fn cluster() -> Cluster {
     let controllers = Controllers { selection: String::new(), scheduler: false, nodes: 0 };
@@ -169,5 +178,111 @@ async fn the_server_answers_over_tls_by_either_protocol_and_knows_client_certifi
     assert_eq!(anonymous.status(), 403);
     let unknown = builder().build().unwrap().get(&url).bearer_auth("no").send().await.unwrap();
     assert_eq!(unknown.status(), 401);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_gets_no_token_that_is_not_for_one_of_its_pods() {
+    let controllers = Controllers { selection: String::new(), scheduler: false, nodes: 0 };
+    let config = Config {
+        controllers,
+        // The Node authorizer would say no before admission does.
+        authorization_modes: vec!["AlwaysAllow".to_owned()],
+        enable_admission_plugins: vec!["NodeRestriction".to_owned()],
+        ..Config::default()
+    };
+    let cluster = Cluster::start(config).await.unwrap();
+    let accounts = "/api/v1/namespaces/default/serviceaccounts";
+    let account = cluster.server().handle(create(accounts, &json!({"metadata": {"name": "a"}}))).await;
+    assert_eq!(account.status, 201);
+    let node = User {
+        name: "system:node:n".to_owned(),
+        groups: vec!["system:nodes".to_owned(), "system:authenticated".to_owned()],
+        ..User::default()
+    };
+    let token = format!("{accounts}/a/token");
+    let ask = |user| Request::new(Method::Post, &token, user).with_body("application/json", "{\"spec\":{}}");
+    let refused = tree(cluster.server().handle(ask(Peer::Internal(node))).await).await;
+    check_status(&refused, 403, "serviceaccounts \"a\" is forbidden: node requested token not bound to a pod");
+    assert_eq!(cluster.server().handle(ask(admin())).await.status, 201);
+    cluster.stop().await;
+}
+
+/// Notes as whom clients ask, and what they are refused.
+#[derive(Clone)]
+struct Noting {
+    to: Arc<dyn Transport>,
+    users: Arc<Mutex<BTreeSet<String>>>,
+    wrong: Arc<Mutex<Vec<String>>>,
+}
+
+impl Transport for Noting {
+    fn exchange(&self, ask: Ask) -> BoxFuture<'static, Result<Reply, Error>> {
+        let noting = self.clone();
+        let (user, what) = (ask.user.clone(), format!("{} {} {}", ask.user.name, ask.method, ask.target));
+        noting.users.lock().insert(user.name.clone());
+        if user.in_group("system:masters") {
+            noting.wrong.lock().push(format!("{what}: a superuser"));
+        }
+        let answer = self.to.exchange(ask);
+        Box::pin(async move {
+            let reply = answer.await?;
+            if matches!(reply.status, 401 | 403) {
+                noting.wrong.lock().push(format!("{what}: {}", reply.status));
+            }
+            Ok(reply)
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_runs_inside_has_a_name_of_its_own_and_may_do_all_it_does() {
+    let cluster = cluster().await;
+    let server = cluster.server();
+    for object in node::policy() {
+        let resource = format!("{}s", object.gvk().kind.to_lowercase());
+        let path = format!("/apis/rbac.authorization.k8s.io/v1/{resource}");
+        assert_eq!(server.handle(create(&path, &object.into_value())).await.status, 201);
+    }
+    let noting = Noting { to: cluster.transport(), users: Arc::default(), wrong: Arc::default() };
+    let transport: Arc<dyn Transport> = Arc::new(noting.clone());
+    let (clock, tasks) = (SystemClock::shared(), Tasks::new(Shutdown::default()));
+    let settings = controllers::Settings { selection: "*".to_owned(), root_ca: "ca".to_owned() };
+    controllers::start(transport.clone(), clock.clone(), &tasks, settings).unwrap();
+    scheduler::start(transport.clone(), clock.clone(), &tasks);
+    node::start(transport, clock.clone(), &tasks, &node::Settings { count: 2, ..node::Settings::default() });
+    let container = json!({"name": "c", "image": "i"});
+    let deployment = json!({"metadata": {"name": "web"}, "spec": {
+        "replicas": 3, "selector": {"matchLabels": {"a": "b"}},
+        "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [container]}},
+    }});
+    let path = "/apis/apps/v1/namespaces/default/deployments";
+    assert_eq!(server.handle(create(path, &deployment)).await.status, 201);
+    let Body::Stream(mut events) = server.handle(get(&format!("{path}?watch=1"))).await.body else {
+        panic!("not a stream")
+    };
+    let available = async {
+        while let Some(event) = events.next().await {
+            let event: Value = serde_json::from_slice(&event).unwrap();
+            if event["object"]["status"]["availableReplicas"] == 3 {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), available).await.expect("the pods come up");
+    tasks.shutdown().begin();
+    tasks.ended().await;
+    assert_eq!(*noting.wrong.lock(), Vec::<String>::new());
+    let users = noting.users.lock().clone();
+    let odd = |name: &&String| {
+        !name.starts_with("system:serviceaccount:kube-system:")
+            && !matches!(
+                name.as_str(),
+                "system:kube-scheduler" | "system:kube-controller-manager" | "system:node-fleet"
+            )
+            && !matches!(name.as_str(), "system:node:node-1" | "system:node:node-2")
+    };
+    assert_eq!(users.iter().filter(odd).collect::<Vec<_>>(), Vec::<&String>::new());
+    assert!(users.contains("system:serviceaccount:kube-system:deployment-controller"), "{users:?}");
     cluster.stop().await;
 }

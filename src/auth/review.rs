@@ -22,25 +22,26 @@ pub enum Access {
     Local,
 }
 
-/// Answers one of the three access reviews. `namespace` is that of the request's path.
+/// Checks one of the three access reviews. `namespace` is that of the request's path.
 ///
 /// # Errors
 /// Upstream's statuses for a review that makes no sense.
-pub async fn access(
-    (kind, namespace): (Access, &str),
-    authorizer: &dyn Authorizer,
-    user: &User,
-    mut review: Object,
-) -> Result<Object> {
-    let errors = access_errors(kind, &review);
+pub fn check_access((kind, namespace): (Access, &str), review: &Object) -> Result<()> {
+    let errors = access_errors(kind, review);
     if !errors.is_empty() {
-        let kind = GroupKind { group: "authorization.k8s.io".into(), kind: review.gvk().kind };
+        // Upstream's internal types have no kind at this place (v1.37).
+        let kind = GroupKind { group: "authorization.k8s.io".into(), kind: "".into() };
         return Err(Status::invalid(&kind, "", &errors));
     }
     if kind == Access::Local && namespace != review.namespace() {
         let why = format!("spec.resourceAttributes.namespace must match namespace: {namespace}");
         return Err(Status::bad_request(why));
     }
+    Ok(())
+}
+
+/// Answers a checked access review.
+pub async fn access(kind: Access, authorizer: &dyn Authorizer, user: &User, mut review: Object) -> Object {
     let who = if kind == Access::Myself { user.clone() } else { subject(&review) };
     let (attributes, problems) = attributes(&review, who);
     let decision = authorizer.authorize(&attributes).await;
@@ -57,18 +58,23 @@ pub async fn access(
         status.insert("evaluationError".to_owned(), json!(problems.join("; ")));
     }
     review.set(&["status"], Value::Object(status));
-    Ok(review)
+    review
 }
 
-/// Answers a `SelfSubjectRulesReview`.
+/// Checks a `SelfSubjectRulesReview`.
 ///
 /// # Errors
 /// 400 when it names no namespace.
-pub fn rules(authorizer: &dyn Authorizer, user: &User, review: &Object) -> Result<Object> {
-    let namespace = review.text_at(&["spec", "namespace"]);
-    if namespace.is_empty() {
+pub fn check_rules(review: &Object) -> Result<()> {
+    if review.text_at(&["spec", "namespace"]).is_empty() {
         return Err(Status::bad_request("no namespace on request"));
     }
+    Ok(())
+}
+
+/// Answers a checked `SelfSubjectRulesReview`.
+pub fn rules(authorizer: &dyn Authorizer, user: &User, review: &Object) -> Object {
+    let namespace = review.text_at(&["spec", "namespace"]);
     let rules = authorizer.rules(user, namespace);
     let resource = rules.rules.iter().filter(|rule| !rule.resources.is_empty()).map(|rule| {
         let bare = PolicyRule { non_resource_urls: Vec::new(), ..rule.clone() };
@@ -86,7 +92,7 @@ pub fn rules(authorizer: &dyn Authorizer, user: &User, review: &Object) -> Resul
     if !rules.error.is_empty() {
         answer.set(&["status", "evaluationError"], rules.error);
     }
-    Ok(answer)
+    answer
 }
 
 /// Answers a `SelfSubjectReview`: who the server takes the sender for.
@@ -98,15 +104,20 @@ pub fn myself(user: &User, review: &Object, now: Timestamp) -> Object {
     answer
 }
 
-/// Answers a `TokenReview`: whose token it is, and for which of the wanted audiences.
+/// Checks a `TokenReview`.
 ///
 /// # Errors
 /// 400 when it holds no token.
-pub fn token(authenticators: &Authenticators, mut review: Object) -> Result<Object> {
-    let token = review.text_at(&["spec", "token"]);
-    if token.is_empty() {
+pub fn check_token(review: &Object) -> Result<()> {
+    if review.text_at(&["spec", "token"]).is_empty() {
         return Err(Status::bad_request("token is required for TokenReview in authentication"));
     }
+    Ok(())
+}
+
+/// Answers a checked `TokenReview`: whose token it is, and for which of the wanted audiences.
+pub fn token(authenticators: &Authenticators, mut review: Object) -> Object {
+    let token = review.text_at(&["spec", "token"]);
     let audiences = texts(review.get(&["spec", "audiences"]));
     let status = match authenticators.token(token, &audiences) {
         Ok(known) => {
@@ -119,7 +130,7 @@ pub fn token(authenticators: &Authenticators, mut review: Object) -> Result<Obje
         Err(refused) => json!({ "user": {}, "error": refused.to_string() }),
     };
     review.set(&["status"], status);
-    Ok(review)
+    review
 }
 
 /// A review with its kind and nothing else.
@@ -358,7 +369,9 @@ mod tests {
 
     fn ask(kind: Access, web: &Web, spec: Value) -> Result<Object> {
         let user = User { name: "me".to_owned(), ..User::default() };
-        access((kind, ""), web, &user, review("SubjectAccessReview", spec)).now_or_never().unwrap()
+        let review = review("SubjectAccessReview", spec);
+        check_access((kind, ""), &review)?;
+        Ok(access(kind, web, &user, review).now_or_never().unwrap())
     }
 
     #[test]
@@ -394,7 +407,7 @@ mod tests {
     #[test]
     fn a_review_that_makes_no_sense_is_invalid_in_upstreams_words() {
         let message = ask(Access::Subject, &Web::default(), json!({})).unwrap_err().message().to_owned();
-        let expected = "SubjectAccessReview.authorization.k8s.io \"\" is invalid: [spec: Invalid value: null: exactly one of \
+        let expected = ".authorization.k8s.io \"\" is invalid: [spec: Invalid value: null: exactly one of \
                         nonResourceAttributes or resourceAttributes must be specified, spec.user: Invalid value: \"\": at \
                         least one of user or group must be specified]";
         assert_eq!(message, expected);
@@ -404,13 +417,13 @@ mod tests {
     fn rules_are_told_apart_by_what_they_are_about() {
         let user = User::default();
         let asked = review("SelfSubjectRulesReview", json!({ "namespace": "web" }));
-        let answer = rules(&Web::default(), &user, &asked).unwrap();
+        let answer = rules(&Web::default(), &user, &asked);
         let expected = json!({
             "resourceRules": [{ "verbs": ["get"], "apiGroups": [""], "resources": ["pods"] }],
             "nonResourceRules": [{ "verbs": ["get"], "nonResourceURLs": ["/x"] }],
             "incomplete": true, "evaluationError": "no",
         });
         assert_eq!(answer.get(&["status"]), Some(&expected));
-        assert_eq!(rules(&Web::default(), &user, &review("R", json!({}))).unwrap_err().code(), 400);
+        assert_eq!(check_rules(&review("R", json!({}))).unwrap_err().code(), 400);
     }
 }

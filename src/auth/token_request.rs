@@ -39,21 +39,33 @@ struct BoundTo {
 }
 
 impl Tokens {
-    /// The answer to a `TokenRequest` for a ServiceAccount, and the warnings that go with it.
+    /// How long a token lives whose request does not say.
+    pub fn default_request(request: &mut Object) {
+        if request.int_at(&["spec", "expirationSeconds"]).is_none() {
+            request.set(&["spec", "expirationSeconds"], DEFAULT_SECONDS);
+        }
+    }
+
+    /// Completes a `TokenRequest` for a ServiceAccount and checks it.
     ///
     /// # Errors
-    /// Upstream's statuses for a request that does not fit the account, the bound object or the limits.
-    pub fn request(
+    /// Upstream's statuses for a request that does not fit the account or the limits.
+    pub fn check(&self, account: &Stored, request: &mut Object, now: Timestamp) -> Result<()> {
+        self.fill(account, request, now)?;
+        let errors = validate(request);
+        if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&kind(), "", &errors)) }
+    }
+
+    /// The answer to a checked `TokenRequest`, and the warnings that go with it.
+    ///
+    /// # Errors
+    /// Upstream's statuses for a request that does not fit the object to which the token is to be bound.
+    pub fn issue(
         &self,
         (snapshot, account): (&Snapshot, &Stored),
         mut request: Object,
         now: Timestamp,
     ) -> Result<(Object, Vec<String>)> {
-        self.fill(account, &mut request, now)?;
-        let errors = validate(&request);
-        if !errors.is_empty() {
-            return Err(Status::invalid(&kind(), "", &errors));
-        }
         let bound = bind(snapshot, account, &request)?;
         let mut warnings = Vec::new();
         let mut seconds = request.int_at(&["spec", "expirationSeconds"]).unwrap_or(DEFAULT_SECONDS);
@@ -133,9 +145,7 @@ impl Tokens {
         if texts(request, &["spec", "audiences"]).is_empty() {
             request.set(&["spec", "audiences"], json!(self.audiences));
         }
-        if request.int_at(&["spec", "expirationSeconds"]).is_none() {
-            request.set(&["spec", "expirationSeconds"], DEFAULT_SECONDS);
-        }
+        Self::default_request(request);
         request.set(&["metadata", "name"], name);
         request.set(&["metadata", "namespace"], namespace);
         request.set(&["metadata", "uid"], uid);

@@ -11,6 +11,9 @@ mod workload;
 
 use std::sync::Arc;
 
+use serde_json::json;
+
+use crate::api::Object;
 use crate::api::request::User;
 use crate::base::{Clock, Tasks};
 use crate::client::{Client, EventApi, Recorder, Transport};
@@ -41,17 +44,37 @@ impl Default for Settings {
     }
 }
 
-/// Starts the simulated nodes; they end with the tasks' shutdown. The fleet reads all pods, which no single node may,
-/// so it reads as a user of its own; it writes as the nodes.
+/// The user as which the fleet reads, and the role that lets it.
+const FLEET: &str = "system:node-fleet";
+
+/// What the fleet may, to be there before it starts. A kubelet reads the pods of its own node; one that stands for
+/// many nodes reads those of all with one watch, which the Node authorizer lets no node do.
+pub fn policy() -> Vec<Object> {
+    let metadata = json!({
+        "name": FLEET,
+        "annotations": { "rbac.authorization.kubernetes.io/autoupdate": "true" },
+        "labels": { "kubernetes.io/bootstrapping": "rbac-defaults" },
+    });
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata,
+        "rules": [{ "apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"] }],
+    });
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": metadata,
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": FLEET },
+        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": FLEET }],
+    });
+    let object = |value| Object::from_value(value).expect("the values of this function are JSON objects");
+    vec![object(role), object(binding)]
+}
+
+/// Starts the simulated nodes; they end with the tasks' shutdown. The fleet reads as a user of its own; it writes as
+/// the nodes.
 pub fn start(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>, tasks: &Tasks, settings: &Settings) {
     if settings.count == 0 {
         return;
     }
-    let user = User {
-        name: "system:node-fleet".to_owned(),
-        groups: vec!["system:masters".to_owned(), "system:authenticated".to_owned()],
-        ..User::default()
-    };
+    let user = User { name: FLEET.to_owned(), groups: vec!["system:authenticated".to_owned()], ..User::default() };
     let client = Client::new(transport, user, AGENT);
     let (recorder, writer) = Recorder::new(client.clone(), "kubelet", EventApi::Core, Arc::clone(&clock));
     tasks.spawn("node event recorder", writer);

@@ -33,7 +33,7 @@ impl Registry {
     /// Whatever the API says: 400 for bodies, 403 by admission, 409, 422.
     pub async fn create(&self, call: &Call, input: Input, options: &WriteOptions) -> Result<Written> {
         if let Some(action) = self.actions.find(call) {
-            return action.run(self, call, input, options).await;
+            return self.run_action(&*action, call, (input, options)).await;
         }
         if !call.target.subresource.is_empty() {
             refuse_connection(call)?;

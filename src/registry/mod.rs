@@ -32,7 +32,7 @@ use crate::resources::facts::Facts;
 use crate::resources::{Catalog, Kind, Moment};
 use crate::storage::{Event, Store, Stored};
 
-pub use actions::{Action, Actions, Row};
+pub use actions::{Action, Actions, Order, Row};
 pub use watch::Watching;
 
 /// How often an operation that lost a race starts again before its client is told of a conflict. Each round of a race

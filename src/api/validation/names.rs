@@ -183,6 +183,21 @@ pub fn path_segment_prefix(value: &str) -> Messages {
     out
 }
 
+/// A path after a domain, such as `acme.io/foo`; each message with the part that it is about.
+pub fn domain_prefixed_path(value: &str) -> Vec<(&str, String)> {
+    let parts = value.split_once('/').filter(|(host, path)| !host.is_empty() && !path.is_empty());
+    let Some((host, path)) = parts else {
+        return vec![(value, "must be a domain-prefixed path (such as \"acme.io/foo\")".into())];
+    };
+    let mut out: Vec<_> = dns1123_subdomain(host).into_iter().map(|message| (host, message)).collect();
+    let known = |c: char| c.is_ascii_alphanumeric() || "/-._~%!$&'()*+,;=:".contains(c);
+    if !path.chars().all(known) {
+        let message = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
+        out.push((path, message.into()));
+    }
+    out
+}
+
 /// A C identifier.
 pub fn c_identifier(value: &str) -> Messages {
     let starts = value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');

@@ -56,7 +56,9 @@ impl Bench {
         let snapshot = self.store.snapshot();
         let account = snapshot.find("serviceaccounts", "web", "bot").unwrap().clone();
         let request = Object::from_value(json!({ "spec": spec })).unwrap();
-        self.tokens.request((&snapshot, &account), request, self.clock.now())
+        let mut request = request;
+        self.tokens.check(&account, &mut request, self.clock.now())?;
+        self.tokens.issue((&snapshot, &account), request, self.clock.now())
     }
 
     fn token(&self, spec: Value) -> String {
@@ -178,7 +180,9 @@ async fn a_changed_token_and_one_of_another_key_are_refused() {
     let tokens = Tokens { key: Arc::new(other), ..bench.tokens };
     let snapshot = bench.store.snapshot();
     let account = snapshot.find("serviceaccounts", "web", "bot").unwrap();
-    let (answer, _) = tokens.request((&snapshot, account), Object::default(), bench.clock.now()).unwrap();
+    let mut request = Object::default();
+    tokens.check(account, &mut request, bench.clock.now()).unwrap();
+    let (answer, _) = tokens.issue((&snapshot, account), request, bench.clock.now()).unwrap();
     let why = Bench { tokens, ..bench }.ask(Vec::new(), Some(answer.text_at(&["status", "token"]))).unwrap_err().0;
     assert_eq!(why, "invalid signature, no keys found");
 }

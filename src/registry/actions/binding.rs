@@ -4,16 +4,14 @@
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::Action;
-use crate::admission::Operation;
+use super::{Action, Order, success};
 use crate::api::field::{Errors, FieldError, Path};
 use crate::api::labels::aggregate;
-use crate::api::request::{Target, WriteOptions};
+use crate::api::request::Target;
 use crate::api::validation::names;
 use crate::api::{GroupResource, GroupVersionKind, Object, Reason, Result, Status};
-use crate::registry::admit::Admission;
 use crate::registry::metadata;
-use crate::registry::{Answer, Call, Input, Registry, Warnings, Written};
+use crate::registry::{Call, Warnings};
 
 const BINDING: GroupVersionKind = GroupVersionKind::of("", "v1", "Binding");
 
@@ -21,62 +19,56 @@ pub(super) struct PodBinding;
 pub(super) struct LegacyBinding;
 
 impl Action for PodBinding {
-    fn run<'a>(
-        &'a self,
-        registry: &'a Registry,
-        call: &'a Call,
-        input: Input,
-        options: &'a WriteOptions,
-    ) -> BoxFuture<'a, Result<Written>> {
-        Box::pin(bind(registry, call, input, options))
+    fn payload(&self) -> Option<GroupVersionKind> {
+        Some(BINDING)
+    }
+
+    fn keeps_system_fields(&self) -> bool {
+        true
+    }
+
+    fn run<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Result<Object>> {
+        Box::pin(async move { bind(&order, order.call).await })
     }
 }
 
 impl Action for LegacyBinding {
-    fn run<'a>(
-        &'a self,
-        registry: &'a Registry,
-        call: &'a Call,
-        input: Input,
-        options: &'a WriteOptions,
-    ) -> BoxFuture<'a, Result<Written>> {
+    fn run<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Result<Object>> {
         Box::pin(async move {
-            let name = input.value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("").to_owned();
+            let (registry, call) = (order.registry, order.call);
             let served = registry.catalog().served();
             let kind = served.find("", "v1", "pods").ok_or_else(Status::no_such_path)?.clone();
-            let target =
-                Target { resource: "pods".to_owned(), subresource: "binding".to_owned(), name, ..call.target.clone() };
+            let target = Target {
+                resource: "pods".to_owned(),
+                subresource: "binding".to_owned(),
+                name: order.object.name().to_owned(),
+                ..call.target.clone()
+            };
             let pod = Call { user: call.user.clone(), target, kind, warnings: Warnings::default() };
-            bind(registry, &pod, input, options).await
+            bind(&order, &pod).await
         })
     }
 }
 
-async fn bind(registry: &Registry, call: &Call, input: Input, options: &WriteOptions) -> Result<Written> {
-    let mut binding = registry.decode_as(call, &BINDING, input, options.field_validation)?;
-    if binding.name().is_empty() {
-        binding.set(&["metadata", "name"], call.target.name.as_str());
-    }
+/// Binds the pod of a call.
+async fn bind(order: &Order<'_>, call: &Call) -> Result<Object> {
+    let binding = &order.object;
     if binding.name() != call.target.name {
         return Err(Status::bad_request("name in URL does not match name in Binding object"));
     }
-    let admission = Admission { operation: Operation::Create, call, old: None, dry_run: options.dry_run };
-    registry.admit(admission, Some(&mut binding)).await?;
-    let errors = validate(&binding);
+    let errors = validate(binding);
     if !errors.is_empty() {
         return Err(Status::new(500, Reason::Unknown, aggregate(&errors)));
     }
-    registry.admit_finally(admission, Some(&mut binding)).await?;
-    let now = registry.moment().now;
+    order.admit_finally().await?;
+    let now = order.registry.moment().now;
     let assigned = |pod: &mut Object| {
-        assign(call, pod, &binding)?;
+        assign(call, pod, binding)?;
         mark_scheduled(pod, now);
         Ok(())
     };
-    registry.rewrite(call, options.dry_run, &assigned).await?;
-    let success = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 });
-    let success = Object::from_value(success).expect("it is an object by construction");
-    Ok(Written { answer: Answer::Object(success), created: true })
+    order.registry.rewrite(call, order.dry_run, &assigned).await?;
+    Ok(success())
 }
 
 fn validate(binding: &Object) -> Errors {
@@ -103,10 +95,13 @@ fn assign(call: &Call, pod: &mut Object, binding: &Object) -> Result<()> {
         let resource = GroupResource { group: "".into(), resource: "pods/binding".into() };
         Status::conflict(&resource, &call.target.name, &why)
     };
-    let uid = binding.text_at(&["metadata", "uid"]);
-    if !uid.is_empty() && uid != pod.uid() {
-        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", pod.uid());
-        return Err(Status::conflict(&call.kind.group_resource(), &call.target.name, &why));
+    for (what, wanted, has) in
+        [("UID", binding.uid(), pod.uid()), ("ResourceVersion", binding.resource_version(), pod.resource_version())]
+    {
+        if !wanted.is_empty() && wanted != has {
+            let why = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {has}");
+            return Err(Status::conflict(&call.kind.group_resource(), &call.target.name, &why));
+        }
     }
     if pod.deleting() {
         return Err(conflict(format!("pod {name} is being deleted, cannot be assigned to a host")));

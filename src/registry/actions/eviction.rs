@@ -5,14 +5,12 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::Action;
-use crate::admission::Operation;
+use super::{Action, Order, success};
 use crate::api::labels::Selector;
-use crate::api::request::{DeleteOptions, Propagation, Target, WriteOptions};
+use crate::api::request::{DeleteOptions, Propagation, Target};
 use crate::api::status::{Cause, Details};
 use crate::api::{GroupResource, GroupVersionKind, Object, Reason, Result, Status};
-use crate::registry::admit::Admission;
-use crate::registry::{Answer, Call, Input, Registry, Warnings, Written, metadata, persist};
+use crate::registry::{Call, Registry, Warnings, metadata, persist};
 use crate::storage::Stored;
 
 const EVICTION: GroupVersionKind = GroupVersionKind::of("policy", "v1", "Eviction");
@@ -25,30 +23,24 @@ const VIOLATES: &str = "Cannot evict pod as it would violate the pod's disruptio
 pub(super) struct Evict;
 
 impl Action for Evict {
-    fn run<'a>(
-        &'a self,
-        registry: &'a Registry,
-        call: &'a Call,
-        input: Input,
-        options: &'a WriteOptions,
-    ) -> BoxFuture<'a, Result<Written>> {
-        Box::pin(evict(registry, call, input, options))
+    fn payload(&self) -> Option<GroupVersionKind> {
+        Some(EVICTION)
+    }
+
+    fn run<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Result<Object>> {
+        Box::pin(evict(order))
     }
 }
 
-async fn evict(registry: &Registry, call: &Call, input: Input, options: &WriteOptions) -> Result<Written> {
-    let mut eviction = registry.decode_as(call, &EVICTION, input, options.field_validation)?;
-    if eviction.name().is_empty() {
-        eviction.set(&["metadata", "name"], call.target.name.as_str());
-    }
-    if eviction.name() != call.target.name {
+async fn evict(mut order: Order<'_>) -> Result<Object> {
+    let (registry, call) = (order.registry, order.call);
+    if order.object.name() != call.target.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
-    let mut delete = delete_options(&eviction);
-    delete.dry_run |= options.dry_run;
-    let admission = Admission { operation: Operation::Create, call, old: None, dry_run: delete.dry_run };
-    registry.admit(admission, Some(&mut eviction)).await?;
-    registry.admit_finally(admission, Some(&mut eviction)).await?;
+    let mut delete = delete_options(&order.object);
+    delete.dry_run |= order.dry_run;
+    order.dry_run = delete.dry_run;
+    order.admit_finally().await?;
 
     let target = Target { subresource: String::new(), ..call.target.clone() };
     let pod_call = Call { user: call.user.clone(), target, kind: call.kind.clone(), warnings: Warnings::default() };
@@ -65,9 +57,7 @@ async fn evict(registry: &Registry, call: &Call, input: Input, options: &WriteOp
         delete.preconditions.resource_version = None;
     }
     registry.delete(&pod_call, &delete).await?;
-    let success = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 });
-    let success = Object::from_value(success).expect("it is an object by construction");
-    Ok(Written { answer: Answer::Object(success), created: true })
+    Ok(success())
 }
 
 fn delete_options(eviction: &Object) -> DeleteOptions {

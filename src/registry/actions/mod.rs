@@ -7,21 +7,103 @@ mod eviction;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use serde_json::json;
 
-use super::{Call, Input, Registry, Written};
-use crate::api::Result;
+use super::admit::Admission;
+use super::{Answer, Call, Input, Registry, Written, metadata};
+use crate::admission::Operation;
+use crate::api::apply::{self, OneVersion, Owns, Root, Scope, Writer};
 use crate::api::request::WriteOptions;
+use crate::api::{GroupVersionKind, Object, Result};
 
 /// What happens on a POST to a resource or subresource.
 pub trait Action: Send + Sync + 'static {
-    /// Runs it. The body is not yet held against a type.
-    fn run<'a>(
-        &'a self,
-        registry: &'a Registry,
-        call: &'a Call,
-        input: Input,
-        options: &'a WriteOptions,
-    ) -> BoxFuture<'a, Result<Written>>;
+    /// The type of the body, where it is not that of the resource.
+    fn payload(&self) -> Option<GroupVersionKind> {
+        None
+    }
+
+    /// Whether `metadata.uid` and the like of the body are kept, as preconditions.
+    fn keeps_system_fields(&self) -> bool {
+        false
+    }
+
+    /// Fills in what the body leaves out, beyond what the table of facts says.
+    fn default(&self, object: &mut Object) {
+        let _ = object;
+    }
+
+    /// Runs it and gives the answer. The body is decoded and went through mutating admission; what validates it calls
+    /// `Order::admit_finally` after its own checks and before it does anything.
+    fn run<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Result<Object>>;
+}
+
+/// An action under way.
+pub struct Order<'a> {
+    pub registry: &'a Registry,
+    pub call: &'a Call,
+    /// The body.
+    pub object: Object,
+    pub dry_run: bool,
+}
+
+impl Order<'_> {
+    /// The validating phase of admission, over the body as it is now.
+    ///
+    /// # Errors
+    /// Whatever a plugin refuses it with.
+    pub async fn admit_finally(&self) -> Result<()> {
+        // What plugins of this phase change is not looked at.
+        let mut object = self.object.clone();
+        let admission = Admission { operation: Operation::Create, call: self.call, old: None, dry_run: self.dry_run };
+        self.registry.admit_finally(admission, Some(&mut object)).await.map(|_| ())
+    }
+}
+
+impl Registry {
+    /// The way of every action, which is that of every create: decode, own, admit, do.
+    pub(super) async fn run_action(
+        &self,
+        action: &dyn Action,
+        call: &Call,
+        (input, options): (Input, &WriteOptions),
+    ) -> Result<Written> {
+        let payload = action.payload().unwrap_or_else(|| call.kind.gvk.clone());
+        let mut object = self.decode_as(call, &payload, input, options.field_validation)?;
+        if !action.keeps_system_fields() {
+            metadata::wipe_system_fields(&mut object);
+        }
+        action.default(&mut object);
+        metadata::dedup_owners(&mut object, &call.warnings, false);
+        self.own_payload(call, &mut object, options)?;
+        let admission = Admission { operation: Operation::Create, call, old: None, dry_run: options.dry_run };
+        self.admit(admission, Some(&mut object)).await?;
+        metadata::dedup_owners(&mut object, &call.warnings, true);
+        let answer = action.run(Order { registry: self, call, object, dry_run: options.dry_run }).await?;
+        Ok(Written { answer: Answer::Object(answer), created: true })
+    }
+
+    /// Even what is never stored says who wrote it.
+    fn own_payload(&self, call: &Call, object: &mut Object, options: &WriteOptions) -> Result<()> {
+        let gvk = object.gvk();
+        let scope = Scope {
+            root: Root::built_in(&self.facts.types, self.payload(&gvk)?),
+            api_version: &gvk.api_version(),
+            kind: &gvk.kind,
+            subresource: &call.target.subresource,
+            owns: Owns::All,
+            versions: &OneVersion,
+        };
+        let writer = Writer { manager: &options.field_manager, now: self.moment().now };
+        apply::update(&scope, None, object, &writer);
+        Ok(())
+    }
+}
+
+/// The answer of actions that have nothing to show.
+fn success() -> Object {
+    let success = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 });
+    Object::from_value(success).expect("it is an object by construction")
 }
 
 /// One action and where it stands.

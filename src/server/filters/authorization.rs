@@ -19,7 +19,8 @@ pub(super) async fn authorize(server: &Server, info: &RequestInfo, user: &User) 
     }
 }
 
-fn attributes(info: &RequestInfo, user: &User) -> Attributes {
+/// A request as authorization sees it.
+pub(super) fn attributes(info: &RequestInfo, user: &User) -> Attributes {
     Attributes {
         user: user.clone(),
         verb: info.verb.clone(),

@@ -1,11 +1,14 @@
-//! `Impersonate-*` headers: every part of the wished identity is asked for separately (verb `impersonate`).
+//! `Impersonate-*` headers: may the user act as somebody else in this request. The constrained modes are tried first
+//! (apiserver `endpoints/filters/impersonation`), each for its kind of identity; last comes the verb `impersonate`.
 
 use std::collections::BTreeMap;
 
+use crate::api::field::{FieldError, Path};
 use crate::api::request::User;
+use crate::api::validation::names;
 use crate::api::{Result, Status};
 use crate::auth::authorize::refusal;
-use crate::auth::{Attributes, Decision};
+use crate::auth::{Attributes, Authorizer, Decision};
 use crate::server::Server;
 use crate::server::message::Request;
 use crate::server::query::percent_decode;
@@ -13,6 +16,220 @@ use crate::server::query::percent_decode;
 const EXTRA_PREFIX: &str = "impersonate-extra-";
 const AUTHENTICATED: &str = "system:authenticated";
 const UNAUTHENTICATED: &str = "system:unauthenticated";
+const ANONYMOUS: &str = "system:anonymous";
+const NODES: &str = "system:nodes";
+const MASTERS: &str = "system:masters";
+const NODE_NAME: &str = "authentication.kubernetes.io/node-name";
+const NODE_KEYS: &str = "authentication.kubernetes.io/associated-node-keys";
+const AUTHENTICATION: &str = "authentication.k8s.io";
+
+/// From so many groups or extra values on, one question about all of them is asked before those about each.
+const MANY: usize = 4;
+
+/// A way of impersonating, in the order in which they are tried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mode {
+    /// The node of the pod whose ServiceAccount asks.
+    AssociatedNode,
+    ArbitraryNode,
+    ServiceAccount,
+    UserInfo,
+    /// With the bare verb `impersonate`, whatever the request is.
+    Legacy,
+}
+
+const MODES: [Mode; 5] =
+    [Mode::AssociatedNode, Mode::ArbitraryNode, Mode::ServiceAccount, Mode::UserInfo, Mode::Legacy];
+
+/// The user that the request acts as. `asked` is the request as authorization sees it, of the user who sent it.
+///
+/// # Errors
+/// 400 for parts of an identity without a user, 403 for what the user may not impersonate.
+pub(super) async fn impersonate(server: &Server, request: &Request, asked: Attributes) -> Result<User> {
+    let wish = Wish::of(request);
+    if wish.user.is_empty() {
+        let nothing = wish.groups.is_empty() && wish.extra.is_empty() && wish.uid.is_empty();
+        return if nothing { Ok(asked.user) } else { Err(Status::bad_request(wish.without_user())) };
+    }
+    let authorizer = &*server.parts().authorizer;
+    let mut first = None;
+    for mode in MODES {
+        if !mode.is_for(&wish, &asked.user) {
+            continue;
+        }
+        match mode.check(&wish, &asked, authorizer).await {
+            Ok(()) => {
+                let acting = wish.granted(mode);
+                tracing::debug!(user = asked.user.name, acting_as = acting.name, ?mode, "impersonating");
+                return Ok(acting);
+            }
+            Err(refused) => first = first.or(Some(refused)),
+        }
+    }
+    Err(first.unwrap_or_else(|| Status::internal("all impersonation modes failed")))
+}
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::AssociatedNode => "associated-node",
+            Self::ArbitraryNode => "arbitrary-node",
+            Self::ServiceAccount => "serviceaccount",
+            Self::UserInfo => "user-info",
+            Self::Legacy => "",
+        }
+    }
+
+    fn verb(self) -> String {
+        match self {
+            Self::Legacy => "impersonate".to_owned(),
+            constrained => format!("impersonate:{}", constrained.name()),
+        }
+    }
+
+    fn is_for(self, wish: &Wish, requestor: &User) -> bool {
+        let node = node(&wish.user);
+        let bare = wish.groups.is_empty() && wish.extra.is_empty() && wish.uid.is_empty();
+        match self {
+            Self::AssociatedNode => bare && node.is_some() && node == node_of(requestor),
+            Self::ArbitraryNode => bare && node.is_some(),
+            Self::ServiceAccount => bare && service_account(&wish.user).is_some(),
+            Self::UserInfo => node.is_none() && service_account(&wish.user).is_none(),
+            Self::Legacy => true,
+        }
+    }
+
+    async fn check(self, wish: &Wish, asked: &Attributes, authorizer: &dyn Authorizer) -> Result<()> {
+        let mut user = asked.user.clone();
+        if self == Self::AssociatedNode {
+            let keys = user.extra.iter().map(|(key, _)| key.clone()).collect();
+            user.extra = vec![(NODE_KEYS.to_owned(), keys)];
+        }
+        if self != Self::Legacy {
+            let verb = format!("impersonate-on:{}:{}", self.name(), asked.verb);
+            allowed(authorizer, &Attributes { user: user.clone(), verb, ..asked.clone() }).await?;
+        }
+        let questions = Questions { mode: self, wish, user: &user };
+        allowed(authorizer, &questions.user()).await?;
+        if !wish.uid.is_empty() {
+            allowed(authorizer, &questions.ask((AUTHENTICATION, "uids"), &wish.uid)).await?;
+        }
+        questions.groups(authorizer).await?;
+        questions.extra(authorizer).await
+    }
+}
+
+async fn allowed(authorizer: &dyn Authorizer, attributes: &Attributes) -> Result<()> {
+    match authorizer.authorize(attributes).await {
+        Decision::Allow { .. } => Ok(()),
+        Decision::Deny { reason } | Decision::NoOpinion { reason } => Err(refusal(attributes, &reason)),
+    }
+}
+
+/// What is asked about the parts of an identity.
+struct Questions<'a> {
+    mode: Mode,
+    wish: &'a Wish,
+    user: &'a User,
+}
+
+impl Questions<'_> {
+    fn ask(&self, (group, resource): (&str, &str), name: &str) -> Attributes {
+        Attributes {
+            user: self.user.clone(),
+            verb: self.mode.verb(),
+            resource_request: true,
+            group: group.to_owned(),
+            version: "v1".to_owned(),
+            resource: resource.to_owned(),
+            name: name.to_owned(),
+            ..Attributes::default()
+        }
+    }
+
+    /// The group in which users and groups are asked for.
+    fn group(&self) -> &'static str {
+        if self.mode == Mode::Legacy { "" } else { AUTHENTICATION }
+    }
+
+    fn user(&self) -> Attributes {
+        let name = &self.wish.user;
+        if let Some((namespace, name)) = service_account(name) {
+            let question = self.ask((self.group(), "serviceaccounts"), name);
+            return Attributes { namespace: namespace.to_owned(), ..question };
+        }
+        match node(name) {
+            _ if self.mode == Mode::Legacy => self.ask((self.group(), "users"), name),
+            // A node agent is asked for all nodes at once; which one it is on was seen before.
+            Some(_) if self.mode == Mode::AssociatedNode => self.ask((self.group(), "nodes"), "*"),
+            Some(node) => self.ask((self.group(), "nodes"), node),
+            None => self.ask((self.group(), "users"), name),
+        }
+    }
+
+    async fn groups(&self, authorizer: &dyn Authorizer) -> Result<()> {
+        let groups = &self.wish.groups;
+        let ask = |name: &str| self.ask((self.group(), "groups"), name);
+        if self.mode != Mode::Legacy {
+            if groups.iter().any(String::is_empty) {
+                return Err(refusal(&ask(""), "impersonating the empty string group is not allowed"));
+            }
+            if groups.iter().any(|group| group == MASTERS) {
+                return Err(refusal(&ask(MASTERS), "impersonating the system:masters group is not allowed"));
+            }
+            if groups.len() >= MANY && allowed(authorizer, &ask("*")).await.is_ok() {
+                return Ok(());
+            }
+        }
+        for group in groups {
+            allowed(authorizer, &ask(group)).await?;
+        }
+        Ok(())
+    }
+
+    async fn extra(&self, authorizer: &dyn Authorizer) -> Result<()> {
+        let extra = &self.wish.extra;
+        let ask = |key: &str, value: &str| Attributes {
+            subresource: key.to_owned(),
+            ..self.ask((AUTHENTICATION, "userextras"), value)
+        };
+        if self.mode != Mode::Legacy {
+            if let Some(fault) = extra.iter().find_map(|(key, values)| extra_fault(key, values)) {
+                return Err(refusal(&ask("", ""), &fault));
+            }
+            let many = extra.len() >= MANY || extra.values().map(Vec::len).sum::<usize>() >= MANY;
+            if many && allowed(authorizer, &ask("*", "*")).await.is_ok() {
+                return Ok(());
+            }
+        }
+        for (key, values) in extra {
+            for value in values {
+                allowed(authorizer, &ask(key, value)).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the constrained modes do not allow in `Impersonate-Extra-*`.
+fn extra_fault(key: &str, values: &[String]) -> Option<String> {
+    if key.is_empty() {
+        return Some("impersonating the empty string key in extra is not allowed".to_owned());
+    }
+    let root = Path::new("extra");
+    let path = root.child("key");
+    let faults =
+        names::domain_prefixed_path(key).into_iter().map(|(value, why)| FieldError::invalid(&path, value, why));
+    let faults: Vec<_> = faults.collect();
+    if !faults.is_empty() {
+        let faults = crate::api::labels::aggregate(&faults);
+        return Some(format!("impersonating an invalid key in extra is not allowed: {faults}"));
+    }
+    if values.iter().any(String::is_empty) {
+        return Some("impersonating the empty string value in extra is not allowed".to_owned());
+    }
+    None
+}
 
 /// What the headers ask for.
 #[derive(Debug, Default)]
@@ -21,27 +238,6 @@ struct Wish {
     uid: String,
     groups: Vec<String>,
     extra: BTreeMap<String, Vec<String>>,
-}
-
-/// The user that the request acts as.
-///
-/// # Errors
-/// 400 for parts of an identity without a user, 403 for what the user may not impersonate.
-pub(super) async fn impersonate(server: &Server, request: &Request, user: User) -> Result<User> {
-    let wish = Wish::of(request);
-    if wish.user.is_empty() {
-        let nothing = wish.groups.is_empty() && wish.extra.is_empty() && wish.uid.is_empty();
-        return if nothing { Ok(user) } else { Err(Status::bad_request(wish.without_user())) };
-    }
-    for attributes in wish.questions(&user) {
-        match server.parts().authorizer.authorize(&attributes).await {
-            Decision::Allow { .. } => {}
-            Decision::Deny { reason } | Decision::NoOpinion { reason } => return Err(refusal(&attributes, &reason)),
-        }
-    }
-    let acting = wish.granted();
-    tracing::debug!(user = user.name, acting_as = acting.name, "impersonating");
-    Ok(acting)
 }
 
 impl Wish {
@@ -83,51 +279,36 @@ impl Wish {
         )
     }
 
-    fn questions(&self, user: &User) -> Vec<Attributes> {
-        let ask = |resource: &str, name: &str| Attributes {
-            user: user.clone(),
-            verb: "impersonate".to_owned(),
-            resource_request: true,
-            resource: resource.to_owned(),
-            name: name.to_owned(),
-            ..Attributes::default()
-        };
-        let authentication = |question: Attributes| Attributes {
-            group: "authentication.k8s.io".to_owned(),
-            version: "v1".to_owned(),
-            ..question
-        };
-        let mut questions = vec![match service_account(&self.user) {
-            Some((namespace, name)) => Attributes { namespace: namespace.to_owned(), ..ask("serviceaccounts", name) },
-            None => ask("users", &self.user),
-        }];
-        questions.extend(self.groups.iter().map(|group| ask("groups", group)));
-        for (key, values) in &self.extra {
-            let question = |value: &String| Attributes { subresource: key.clone(), ..ask("userextras", value) };
-            questions.extend(values.iter().map(|value| authentication(question(value))));
-        }
-        if !self.uid.is_empty() {
-            questions.push(authentication(ask("uids", &self.uid)));
-        }
-        questions
-    }
-
-    fn granted(self) -> User {
+    fn granted(self, mode: Mode) -> User {
         let mut groups = self.groups;
+        if mode != Mode::Legacy && node(&self.user).is_some() {
+            groups = vec![NODES.to_owned()];
+        }
         if groups.is_empty()
-            && let Some((namespace, name)) = service_account(&self.user)
+            && let Some((namespace, _)) = service_account(&self.user)
         {
-            groups = User::service_account(namespace, name).groups;
+            groups = vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")];
         }
         let has = |groups: &[String], group: &str| groups.iter().any(|g| g == group);
-        if self.user == "system:anonymous" {
-            if !has(&groups, UNAUTHENTICATED) {
-                groups.push(UNAUTHENTICATED.to_owned());
-            }
-        } else if !has(&groups, AUTHENTICATED) && !has(&groups, UNAUTHENTICATED) {
-            groups.push(AUTHENTICATED.to_owned());
+        let wanted = if self.user == ANONYMOUS { UNAUTHENTICATED } else { AUTHENTICATED };
+        if !has(&groups, wanted) && !has(&groups, UNAUTHENTICATED) {
+            groups.push(wanted.to_owned());
         }
         User { name: self.user, uid: self.uid, groups, extra: self.extra.into_iter().collect() }
+    }
+}
+
+/// The node that a user name stands for.
+fn node(user: &str) -> Option<&str> {
+    user.strip_prefix("system:node:").filter(|name| names::dns1123_subdomain(name).is_empty())
+}
+
+/// The node of the pod whose ServiceAccount a user is.
+fn node_of(user: &User) -> Option<&str> {
+    service_account(&user.name)?;
+    match user.extra.iter().find(|(key, _)| key == NODE_NAME)?.1.as_slice() {
+        [one] => Some(one),
+        _ => None,
     }
 }
 
@@ -145,17 +326,80 @@ mod tests {
         Request::new(Method::Get, "/", Peer::default())
     }
 
+    /// Allows what a rule says, and nothing else.
+    struct Rule(&'static [&'static str]);
+
+    impl Authorizer for Rule {
+        fn authorize<'a>(&'a self, a: &'a Attributes) -> futures::future::BoxFuture<'a, Decision> {
+            let asked = format!("{} {}/{}/{}/{}", a.verb, a.group, a.resource, a.subresource, a.name);
+            let reason = String::new();
+            let decision =
+                if self.0.contains(&&*asked) { Decision::Allow { reason } } else { Decision::NoOpinion { reason } };
+            Box::pin(std::future::ready(decision))
+        }
+    }
+
+    fn listing(user: User) -> Attributes {
+        let resource = "pods".to_owned();
+        Attributes { user, verb: "list".to_owned(), resource_request: true, resource, ..Attributes::default() }
+    }
+
+    fn check(mode: Mode, request: &Request, rules: &'static [&'static str]) -> Result<()> {
+        let (wish, asked) = (Wish::of(request), listing(User::default()));
+        futures::FutureExt::now_or_never(mode.check(&wish, &asked, &Rule(rules))).unwrap()
+    }
+
     #[test]
     fn each_part_of_an_identity_is_asked_for() {
         let request = request()
             .with_header("impersonate-user", "system:serviceaccount:a:b")
             .with_header("impersonate-group", "g")
             .with_header("impersonate-extra-scopes%2fx", "v");
-        let wish = Wish::of(&request);
-        let questions = wish.questions(&User::default());
-        let asked: Vec<_> = questions.iter().map(|q| (q.resource.as_str(), q.subresource.as_str(), &*q.name)).collect();
-        assert_eq!(asked, [("serviceaccounts", "", "b"), ("groups", "", "g"), ("userextras", "scopes/x", "v")]);
-        assert_eq!(wish.granted().groups, ["g", AUTHENTICATED]);
+        const ALL: &[&str] = &[
+            "impersonate /serviceaccounts//b",
+            "impersonate /groups//g",
+            "impersonate authentication.k8s.io/userextras/scopes/x/v",
+        ];
+        assert!(check(Mode::Legacy, &request, ALL).is_ok());
+        assert!(check(Mode::Legacy, &request, &ALL[..2]).is_err());
+        assert!(check(Mode::Legacy, &request, &ALL[1..]).is_err());
+        assert_eq!(Wish::of(&request).granted(Mode::Legacy).groups, ["g", AUTHENTICATED]);
+    }
+
+    #[test]
+    fn a_constrained_mode_needs_the_right_to_the_user_and_to_the_request() {
+        let request = request().with_header("impersonate-user", "bob");
+        const ALL: &[&str] =
+            &["impersonate-on:user-info:list /pods//", "impersonate:user-info authentication.k8s.io/users//bob"];
+        assert!(check(Mode::UserInfo, &request, ALL).is_ok());
+        let refused = check(Mode::UserInfo, &request, &ALL[1..]).unwrap_err();
+        assert!(refused.message().contains("cannot impersonate-on:user-info:list resource \"pods\""));
+        assert!(check(Mode::UserInfo, &request, &ALL[..1]).is_err());
+    }
+
+    #[test]
+    fn a_constrained_mode_makes_no_superusers() {
+        let request =
+            request().with_header("impersonate-user", "bob").with_header("impersonate-group", "system:masters");
+        const ALL: &[&str] = &[
+            "impersonate-on:user-info:list /pods//",
+            "impersonate:user-info authentication.k8s.io/users//bob",
+            "impersonate:user-info authentication.k8s.io/groups//system:masters",
+        ];
+        let refused = check(Mode::UserInfo, &request, ALL).unwrap_err();
+        assert!(refused.message().ends_with("impersonating the system:masters group is not allowed"));
+    }
+
+    #[test]
+    fn a_service_account_on_a_node_is_associated_with_that_node_alone() {
+        let mut agent = User::service_account("kube-system", "agent");
+        agent.extra = vec![(NODE_NAME.to_owned(), vec!["a".to_owned()])];
+        let wish = |user: &str| Wish::of(&request().with_header("impersonate-user", user));
+        assert!(Mode::AssociatedNode.is_for(&wish("system:node:a"), &agent));
+        assert!(!Mode::AssociatedNode.is_for(&wish("system:node:b"), &agent));
+        assert!(!Mode::AssociatedNode.is_for(&wish("system:node:a"), &User::default()));
+        assert!(Mode::ArbitraryNode.is_for(&wish("system:node:b"), &agent));
+        assert_eq!(wish("system:node:a").granted(Mode::AssociatedNode).groups, [NODES, AUTHENTICATED]);
     }
 
     #[test]

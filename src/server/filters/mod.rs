@@ -103,7 +103,7 @@ async fn identified(server: &Server, request: Request, query: Query, info: Reque
     let negotiated = super::negotiation::failure(&request, &query);
     let user = async {
         let user = authentication::authenticate(server, &request).await?;
-        impersonation::impersonate(server, &request, user).await
+        impersonation::impersonate(server, &request, authorization::attributes(&info, &user)).await
     };
     let user = match user.await {
         Ok(user) => user,
