@@ -1,29 +1,46 @@
 //! Workloads in a whole cluster in this process: what a user does with Deployments, namespaces and owners, and what
 //! controllers, scheduler and nodes make of it together.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use coracle::api::request::User;
 use coracle::app::{Cluster, Config};
-use coracle::base::SystemClock;
+use coracle::base::{ManualClock, SystemClock};
 use coracle::client::{Client, DeleteOptions, Patch, Query, Resource, Target, encode};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 struct Bench {
     cluster: Cluster,
     client: Client,
+    /// The clock of a cluster whose time is turned; while something is awaited, it goes on.
+    turned: Option<ManualClock>,
 }
+
+/// How far a clock that is turned goes on at each look.
+const TURN: Duration = Duration::from_millis(50);
 
 impl Bench {
     async fn start() -> Self {
-        let cluster = Cluster::start(Config::default()).await.unwrap();
+        Self::of(Cluster::start(Config::default()).await.unwrap(), None).await
+    }
+
+    /// A cluster whose time is turned by hand.
+    async fn turned() -> Self {
+        let clock = ManualClock::new(Timestamp::now());
+        let cluster = Cluster::start_at(Config::default(), Arc::new(clock.clone())).await.unwrap();
+        Self::of(cluster, Some(clock)).await
+    }
+
+    async fn of(cluster: Cluster, turned: Option<ManualClock>) -> Self {
         let user = User {
             name: "kubernetes-admin".to_owned(),
             groups: vec!["system:masters".to_owned(), "system:authenticated".to_owned()],
             ..User::default()
         };
         let client = Client::new(cluster.transport(), user, "kubectl/v1.37.1");
-        let bench = Self { cluster, client };
+        let bench = Self { cluster, client, turned };
         bench
             .eventually("nodes are ready", async || {
                 let nodes = bench.list(Resource::NODES.all()).await;
@@ -61,6 +78,9 @@ impl Bench {
                 let last: Vec<_> =
                     events.iter().rev().take(20).map(|e| format!("{} {}", e["reason"], e["message"])).collect();
                 panic!("{what}: not in time; {} pods, last events {last:#?}", pods.len());
+            }
+            if let Some(turned) = &self.turned {
+                turned.advance(TURN);
             }
             clock.sleep(Duration::from_millis(10)).await;
         }
@@ -200,5 +220,105 @@ async fn a_pod_that_fits_nowhere_is_told_why() {
             conditions.iter().any(|condition| condition["message"] == expected)
         })
         .await;
+    bench.cluster.stop().await;
+}
+
+fn pod(name: &str, spec: &Value) -> Value {
+    let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}},
+        "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    for (field, value) in spec.as_object().into_iter().flatten() {
+        pod["spec"][field] = value.clone();
+    }
+    pod
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quota_counts_what_is_there_and_what_went() {
+    let bench = Bench::start().await;
+    bench.create(Resource::CONFIG_MAPS, json!({"metadata": {"name": "before"}})).await;
+    let hard = json!({"pods": "1", "count/configmaps": "10", "count/deployments.apps": "5"});
+    let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": hard}});
+    bench.create(Resource::RESOURCE_QUOTAS, quota).await;
+    let used = async |pods: &str, maps: &str| {
+        let expected = json!({"pods": pods, "count/configmaps": maps, "count/deployments.apps": "0"});
+        bench
+            .eventually("the quota is counted", async || {
+                let quota = bench.get(Resource::RESOURCE_QUOTAS.at("default", "q")).await.unwrap();
+                quota["status"]["used"] == expected && quota["status"]["hard"] == hard
+            })
+            .await;
+    };
+    // The authority's certificate is published in a ConfigMap, too.
+    used("0", "2").await;
+    bench.create(Resource::PODS, pod("one", &Value::Null)).await;
+    used("1", "2").await;
+    let second = encode(&pod("two", &Value::Null));
+    let refused = bench.client.create(Resource::PODS.at("default", ""), second).await.err().unwrap();
+    assert_eq!(refused.code(), 403, "{refused}");
+    bench.client.delete(Resource::CONFIG_MAPS.at("default", "before"), &DeleteOptions::default()).await.unwrap();
+    let now = DeleteOptions { grace_period_seconds: Some(0), ..DeleteOptions::default() };
+    bench.client.delete(Resource::PODS.at("default", "one"), &now).await.unwrap();
+    used("0", "1").await;
+    bench.cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_budget_says_how_many_pods_may_go_and_holds_the_rest() {
+    let bench = Bench::start().await;
+    bench.create(Resource::DEPLOYMENTS, deployment("web", 3)).await;
+    let budget = |unavailable: Value| {
+        json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b"},
+            "spec": {"maxUnavailable": unavailable, "selector": {"matchLabels": {"app": "web"}}}})
+    };
+    bench.create(Resource::POD_DISRUPTION_BUDGETS, budget(json!("34%"))).await;
+    let target = Resource::POD_DISRUPTION_BUDGETS.at("default", "b");
+    let allowed = async |number: i64| {
+        bench
+            .eventually("the budget is counted", async || {
+                let status = &bench.get(target).await.unwrap()["status"];
+                let fields = ["expectedPods", "currentHealthy", "disruptionsAllowed"];
+                fields.map(|field| status[field].as_i64().unwrap_or(-1)) == [3, 3, number]
+            })
+            .await;
+    };
+    allowed(2).await;
+    let patch = json!({"spec": {"maxUnavailable": 0}});
+    bench.client.patch(target, Patch::Merge, encode(&patch)).await.unwrap();
+    allowed(0).await;
+    let pods = bench.list(Resource::PODS.at("default", "")).await;
+    let name = pods[0]["metadata"]["name"].as_str().unwrap();
+    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}});
+    let held = bench.client.create(Resource::PODS.at("default", name).sub("eviction"), encode(&eviction)).await;
+    assert_eq!(held.err().unwrap().code(), 429);
+    bench.cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pods_leave_a_tainted_node_when_their_toleration_ends() {
+    let bench = Bench::turned().await;
+    let toleration = json!({"key": "k", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 3600});
+    bench.create(Resource::PODS, pod("patient", &json!({"nodeName": "node-1", "tolerations": [toleration]}))).await;
+    bench.create(Resource::PODS, pod("other", &json!({"nodeName": "node-1"}))).await;
+    let taint = json!({"spec": {"taints": [{"key": "k", "effect": "NoExecute"}]}});
+    bench.client.patch(Resource::NODES.at("", "node-1"), Patch::Strategic, encode(&taint)).await.unwrap();
+    let present = async |name: &str| bench.get(Resource::PODS.at("default", name)).await.is_some();
+    bench.eventually("the pod that tolerates nothing goes", async || !present("other").await).await;
+    assert!(present("patient").await);
+    bench.turned.as_ref().unwrap().advance(Duration::from_secs(3600));
+    bench.eventually("the pod that tolerates for an hour goes", async || !present("patient").await).await;
+    bench.cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_service_of_the_server_comes_back_when_it_is_deleted() {
+    let bench = Bench::turned().await;
+    let target = Resource::SERVICES.at("default", "kubernetes");
+    let before = bench.get(target).await.unwrap();
+    bench.client.delete(target, &DeleteOptions::default()).await.unwrap();
+    bench.turned.as_ref().unwrap().advance(Duration::from_secs(10));
+    bench.eventually("the service is back", async || bench.get(target).await.is_some()).await;
+    let after = bench.get(target).await.unwrap();
+    assert_ne!(before["metadata"]["uid"], after["metadata"]["uid"]);
+    assert_eq!(before["spec"]["clusterIP"], after["spec"]["clusterIP"]);
     bench.cluster.stop().await;
 }

@@ -1,16 +1,41 @@
-//! Writes what a cluster has from its first moment, through the registry like anyone, at every start.
+//! Writes what a cluster has from its first moment, through the registry like anyone, at every start, and keeps what
+//! must never be missing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::api::request::{DeleteOptions, FieldValidation, Target, User, WriteOptions};
 use crate::api::{Object, Reason, Result, Status};
 use crate::auth::bootstrap;
+use crate::base::Clock;
 use crate::registry::{Call, Input, Registry, Warnings};
 
 /// How many objects are written at the same time; the store commits them in groups.
 const WRITES_AT_ONCE: usize = 64;
+
+/// How often it is looked whether what is kept is there, and the lease of this server renewed (upstream's interval of
+/// the controller of the service `kubernetes` and of the identity lease).
+const KEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// The objects of those that are written at the start that are put right while the server runs, too.
+pub(super) fn kept(wished: &[Object]) -> Vec<Object> {
+    wished.iter().filter(|object| bootstrap::is_kept(object)).cloned().collect()
+}
+
+/// Keeps these objects: what a user removed or bent is put right. Works until dropped.
+pub(super) async fn keep(registry: &Registry, mut wished: Vec<Object>, clock: Arc<dyn Clock>) {
+    loop {
+        clock.sleep(KEEP_EVERY).await;
+        for object in &mut wished {
+            bootstrap::renew(object, clock.now());
+        }
+        if let Err(status) = write(registry, wished.clone()).await {
+            tracing::warn!(error = %status, "cannot keep what the cluster needs; trying again");
+        }
+    }
+}
 
 /// Writes what is missing or not as it must be. Namespaces come first, the rest in any order.
 ///

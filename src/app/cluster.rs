@@ -54,16 +54,23 @@ impl Cluster {
     /// # Errors
     /// With what to do about it: the port is taken, the data cannot be used, a file cannot be read.
     pub async fn start(config: Config) -> anyhow::Result<Self> {
+        Self::start_at(config, SystemClock::shared()).await
+    }
+
+    /// As `start`, with a clock of the caller's, by which everything in the cluster lives.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub async fn start_at(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         let tasks = Tasks::new(Shutdown::default());
-        let started = Self::start_in(&config, &tasks).await;
+        let started = Self::start_in(&config, clock, &tasks).await;
         if started.is_err() {
             tasks.shutdown().begin();
         }
         started
     }
 
-    async fn start_in(config: &Config, tasks: &Tasks) -> anyhow::Result<Self> {
-        let clock = SystemClock::shared();
+    async fn start_in(config: &Config, clock: Arc<dyn Clock>, tasks: &Tasks) -> anyhow::Result<Self> {
         let listener = port::bind(config.bind_address, config.secure_port)?;
         let address = listener.local_addr()?;
         let facts = Arc::new(Facts::load());
@@ -113,7 +120,11 @@ impl Cluster {
         let renewal_clock = clock.clone();
         tasks.spawn("certificate renewal", async move { renewed.keep_renewed(renewal_clock).await });
         let cluster = Self { server, listening, pki, store, tasks: tasks.clone(), clock };
-        bootstrap::write(&registry, cluster.first_objects(config)?).await?;
+        let objects = cluster.first_objects(config)?;
+        let kept = bootstrap::kept(&objects);
+        bootstrap::write(&registry, objects).await?;
+        let keeping = cluster.clock.clone();
+        tasks.spawn("kept objects", async move { bootstrap::keep(&registry, kept, keeping).await });
         hooks.iter().for_each(Flag::pass);
         cluster.start_controllers(config)?;
         Ok(cluster)

@@ -12,6 +12,7 @@ mod resource;
 mod rest;
 #[cfg(test)]
 mod tests;
+mod toleration;
 mod transport;
 
 pub use cache::{Cache, Cached, Delta};
@@ -22,4 +23,5 @@ pub use queue::{Outcome, Queue, work};
 pub use reflector::{Selection, follow};
 pub use resource::{Resource, Target};
 pub use rest::{Client, DeleteOptions, ListPage, Patch, Preconditions, Query, Written, encode};
+pub use toleration::{tolerates, toleration_of};
 pub use transport::{Ask, Payload, Reply, Transport, kube_client};

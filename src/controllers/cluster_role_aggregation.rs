@@ -15,6 +15,7 @@ pub(super) const CLUSTER_ROLE_AGGREGATION: Controller = Controller {
     name: "clusterrole-aggregation-controller",
     alias: "clusterrole-aggregation",
     account: "clusterrole-aggregation-controller",
+    source: "clusterrole-aggregation-controller",
     run: |ctx| run(ctx).boxed(),
 };
 

@@ -43,7 +43,7 @@ impl Context {
         let user = service_account(controller.account);
         let client = Client::new(Arc::clone(&caches.transport), user, AGENT);
         let clock = Arc::clone(&caches.clock);
-        let (recorder, writer) = Recorder::new(client.clone(), controller.account, EventApi::Core, Arc::clone(&clock));
+        let (recorder, writer) = Recorder::new(client.clone(), controller.source, EventApi::Core, Arc::clone(&clock));
         caches.tasks.spawn("event recorder", writer);
         Self { client, clock, tasks: caches.tasks.clone(), recorder, caches }
     }

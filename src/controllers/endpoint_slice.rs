@@ -20,6 +20,7 @@ pub(super) const ENDPOINT_SLICE: Controller = Controller {
     name: "endpointslice-controller",
     alias: "endpointslice",
     account: "endpointslice-controller",
+    source: "endpointslice-controller",
     run: |ctx| run(ctx).boxed(),
 };
 

@@ -17,6 +17,7 @@ pub(super) const ENDPOINTS: Controller = Controller {
     name: "endpoints-controller",
     alias: "endpoint",
     account: "endpoint-controller",
+    source: "endpoint-controller",
     run: |ctx| run(ctx).boxed(),
 };
 

@@ -7,18 +7,23 @@ mod condition;
 mod context;
 mod deployment;
 mod discovery;
+mod disruption;
 mod endpoint_slice;
 mod endpoints;
+mod following;
 mod garbage_collector;
+mod int_or_percent;
 mod namespace;
 mod node_lifecycle;
 mod pod;
 mod pod_control;
 mod pod_garbage_collector;
 mod replica_set;
+mod resource_quota;
 mod root_ca;
 mod service;
 mod service_account;
+mod taint_eviction;
 mod template;
 
 use std::sync::Arc;
@@ -37,8 +42,10 @@ pub struct Controller {
     pub name: &'static str,
     /// The older name, also understood in `--controllers`; empty for none.
     pub alias: &'static str,
-    /// Its ServiceAccount in `kube-system`; also what its events name as their source.
+    /// Its ServiceAccount in `kube-system`; upstream lets a few controllers share one.
     pub account: &'static str,
+    /// What its events name as their source.
+    pub source: &'static str,
     /// Works until dropped.
     pub run: fn(Context) -> BoxFuture<'static, ()>,
 }
@@ -56,6 +63,7 @@ pub struct Settings {
 pub static CONTROLLERS: &[Controller] = &[
     cluster_role_aggregation::CLUSTER_ROLE_AGGREGATION,
     deployment::DEPLOYMENT,
+    disruption::DISRUPTION,
     endpoint_slice::ENDPOINT_SLICE,
     endpoints::ENDPOINTS,
     garbage_collector::GARBAGE_COLLECTOR,
@@ -63,8 +71,10 @@ pub static CONTROLLERS: &[Controller] = &[
     node_lifecycle::NODE_LIFECYCLE,
     pod_garbage_collector::POD_GARBAGE_COLLECTOR,
     replica_set::REPLICA_SET,
+    resource_quota::RESOURCE_QUOTA,
     root_ca::ROOT_CA,
     service_account::SERVICE_ACCOUNT,
+    taint_eviction::TAINT_EVICTION,
 ];
 
 /// Starts the selected controllers; they end with the tasks' shutdown.
@@ -164,11 +174,10 @@ mod tests {
     }
 
     #[test]
-    fn names_and_accounts_of_the_table_are_distinct() {
+    fn names_of_the_table_are_distinct() {
         for (index, controller) in CONTROLLERS.iter().enumerate() {
             for other in &CONTROLLERS[index + 1..] {
                 assert_ne!(controller.name, other.name);
-                assert_ne!(controller.account, other.account);
             }
         }
     }

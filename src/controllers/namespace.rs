@@ -20,6 +20,7 @@ pub(super) const NAMESPACE: Controller = Controller {
     name: "namespace-controller",
     alias: "namespace",
     account: "namespace-controller",
+    source: "namespace-controller",
     run: |ctx| run(ctx).boxed(),
 };
 

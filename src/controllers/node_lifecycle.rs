@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Taint;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Controller;
@@ -21,6 +22,7 @@ pub(super) const NODE_LIFECYCLE: Controller = Controller {
     name: "node-lifecycle-controller",
     alias: "nodelifecycle",
     account: "node-controller",
+    source: "node-controller",
     run: |ctx| run(ctx).boxed(),
 };
 
@@ -44,17 +46,6 @@ pub(super) struct Node {
 pub(super) struct NodeSpec {
     pub unschedulable: bool,
     pub taints: Vec<Taint>,
-}
-
-#[derive(Deserialize, Serialize, Debug, Clone, Default, PartialEq)]
-#[serde(default, rename_all = "camelCase")]
-pub(super) struct Taint {
-    pub key: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub value: String,
-    pub effect: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub time_added: Option<Time>,
 }
 
 #[derive(Deserialize, Debug, Clone, Default)]
@@ -215,7 +206,7 @@ fn plan_taints(node: &Node, now: Timestamp) -> Vec<Taint> {
         if wished && !taints.iter().any(|taint| taint.key == key && taint.effect == effect) {
             taints.push(Taint {
                 key: key.to_owned(),
-                value: String::new(),
+                value: None,
                 effect: effect.to_owned(),
                 time_added: Some(Time::from(now)),
             });

@@ -17,6 +17,7 @@ pub(super) const POD_GARBAGE_COLLECTOR: Controller = Controller {
     name: "pod-garbage-collector-controller",
     alias: "podgc",
     account: "pod-garbage-collector",
+    source: "pod-garbage-collector",
     run: |ctx| run(ctx).boxed(),
 };
 

@@ -22,6 +22,7 @@ pub(super) const REPLICA_SET: Controller = Controller {
     name: "replicaset-controller",
     alias: "replicaset",
     account: "replicaset-controller",
+    source: "replicaset-controller",
     run: |ctx| run(ctx).boxed(),
 };
 

@@ -16,6 +16,7 @@ pub(super) const ROOT_CA: Controller = Controller {
     name: "root-ca-certificate-publisher-controller",
     alias: "root-ca-cert-publisher",
     account: "root-ca-cert-publisher",
+    source: "root-ca-cert-publisher",
     run: |ctx| run(ctx).boxed(),
 };
 

@@ -15,6 +15,7 @@ pub(super) const SERVICE_ACCOUNT: Controller = Controller {
     name: "serviceaccount-controller",
     alias: "serviceaccount",
     account: "service-account-controller",
+    source: "service-account-controller",
     run: |ctx| run(ctx).boxed(),
 };
 

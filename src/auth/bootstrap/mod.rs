@@ -68,6 +68,22 @@ pub fn reconciled(wished: &Object, present: Option<&Object>) -> Option<Object> {
     }
 }
 
+/// Whether an object is put right while the server runs, too, and not only at its start.
+pub fn is_kept(wished: &Object) -> bool {
+    ["Namespace", "Service", "Endpoints", "EndpointSlice", "Lease"].contains(&&*wished.gvk().kind)
+}
+
+/// Renews the lease of this server; other objects stay as they are.
+pub fn renew(wished: &mut Object, now: Timestamp) {
+    if wished.gvk().kind == "Lease" {
+        wished.set(&["spec", "renewTime"], micro_time(now));
+    }
+}
+
+fn micro_time(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+}
+
 /// Of a binding whose role changed: it must be deleted and made again, since its role cannot change.
 pub fn must_be_made_again(wished: &Object, present: &Object) -> bool {
     &*wished.gvk().group == rbac::GROUP && rbac::another_role(wished, present)
@@ -206,7 +222,7 @@ fn identity(server: &Server) -> Value {
         },
         "spec": {
             "holderIdentity": format!("{name}_{}", uuid::Uuid::new_v4()), "leaseDurationSeconds": LEASE_SECONDS,
-            "renewTime": server.now.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
+            "renewTime": micro_time(server.now),
         },
     })
 }
@@ -291,6 +307,16 @@ mod tests {
         assert_eq!(tracking.text_at(&["data", "since"]), "2026-11-21");
         let lease = find(&all, "Lease", &identity_name("box"));
         assert_eq!(lease.text_at(&["spec", "renewTime"]), "2026-11-21T01:02:03.500000Z");
+    }
+
+    #[test]
+    fn only_the_lease_is_renewed() {
+        let mut all = objects(&server(), Vec::new());
+        let before = all.clone();
+        all.iter_mut().for_each(|object| renew(object, "2026-11-21T02:00:00Z".parse().unwrap()));
+        let changed: Vec<_> = all.iter().zip(&before).filter(|(now, then)| now != then).collect();
+        assert_eq!(changed.len(), 1);
+        assert_eq!(changed[0].0.text_at(&["spec", "renewTime"]), "2026-11-21T02:00:00.000000Z");
     }
 
     #[test]

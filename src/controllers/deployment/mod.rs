@@ -30,6 +30,7 @@ pub(super) const DEPLOYMENT: Controller = Controller {
     name: "deployment-controller",
     alias: "deployment",
     account: "deployment-controller",
+    source: "deployment-controller",
     run: |ctx| run(ctx).boxed(),
 };
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use serde_json::json;
 
 use super::Deployment;
 use super::plan::{Change, Draft, older};
 use crate::client::EventText;
+use crate::controllers::int_or_percent::{Round, scaled};
 use crate::controllers::replica_set::ReplicaSet;
 
 /// On a set: the size of the Deployment when the set was last sized.
@@ -61,25 +61,6 @@ fn fenceposts(deployment: &Deployment) -> (i32, i32) {
     let unavailable = unavailable.map_or(0, |value| scaled(value, replicas, Round::Down));
     // Both rounded to zero would stop the rollout for good.
     if surge == 0 && unavailable == 0 { (0, 1) } else { (surge, unavailable) }
-}
-
-#[derive(Clone, Copy)]
-enum Round {
-    Up,
-    Down,
-}
-
-fn scaled(value: &IntOrString, of: i32, round: Round) -> i32 {
-    let percent = match value {
-        IntOrString::Int(number) => return *number,
-        IntOrString::String(text) => text.trim_end_matches('%').parse::<i64>().unwrap_or(0),
-    };
-    let exact = percent * i64::from(of);
-    let rounded = match round {
-        Round::Up => (exact + 99) / 100,
-        Round::Down => exact / 100,
-    };
-    i32::try_from(rounded).unwrap_or(i32::MAX)
 }
 
 /// The annotations that say for which size of the Deployment a set was sized.

@@ -5,22 +5,18 @@
 mod graph;
 mod plan;
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::FutureExt;
-use parking_lot::Mutex;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Controller;
-use super::context::{Context, Shared};
-use super::discovery::served;
-use crate::base::{Shutdown, Tasks};
+use super::context::Context;
+use super::discovery::{Served, each_change, served_at_last};
+use super::following::Following;
 use crate::client::{
-    Cache, Cached, DeleteOptions, Error, Meta, Outcome, OwnerReference, Patch, Preconditions, Queue, Resource,
-    Selection, encode, follow, work,
+    Cache, Cached, DeleteOptions, Error, Meta, Outcome, OwnerReference, Patch, Preconditions, Queue, Resource, encode,
+    work,
 };
 use graph::{Graph, Object};
 use plan::{Action, FOREGROUND, ORPHAN, Owner, plan};
@@ -29,14 +25,12 @@ pub(super) const GARBAGE_COLLECTOR: Controller = Controller {
     name: "garbage-collector-controller",
     alias: "garbagecollector",
     account: "generic-garbage-collector",
+    source: "generic-garbage-collector",
     run: |ctx| run(ctx).boxed(),
 };
 
 /// Objects that are worked on at once.
 const WORKERS: usize = 20;
-/// How long after a change of the served types the watches are adapted, so that discovery has followed.
-const ADAPT_AFTER: Duration = Duration::from_millis(500);
-const ADAPT_RETRY: Duration = Duration::from_secs(5);
 
 /// What is to be looked at, by uid.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -47,117 +41,41 @@ enum Key {
     DependentsOf(Arc<str>),
 }
 
-/// A definition of custom resources; its changes change what is served.
-#[derive(Deserialize, Debug)]
-struct Definition {
-    metadata: Meta,
-}
-
-impl Cached for Definition {
-    fn meta(&self) -> &Meta {
-        &self.metadata
-    }
-}
-
-impl Shared for Definition {
-    const RESOURCE: &'static Resource = Resource::CUSTOM_RESOURCE_DEFINITIONS;
-
-    fn selection() -> Selection {
-        Selection { metadata_only: true, ..Selection::default() }
-    }
-}
-
 struct Collector {
     ctx: Context,
     graph: Arc<Graph>,
     queue: Arc<Queue<Key>>,
-    /// The end of each watch that runs, by resource; held for single steps.
-    watches: Mutex<HashMap<Resource, Shutdown>>,
+    following: Following<Object>,
 }
 
 async fn run(ctx: Context) {
     let queue = ctx.queue();
-    let this = Arc::new(Collector {
-        queue: Arc::clone(&queue),
-        graph: Arc::new(Graph::default()),
-        watches: Mutex::default(),
-        ctx: ctx.clone(),
+    let graph = Arc::new(Graph::default());
+    let (known, changed) = (Arc::clone(&graph), Arc::clone(&queue));
+    let following = Following::new(ctx.clone(), move |cache: &Arc<Cache<Object>>| {
+        known.add(Arc::clone(cache));
+        let (graph, queue, resource) = (Arc::clone(&known), Arc::clone(&changed), cache.resource.clone());
+        cache.subscribe(move |delta| graph.note(&resource, delta, |key| queue.add(key)));
     });
-    let adapt = Queue::<()>::new(Arc::clone(&ctx.clock));
-    while let Err(error) = Box::pin(this.adapt()).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "garbage collector does not know what is served");
-        ctx.clock.sleep(ADAPT_RETRY).await;
-    }
-    let definitions = ctx.cache::<Definition>();
-    let (changed, adapting) = (Arc::clone(&adapt), Arc::clone(&this));
-    let adapter = async move {
-        let definitions = definitions.await;
-        let wakes = Arc::clone(&changed);
-        definitions.subscribe(move |_| wakes.add_after((), ADAPT_AFTER));
-        work(changed, 1, "garbage-collector-controller", |()| {
-            let this = Arc::clone(&adapting);
-            async move { Box::pin(this.adapt()).await.map(|()| Outcome::Done) }
-        })
-        .await;
-    };
+    let this = Collector { queue: Arc::clone(&queue), graph, following, ctx };
+    // What is not known yet would look as if it were gone; a live look would find it, at a price.
+    let first = served_at_last(&this.ctx).await;
+    Box::pin(this.adapt(first)).await;
+    let adapts = each_change(&this.ctx, |served| Box::pin(this.adapt(served)));
     let reconciles = work(queue, WORKERS, "garbage-collector-controller", |key| reconcile(&this, key));
-    futures::future::join(adapter, reconciles).await;
+    futures::future::join(adapts, reconciles).await;
 }
 
 impl Collector {
-    /// Watches what is served and not watched, and ends the watches of what is no longer served.
-    async fn adapt(&self) -> Result<(), Error> {
-        let wanted: Vec<_> = served(&self.ctx.client)
-            .await?
+    /// Watches what is served and can be deleted, and ends the watches of what is no longer served.
+    async fn adapt(&self, served: Vec<Served>) {
+        let wanted = served
             .into_iter()
             .filter(|served| served.allows(&["list", "watch", "delete"]) && served.resource.plural != "events")
-            .map(|served| served.resource)
-            .collect();
-        let mut fresh = Vec::new();
-        {
-            let mut watches = self.watches.lock();
-            watches.retain(|resource, end| {
-                let kept = wanted.contains(resource);
-                if !kept {
-                    end.begin();
-                    self.graph.remove(resource);
-                }
-                kept
-            });
-            for resource in wanted {
-                if !watches.contains_key(&resource) {
-                    let end = self.ctx.tasks.shutdown().child();
-                    watches.insert(resource.clone(), end.clone());
-                    fresh.push(self.watch(resource, end));
-                }
-            }
+            .map(|served| served.resource);
+        for resource in self.following.set(wanted.collect()).await {
+            self.graph.remove(&resource);
         }
-        // What is not known yet would look as if it were gone; a live look would find it, at a price.
-        for cache in fresh {
-            let limit = self.ctx.clock.sleep(ADAPT_RETRY);
-            tokio::select! {
-                () = cache.synced() => {}
-                () = limit => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn watch(&self, resource: Resource, end: Shutdown) -> Arc<Cache<Object>> {
-        let cache = Cache::<Object>::new(resource.clone());
-        self.graph.add(Arc::clone(&cache));
-        let (graph, queue) = (Arc::clone(&self.graph), Arc::clone(&self.queue));
-        cache.subscribe(move |delta| graph.note(&resource, delta, |key| queue.add(key)));
-        let selection = Selection { metadata_only: true, ..Selection::default() };
-        let follow = follow(Arc::clone(&cache), self.ctx.client.clone(), selection, Arc::clone(&self.ctx.clock));
-        let tasks: &Tasks = &self.ctx.tasks;
-        tasks.spawn("garbage collector cache", async move {
-            tokio::select! {
-                () = follow => {}
-                () = end.wait() => {}
-            }
-        });
-        cache
     }
 
     /// The present state of an object; `None` when it is gone or another one has its name.

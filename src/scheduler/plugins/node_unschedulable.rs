@@ -1,7 +1,7 @@
 //! `NodeUnschedulable`: no pod goes to a cordoned node, unless it tolerates that.
 
 use super::Plugin;
-use super::taint_toleration::tolerates;
+use crate::client::tolerates;
 use crate::scheduler::cycle::Unfit;
 use k8s_openapi::api::core::v1::Taint;
 

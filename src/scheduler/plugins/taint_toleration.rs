@@ -1,8 +1,9 @@
 //! `TaintToleration`: a pod goes only where it tolerates the taints, and rather where it needs to tolerate less.
 
-use k8s_openapi::api::core::v1::{Taint, Toleration};
+use k8s_openapi::api::core::v1::Taint;
 
 use super::{Normalize, Plugin, Score};
+use crate::client::tolerates;
 use crate::scheduler::cycle::Unfit;
 
 pub(super) const TAINT_TOLERATION: Plugin = Plugin {
@@ -25,25 +26,3 @@ pub(super) const TAINT_TOLERATION: Plugin = Plugin {
         weight: 3,
     }),
 };
-
-/// Whether one of the tolerations tolerates a taint.
-pub(in crate::scheduler) fn tolerates(tolerations: &[Toleration], taint: &Taint) -> bool {
-    tolerations.iter().any(|toleration| {
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let effect = given(&toleration.effect).is_none_or(|effect| effect == taint.effect);
-        let key = given(&toleration.key).is_none_or(|key| key == taint.key);
-        let value = || toleration.value.as_deref().unwrap_or("");
-        let of_taint = taint.value.as_deref().unwrap_or("");
-        let matches = match given(&toleration.operator).as_deref() {
-            Some("Exists") => true,
-            Some("Lt") => compare(of_taint, value()).is_some_and(std::cmp::Ordering::is_lt),
-            Some("Gt") => compare(of_taint, value()).is_some_and(std::cmp::Ordering::is_gt),
-            Some(_) | None => value() == of_taint && given(&toleration.key).is_some(),
-        };
-        effect && key && matches
-    })
-}
-
-fn compare(a: &str, b: &str) -> Option<std::cmp::Ordering> {
-    Some(a.parse::<i64>().ok()?.cmp(&b.parse::<i64>().ok()?))
-}

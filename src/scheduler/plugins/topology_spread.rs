@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use k8s_openapi::api::core::v1::TopologySpreadConstraint;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
-use super::taint_toleration::tolerates;
 use super::{Normalize, Plugin, Score, node_affinity};
 use crate::client::selects;
+use crate::client::tolerates;
 use crate::scheduler::cycle::Unfit;
 use crate::scheduler::node::Node;
 use crate::scheduler::pod::Pod;
