@@ -38,6 +38,9 @@ pub(super) struct Base {
     pub(super) base: String,
     /// As a client sends it; what stock makes of it is what is mutated.
     pub(super) object: Value,
+    /// Mutated as it is sent: what stock adds holds for this one object alone.
+    #[serde(default)]
+    pub(super) as_sent: bool,
     /// Written through the subresource before updates, and mutated there.
     #[serde(default)]
     pub(super) status: Value,

@@ -233,7 +233,7 @@ fn print(steps: &[Step]) -> String {
     text
 }
 
-fn enums<'t>(field: Option<&'t Field>) -> Vec<&'t str> {
+fn enums(field: Option<&Field>) -> Vec<&str> {
     field
         .and_then(|field| field.extra.as_deref())
         .map_or(vec![], |extra| extra.enums.iter().map(AsRef::as_ref).collect())

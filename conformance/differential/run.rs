@@ -48,7 +48,7 @@ impl Asked<'_> {
             }
             Self::Ours(transport) => {
                 let groups = vec!["system:masters".to_owned(), "system:authenticated".to_owned()];
-                let user = User { name: "admin".to_owned(), groups, ..User::default() };
+                let user = User { name: "admin".to_owned(), uid: "admin-uid".to_owned(), groups, ..User::default() };
                 let ask = Ask {
                     method: method.as_str().parse().unwrap(),
                     target: target.to_owned(),
@@ -104,7 +104,7 @@ pub(super) async fn complete(asked: &Asked<'_>, facts: &Facts, family: &Family) 
         if !keeps_status {
             made.as_object_mut().unwrap().remove("status");
         }
-        full.insert(base.base.clone(), made);
+        full.insert(base.base.clone(), if base.as_sent { object } else { made });
     }
     full
 }
