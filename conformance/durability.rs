@@ -13,7 +13,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::server::{Connection, DataFolder};
+use crate::server::{Connection, DataFolder, setting};
 
 const KILLS: u64 = 3;
 const WRITERS: usize = 6;
@@ -159,11 +159,6 @@ async fn stored(connection: &Connection) -> (BTreeMap<String, Write>, u64) {
     let writes = list["items"].as_array().unwrap().iter().map(Write::of);
     let revision = list["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
     (writes.map(|write| (write.name.clone(), write)).collect(), revision)
-}
-
-#[expect(clippy::disallowed_methods, reason = "switches of a test that users of it turn")]
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is not a number: {value}")))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the moment of the kill is the fault itself")]

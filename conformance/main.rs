@@ -5,6 +5,7 @@
 
 mod differential;
 mod durability;
+mod faults;
 mod kube_rs;
 mod kubectl;
 mod replay;

@@ -1,6 +1,7 @@
 //! Our own binary on a data folder that outlives its processes, for tests of what outlives a kill.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use super::process::Process;
 use super::{READY_MAX, coracle, eventually, tail};
@@ -16,6 +17,38 @@ pub(crate) struct Life {
     process: Process,
     log: PathBuf,
     ca: PathBuf,
+    database: PathBuf,
+}
+
+/// What a process is told by a signal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Signal {
+    Continue,
+    Interrupt,
+    Kill,
+    Stop,
+    Terminate,
+}
+
+impl Signal {
+    pub(crate) fn send(self, process: u32) {
+        let name = match self {
+            Self::Continue => "-CONT",
+            Self::Interrupt => "-INT",
+            Self::Kill => "-KILL",
+            Self::Stop => "-STOP",
+            Self::Terminate => "-TERM",
+        };
+        // It may have ended by itself.
+        let _ = Command::new("kill").args([name, &process.to_string()]).status();
+    }
+}
+
+/// How a client talks to a server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
 }
 
 /// How a client reaches a process.
@@ -23,6 +56,7 @@ pub(crate) struct Connection {
     pub(crate) client: reqwest::Client,
     /// Such as `https://127.0.0.1:6443`.
     base: String,
+    ca: PathBuf,
 }
 
 impl DataFolder {
@@ -36,7 +70,13 @@ impl DataFolder {
         let log = self.folder.path().join(format!("coracle-{}.log", self.starts));
         let mut command = coracle::command(self.folder.path());
         command.arg("--data-dir").arg(self.folder.path().join("data"));
-        Life { process: Process::start(&mut command, &log), log, ca: self.folder.path().join("pki/ca.crt") }
+        let database = self.database();
+        Life { process: Process::start(&mut command, &log), log, ca: self.folder.path().join("pki/ca.crt"), database }
+    }
+
+    /// The file that everything is in.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.folder.path().join("data/coracle.db")
     }
 }
 
@@ -46,7 +86,7 @@ impl Life {
         let address = || async { coracle::address(&self.log).is_some() };
         assert!(eventually(address).await, "no address was printed; the server says:\n{}", tail(&self.log));
         let client = super::client(&self.ca);
-        let connection = Connection { client, base: coracle::address(&self.log).unwrap() };
+        let connection = Connection { client, base: coracle::address(&self.log).unwrap(), ca: self.ca.clone() };
         let up = || async {
             let answer = connection.request(reqwest::Method::GET, "/readyz").send().await;
             answer.is_ok_and(|answer| answer.status() == 200)
@@ -60,9 +100,49 @@ impl Life {
         assert!(self.process.running(), "the server ended by itself; it says:\n{}", tail(&self.log));
         drop(self.process);
     }
+
+    /// Waits until the process has ended.
+    pub(crate) async fn gone(self) {
+        let process = std::cell::RefCell::new(self.process);
+        let ended = || async { !process.borrow_mut().running() };
+        assert!(eventually(ended).await, "it does not end; it says:\n{}", tail(&self.log));
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        signal.send(self.process.id());
+    }
+
+    /// How large the write-ahead log is.
+    pub(crate) fn log_bytes(&self) -> u64 {
+        let mut name = self.database.clone().into_os_string();
+        name.push("-wal");
+        std::fs::metadata(name).map_or(0, |file| file.len())
+    }
+
+    /// Lets no file of the process grow beyond a size, as a full disk would; `None` lifts it.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        let bytes = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
+        let process = self.process.id().to_string();
+        let status = Command::new("prlimit").args(["--pid", &process, &format!("--fsize={bytes}:unlimited")]).status();
+        assert!(status.is_ok_and(|status| status.success()), "the size of files could not be limited");
+    }
 }
 
 impl Connection {
+    /// A connection of its own to the same server.
+    pub(crate) fn another(&self, protocol: Protocol) -> Self {
+        let builder = super::client_builder(&self.ca);
+        let client = match protocol {
+            Protocol::Http1 => builder.http1_only(),
+            Protocol::Http2 => builder,
+        };
+        Self { client: client.build().unwrap(), base: self.base.clone(), ca: self.ca.clone() }
+    }
+
     /// A request of the administrator.
     pub(crate) fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         self.client.request(method, format!("{}{path}", self.base)).bearer_auth("admin-token").timeout(READY_MAX)

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) use coracle::coracle;
-pub(crate) use durable::{Connection, DataFolder};
+pub(crate) use durable::{Connection, DataFolder, Life, Protocol, Signal};
 pub(crate) use stock::{BINARIES, stock};
 
 use process::Process;
@@ -77,6 +77,10 @@ async fn pause() {
 
 /// A client that trusts the certificates in a PEM file and says who it is as the recordings do.
 fn client(ca: &Path) -> reqwest::Client {
+    client_builder(ca).build().unwrap()
+}
+
+fn client_builder(ca: &Path) -> reqwest::ClientBuilder {
     // Another test of this process may have installed it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let pem = std::fs::read(ca).unwrap();
@@ -84,7 +88,13 @@ fn client(ca: &Path) -> reqwest::Client {
     for certificate in reqwest::Certificate::from_pem_bundle(&pem).unwrap() {
         builder = builder.add_root_certificate(certificate);
     }
-    builder.build().unwrap()
+    builder
+}
+
+/// A number that whoever runs the tests has set in the environment.
+#[expect(clippy::disallowed_methods, reason = "switches of a test that users of it turn")]
+pub(crate) fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is not a number: {value}")))
 }
 
 /// A port that was free a moment ago.

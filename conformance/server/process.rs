@@ -16,6 +16,10 @@ impl Process {
         Self(command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display())))
     }
 
+    pub(super) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Whether it has not ended by itself.
     pub(super) fn running(&mut self) -> bool {
         self.0.try_wait().unwrap().is_none()
