@@ -6,6 +6,7 @@
 mod differential;
 mod durability;
 mod faults;
+mod files;
 mod kube_rs;
 mod kubectl;
 mod replay;

@@ -5,7 +5,7 @@
 //! Example: `create a` is answered with revision 5, a list of revision 6 has no `a`, and no watch tells of a deletion.
 //! The log has `a` at 5 and nothing at 6, so the list is not the state at 6.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::history::{Answer, Call, Change, History, Key, Moment, Op, Revision, Scope, State, Told};
 use super::{reads, writes};
@@ -104,6 +104,7 @@ impl<'h> Log<'h> {
             later: Vec::new(),
         };
         log.link();
+        log.see();
         log.find_causes();
         log.order();
         log
@@ -131,19 +132,29 @@ impl<'h> Log<'h> {
                 deletes.entry(&call.key).or_default().push(number);
             }
         }
-        for entry in self.entries.values_mut() {
-            entry.cause = match &entry.after {
+        let mut used: HashSet<usize> = HashSet::new();
+        let mut causes = HashMap::new();
+        for (revision, entry) in &self.entries {
+            let cause = match &entry.after {
                 Some(after) => by_mark.get(after.content.mark()).copied(),
                 None => {
                     let candidates = deletes.get(&entry.key).map_or(&[][..], Vec::as_slice);
-                    deletion(&self.history.calls, candidates, entry.before.as_ref())
+                    let began_before = |number: &usize| self.lower(self.history.calls[*number].began) < *revision;
+                    let possible = candidates.iter().copied().filter(|n| !used.contains(n) && began_before(n));
+                    let cause = deletion(&self.history.calls, possible, entry.before.as_ref());
+                    used.extend(cause);
+                    cause
                 }
             };
+            causes.extend(cause.map(|cause| (*revision, cause)));
+        }
+        for (revision, entry) in &mut self.entries {
+            entry.cause = causes.get(revision).copied();
         }
     }
 
-    /// Fills what `lower`, `upper` and `later` ask.
-    fn order(&mut self) {
+    /// Fills what `lower` asks.
+    fn see(&mut self) {
         let mut seen = observed(self.history);
         seen.sort_unstable();
         let mut highest = 0;
@@ -151,6 +162,11 @@ impl<'h> Log<'h> {
             highest = highest.max(*revision);
             *revision = highest;
         }
+        self.seen = seen;
+    }
+
+    /// Fills what `upper` and `later` ask.
+    fn order(&mut self) {
         let began = |(revision, entry): (&Revision, &Entry)| Some((self.history.calls[entry.cause?].began, *revision));
         let mut upper: Vec<_> = self.entries.iter().filter_map(began).collect();
         upper.sort_unstable();
@@ -165,7 +181,7 @@ impl<'h> Log<'h> {
             lowest = lowest.min(*revision);
             *revision = lowest;
         }
-        (self.seen, self.upper, self.later) = (seen, upper, later);
+        (self.upper, self.later) = (upper, later);
     }
 
     /// What begins at a moment comes after this revision or shows it.
@@ -210,13 +226,21 @@ impl<'h> Log<'h> {
     }
 }
 
-/// The call that deleted an object: one that says so, else one that may have.
-fn deletion(calls: &[Call], candidates: &[usize], before: Option<&State>) -> Option<usize> {
+/// The call that deleted an object: one that says so; else one that may have, those first that could have deleted
+/// nothing else, then the earliest.
+fn deletion(calls: &[Call], candidates: impl Iterator<Item = usize>, before: Option<&State>) -> Option<usize> {
     let before = before?;
-    let says = |answer: &Answer| matches!(answer, Answer::Deleted { uid } if *uid == before.uid);
-    let may = |call: &Call| call.answer == Answer::Lost && call.op.apply(Some(before)).is_ok();
-    let said = candidates.iter().find(|number| says(&calls[**number].answer));
-    said.or_else(|| candidates.iter().find(|number| may(&calls[**number]))).copied()
+    let rank = |number: &usize| {
+        let call = &calls[*number];
+        match (&call.answer, &call.op) {
+            (Answer::Deleted { uid }, _) if *uid == before.uid => Some((0, call.began)),
+            (Answer::Lost, op) if op.apply(Some(before)).is_err() => None,
+            (Answer::Lost, Op::Delete { uid: None, expect: None }) => Some((2, call.began)),
+            (Answer::Lost, _) => Some((1, call.began)),
+            (_, _) => None,
+        }
+    };
+    candidates.filter_map(|number| Some((rank(&number)?, number))).min().map(|(_, number)| number)
 }
 
 /// Visits every state that anybody was shown, and every deletion that is one for certain.

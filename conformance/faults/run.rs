@@ -115,6 +115,7 @@ async fn disturb(life: &Life, stage: &Stage, (random, fault): (&mut StdRng, Faul
     stage.wait(LOAD_MAX.mul_f64(random.random())).await;
     fault.happen(life, stage, random).await;
     stage.wait(LOAD_MAX.mul_f64(random.random())).await;
+    life.assert_running();
     stage.ended.store(true, Ordering::Release);
     life.signal(faults::ending(random));
 }

@@ -122,6 +122,21 @@ fn a_write_in_doubt_may_have_been_done() {
 }
 
 #[test]
+fn of_two_deletions_in_doubt_each_may_have_been_done() {
+    let mut history = right();
+    for (revision, began) in [(7, 80), (9, 90)] {
+        let content = content(&format!("c{revision}"), None);
+        let made = state(&format!("uc{revision}"), revision, &content);
+        let gone = State { revision: revision + 1, ..made.clone() };
+        history.calls.push(call("c", (began, began + 1), (Op::Create(content), Answer::Object(made.clone()))));
+        history.calls.push(call("c", (began + 2, began + 3), (Op::Delete { uid: None, expect: None }, Answer::Lost)));
+        history.watches[0].told.push((began + 1, told(Change::Added, "c", made)));
+        history.watches[0].told.push((began + 3, told(Change::Deleted, "c", gone)));
+    }
+    assert_eq!(check(&history), []);
+}
+
+#[test]
 fn an_acknowledged_write_that_is_lost_is_found() {
     // Nobody but the writer saw it, and the list has the state before.
     check_broken(Rule::ListIsState, |history| {

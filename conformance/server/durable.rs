@@ -1,7 +1,8 @@
 //! Our own binary on a data folder that outlives its processes, for tests of what outlives a kill.
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 use super::process::Process;
 use super::{READY_MAX, coracle, eventually, tail};
@@ -14,7 +15,7 @@ pub(crate) struct DataFolder {
 
 /// One process on a data folder.
 pub(crate) struct Life {
-    process: Process,
+    process: RefCell<Process>,
     log: PathBuf,
     ca: PathBuf,
     database: PathBuf,
@@ -71,7 +72,39 @@ impl DataFolder {
         let mut command = coracle::command(self.folder.path());
         command.arg("--data-dir").arg(self.folder.path().join("data"));
         let database = self.database();
-        Life { process: Process::start(&mut command, &log), log, ca: self.folder.path().join("pki/ca.crt"), database }
+        Life {
+            process: RefCell::new(Process::start(&mut command, &log)),
+            log,
+            ca: self.folder.path().join("pki/ca.crt"),
+            database,
+        }
+    }
+
+    /// A folder with a copy of a database, as one is restored.
+    pub(crate) fn restored(from: &Path) -> Self {
+        let data = Self::new();
+        std::fs::create_dir(data.folder.path().join("data")).unwrap();
+        std::fs::copy(from, data.database()).unwrap();
+        data
+    }
+
+    /// Runs another command of the binary on the data.
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
+        let data = self.folder.path().join("data");
+        Command::new(coracle::program()).args(args).arg("--data-dir").arg(data).output().unwrap()
+    }
+
+    /// A place for a file beside the data.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Starts a process that is to end by itself; gives what it says.
+    pub(crate) async fn refused(&mut self) -> String {
+        let life = self.start();
+        let log = life.log.clone();
+        life.gone().await;
+        std::fs::read_to_string(log).unwrap()
     }
 
     /// The file that everything is in.
@@ -96,24 +129,28 @@ impl Life {
     }
 
     /// Ends the process by SIGKILL.
-    pub(crate) fn kill(mut self) {
-        assert!(self.process.running(), "the server ended by itself; it says:\n{}", tail(&self.log));
+    pub(crate) fn kill(self) {
+        self.assert_running();
         drop(self.process);
+    }
+
+    /// Stops the test if the process has ended by itself.
+    pub(crate) fn assert_running(&self) {
+        assert!(self.process.borrow_mut().running(), "the server ended by itself; it says:\n{}", tail(&self.log));
     }
 
     /// Waits until the process has ended.
     pub(crate) async fn gone(self) {
-        let process = std::cell::RefCell::new(self.process);
-        let ended = || async { !process.borrow_mut().running() };
+        let ended = || async { !self.process.borrow_mut().running() };
         assert!(eventually(ended).await, "it does not end; it says:\n{}", tail(&self.log));
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.process.id()
+        self.process.borrow().id()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        signal.send(self.process.id());
+        signal.send(self.process.borrow().id());
     }
 
     /// How large the write-ahead log is.
@@ -126,7 +163,7 @@ impl Life {
     /// Lets no file of the process grow beyond a size, as a full disk would; `None` lifts it.
     pub(crate) fn limit_files(&self, bytes: Option<u64>) {
         let bytes = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
-        let process = self.process.id().to_string();
+        let process = self.process.borrow().id().to_string();
         let status = Command::new("prlimit").args(["--pid", &process, &format!("--fsize={bytes}:unlimited")]).status();
         assert!(status.is_ok_and(|status| status.success()), "the size of files could not be limited");
     }

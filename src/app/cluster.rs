@@ -35,6 +35,9 @@ use crate::storage::{self, Index, Place, Retention, Store};
 /// The name under which a cluster stands in kubeconfigs.
 pub const CONTEXT: &str = "coracle";
 
+/// The file in the data folder that everything is in.
+pub(super) const DATABASE: &str = "coracle.db";
+
 /// The default of `--service-node-port-range`.
 const NODE_PORTS: RangeInclusive<u16> = 30000..=32767;
 
@@ -267,7 +270,7 @@ async fn open_store(
         Data::Folder(folder) => {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("cannot make {}: choose another with --data-dir", folder.display()))?;
-            (Place::File(folder.join("coracle.db")), Retention::default())
+            (Place::File(folder.join(DATABASE)), Retention::default())
         }
     };
     let indexed = |kind: &Arc<crate::resources::Kind>| {

@@ -10,8 +10,9 @@ use anyhow::Context as _;
 use clap::{CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;
 
+use super::cluster::DATABASE;
 use super::flags::{Cli, Command, LoggingFormat, Up};
-use super::{CONTEXT, Cluster, Data};
+use super::{CONTEXT, Cluster, Data, files};
 use crate::auth::kubeconfig::{self, Entry};
 use crate::base::SystemClock;
 
@@ -28,6 +29,11 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     let done = match cli.command {
         None => up(&cli.up),
         Some(Command::Up(flags)) => up(&flags),
+        Some(Command::Backup { file, data }) => data.path().and_then(|data| report(files::back_up(&data, &file))),
+        Some(Command::Check { file, data }) => {
+            let file = file.map_or_else(|| Ok(data.path()?.join(DATABASE)), Ok);
+            file.and_then(|file| report(files::check(file)))
+        }
         Some(Command::Version) => say(&format!("coracle v{}, Kubernetes {KUBERNETES}\n", env!("CARGO_PKG_VERSION"))),
         Some(Command::Completion { shell }) => {
             let mut script = Vec::new();
@@ -52,6 +58,12 @@ fn say(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Runs a command that ends by itself, and prints what it says.
+fn report(command: impl Future<Output = anyhow::Result<String>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    say(&runtime.block_on(command)?)
+}
+
 fn up(flags: &Up) -> anyhow::Result<()> {
     log(flags);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build()?;
@@ -59,6 +71,7 @@ fn up(flags: &Up) -> anyhow::Result<()> {
 }
 
 async fn serve(flags: &Up) -> anyhow::Result<()> {
+    survive_file_limits()?;
     let clock = SystemClock::shared();
     let began = clock.monotonic();
     let config = flags.config()?;
@@ -112,6 +125,14 @@ fn greeting(url: &str, (data, kubeconfig): (&Data, &Kubeconfig), took: Duration)
          {config}\n  next        {next}\n",
         took.as_millis()
     )
+}
+
+/// Lets a write fail that would make a file larger than it may be, as on a full disk; by default it ends the process.
+fn survive_file_limits() -> io::Result<()> {
+    /// SIGXFSZ.
+    const FILE_TOO_LARGE: i32 = 25;
+    // What was registered once stays.
+    tokio::signal::unix::signal(tokio::signal::unix::SignalKind::from_raw(FILE_TOO_LARGE)).map(drop)
 }
 
 /// Resolves on Ctrl-C and SIGTERM.

@@ -21,6 +21,20 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Run a cluster in the foreground (what happens without a command, too)
     Up(Box<Up>),
+    /// Copy the database to a new file, while the cluster runs or not
+    Backup {
+        /// The file to write; it must not exist
+        file: PathBuf,
+        #[command(flatten)]
+        data: DataFolder,
+    },
+    /// Verify a database file without changing it
+    Check {
+        /// The file to read [default: the database in the data folder]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        data: DataFolder,
+    },
     /// Print the version
     Version,
     /// Print a script that completes commands and flags
@@ -31,6 +45,22 @@ pub(super) enum Command {
 pub(super) enum LoggingFormat {
     Text,
     Json,
+}
+
+/// The data folder of a command about files.
+#[derive(Args, Debug)]
+pub(super) struct DataFolder {
+    /// Folder of the database [default: coracle in the user's data folder]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl DataFolder {
+    /// # Errors
+    /// When there is no place for data.
+    pub(super) fn path(self) -> anyhow::Result<PathBuf> {
+        self.data_dir.map_or_else(default_data_dir, Ok)
+    }
 }
 
 #[derive(Args, Debug)]

@@ -5,6 +5,7 @@ mod bootstrap;
 mod cluster;
 mod command;
 mod config;
+mod files;
 mod flags;
 mod in_process;
 mod port;

@@ -33,6 +33,7 @@ use crate::resources::{Catalog, Kind, Moment};
 use crate::storage::{Event, Store, Stored};
 
 pub use actions::{Action, Actions, Order, Row};
+pub use persist::check as check_stored;
 pub use watch::Watching;
 
 /// How often an operation that lost a race starts again before its client is told of a conflict. Each round of a race

@@ -103,6 +103,24 @@ fn facts(kind: &Kind, object: &Object) -> Facts {
     }
 }
 
+/// Whether what is stored of an object is what would be stored of it today.
+///
+/// # Errors
+/// In a sentence, what is not.
+pub fn check(kind: Option<&Kind>, stored: &Stored) -> std::result::Result<(), String> {
+    let object = Object::from_json(&stored.body.json).map_err(|error| format!("it does not decode: {error}"))?;
+    let key = &stored.key;
+    if (object.name(), object.namespace()) != (&*key.name, &*key.namespace) {
+        return Err(format!("it is stored as {}/{} and says another name", key.namespace, key.name));
+    }
+    match kind {
+        Some(kind) if facts(kind, &object) != stored.facts => {
+            Err(format!("the index of {}/{} does not agree with it", key.namespace, key.name))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// A stored object as a tree.
 pub(super) fn tree(stored: &Stored) -> Result<Object> {
     Object::from_json(&stored.body.json)

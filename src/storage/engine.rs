@@ -17,7 +17,8 @@ use super::snapshot::Words;
 use super::watch::{Horizon, Hub};
 use super::writer::{Submission, Writer};
 use super::{
-    Collection, CollectionStats, Error, Options, Retention, Scope, Snapshot, Stats, Store, Stored, Watch, Write,
+    Checked, Collection, CollectionStats, Error, Options, Retention, Scope, Snapshot, Stats, Store, Stored, Watch,
+    Write,
 };
 use crate::api::Revision;
 use crate::base::{Clock, Shutdown};
@@ -251,7 +252,7 @@ impl Store for Engine {
         self.shared.stats()
     }
 
-    fn back_up<'a>(&'a self, to: &'a Path) -> BoxFuture<'a, Result<(), Error>> {
+    fn back_up<'a>(&'a self, to: &'a Path) -> BoxFuture<'a, Result<Checked, Error>> {
         self.shared.log.back_up(to)
     }
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::retention::Mark;
 use super::snapshot::{State, Words};
-use super::{Collection, Error, Event, Key, Scope, Stored};
+use super::{Checked, Collection, Error, Event, Key, Scope, Stored};
 use crate::api::Revision;
 
 /// The state with which a log was opened.
@@ -79,7 +79,7 @@ pub(super) trait Log: Send + Sync + 'static {
     fn bytes(&self) -> u64;
 
     /// Copies everything to a new file.
-    fn back_up<'a>(&'a self, to: &'a Path) -> BoxFuture<'a, Result<(), Error>>;
+    fn back_up<'a>(&'a self, to: &'a Path) -> BoxFuture<'a, Result<Checked, Error>>;
 
     /// Lets go of files; nothing may follow.
     fn close(&self) -> BoxFuture<'_, ()>;

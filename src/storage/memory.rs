@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use super::log::{AppendError, Log, Page, PageQuery, PastState, in_scope};
-use super::{Error, Event};
+use super::{Checked, Error, Event};
 use crate::api::Revision;
 
 /// Keeps the events themselves; bounded by the engine's compaction.
@@ -81,7 +81,7 @@ impl Log for MemoryLog {
         self.history.lock().bytes
     }
 
-    fn back_up<'a>(&'a self, _to: &'a Path) -> BoxFuture<'a, Result<(), Error>> {
+    fn back_up<'a>(&'a self, _to: &'a Path) -> BoxFuture<'a, Result<Checked, Error>> {
         async { Err(Error::Unsupported { what: "a backup" }) }.boxed()
     }
 

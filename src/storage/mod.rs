@@ -239,11 +239,11 @@ pub trait Store: Send + Sync + 'static {
     /// Counts for metrics; walks the collections, not their objects.
     fn stats(&self) -> Stats;
 
-    /// Writes a complete copy of the store to a new file, while work goes on.
+    /// Writes a complete and checked copy of the store to a new file, while work goes on.
     ///
     /// # Errors
-    /// `Unsupported` by the memory backend; `Unreadable`.
-    fn back_up<'a>(&'a self, to: &'a Path) -> BoxFuture<'a, Result<(), Error>>;
+    /// `Unsupported` by the memory backend; `Exists`; `Corrupt`; `Unreadable`.
+    fn back_up<'a>(&'a self, to: &'a Path) -> BoxFuture<'a, Result<Checked, Error>>;
 
     /// Answers the writes that wait, ends all watches with `Closed`, and lets go of the file.
     fn close(&self) -> BoxFuture<'_, ()>;
@@ -312,6 +312,37 @@ pub async fn open(options: Options) -> Result<Arc<dyn Store>, Error> {
     }
 }
 
+/// What is in a file, and what is wrong with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// The last one.
+    pub revision: Revision,
+    pub objects: usize,
+    pub rows: u64,
+    /// In sentences; no more than a hundred are looked for.
+    pub faults: Vec<String>,
+}
+
+/// Reads all of a file, which a running process may have, and tells what is wrong with it. Changes nothing. `judge`
+/// says what else is wrong with an object.
+///
+/// # Errors
+/// `NotOurs`, `TooNew`, `Unreadable`.
+pub async fn check(
+    path: &Path,
+    judge: &mut (dyn FnMut(&Stored) -> Result<(), String> + Send),
+) -> Result<Checked, Error> {
+    sqlite::check(path, judge).await
+}
+
+/// Writes a complete and checked copy of a file, which a running process may have, to a new one.
+///
+/// # Errors
+/// `Exists`, `NotOurs`, `TooNew`, `Corrupt`, `Unreadable`.
+pub async fn back_up(from: &Path, to: &Path) -> Result<Checked, Error> {
+    sqlite::back_up(from, to).await
+}
+
 /// What the store could not do.
 #[derive(thiserror::Error, Clone, Debug)]
 pub enum Error {
@@ -341,6 +372,8 @@ pub enum Error {
     TooNew { path: PathBuf, found: u32, known: u32 },
     #[error("{} is in use by {}; stop it or give another path", path.display(), holder_text(*holder))]
     InUse { path: PathBuf, holder: Option<u32> },
+    #[error("{} exists already and is not overwritten; give another name", path.display())]
+    Exists { path: PathBuf },
     #[error("{what} is not supported by this backend")]
     Unsupported { what: &'static str },
 }

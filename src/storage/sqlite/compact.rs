@@ -4,8 +4,6 @@
 //! and 2, which 3 and 4 name as previous. Row 4 itself goes with the next compaction: the row of the oldest readable
 //! revision stays, so that the last revision can always be read from the file.
 
-use std::path::Path;
-
 use sqlx::{Connection, SqliteConnection};
 
 use super::{SqliteLog, integer, open, revision};
@@ -27,7 +25,6 @@ pub(super) const COMPACTED: &str = "SELECT compacted FROM bounds WHERE id = 0";
 const FREE_PAGES: &str = "PRAGMA freelist_count";
 const PAGES: &str = "PRAGMA page_count";
 const GIVE_BACK_PAGES: &str = "PRAGMA incremental_vacuum(256)";
-const BACK_UP: &str = "VACUUM INTO ?";
 
 impl SqliteLog {
     pub(super) async fn compact(&self, oldest: Revision) -> Result<(), Error> {
@@ -69,28 +66,6 @@ impl SqliteLog {
         sqlx::query(GIVE_BACK_PAGES).fetch_all(&mut half.connection).await?;
         self.backlog.add(2 * STEP_PAGES.cast_unsigned() * PAGE_BYTES);
         Ok(true)
-    }
-
-    pub(super) async fn back_up(&self, to: &Path) -> Result<(), Error> {
-        let failed = |error| super::failed(to, error);
-        let Some(name) = to.to_str() else {
-            let error = std::io::Error::other("the name is not Unicode");
-            return Err(Error::Unreadable { path: to.to_owned(), source: std::sync::Arc::new(error) });
-        };
-        let unreadable = |error| Error::Unreadable { path: to.to_owned(), source: std::sync::Arc::new(error) };
-        let copy = open::private_file(to).map_err(unreadable)?;
-        let written = async {
-            let mut connection = self.readers.acquire().await.map_err(failed)?;
-            sqlx::query(BACK_UP).bind(name.to_owned()).execute(&mut *connection).await.map_err(failed)?;
-            // SQLite leaves this to us.
-            copy.sync_all().map_err(unreadable)
-        };
-        let written = written.await;
-        if written.is_err() {
-            // The reason stands in the answer.
-            let _ = std::fs::remove_file(to);
-        }
-        written
     }
 }
 

@@ -18,10 +18,12 @@ use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Connection, SqliteConnection};
 
 use super::log::{AppendError, Log, Page, PageQuery, PastState};
-use super::{Collection, Error, Event};
+use super::{Checked, Collection, Error, Event};
 use crate::api::Revision;
 
 mod append;
+mod backup;
+mod check;
 mod checkpoint;
 mod compact;
 mod load;
@@ -31,6 +33,8 @@ mod record;
 #[cfg(test)]
 mod tests;
 
+pub(super) use backup::back_up;
+pub(super) use check::check;
 pub(super) use open::open;
 
 /// A log in a file.
@@ -131,7 +135,7 @@ impl Log for SqliteLog {
         size(&self.path) + size(&open::beside(&self.path, "-wal"))
     }
 
-    fn back_up<'a>(&'a self, to: &'a Path) -> BoxFuture<'a, Result<(), Error>> {
+    fn back_up<'a>(&'a self, to: &'a Path) -> BoxFuture<'a, Result<Checked, Error>> {
         self.back_up(to).boxed()
     }
 

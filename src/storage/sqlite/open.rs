@@ -33,7 +33,7 @@ pub(super) const PAGE_BYTES: u32 = 8_192;
 /// Connections that read history, checkpoint or back up.
 const READERS_MAX: u32 = 4;
 /// How long a connection waits for another's lock. The writer never has to.
-const BUSY_MAX: Duration = Duration::from_secs(10);
+pub(super) const BUSY_MAX: Duration = Duration::from_secs(10);
 /// How many different statements a connection keeps prepared: the inserts and some.
 const STATEMENTS_MAX: usize = append::STATEMENT_ROWS_MAX + 16;
 /// How many moments of the history are looked up, to know what is due.
@@ -47,7 +47,7 @@ const COLLECTIONS: &str = "SELECT id, name FROM collections";
 pub(super) const MARK: &str = "SELECT revision, at, written FROM log WHERE revision >= ? ORDER BY revision LIMIT 1";
 
 /// What the first bytes of a file say.
-enum Header {
+pub(super) enum Header {
     /// There is no content yet.
     Empty,
     /// It is ours and has this version.
@@ -118,7 +118,7 @@ fn unreadable(path: &Path, error: std::io::Error) -> Error {
 }
 
 /// Reads whose file it is, without SQLite.
-fn header(path: &Path) -> Result<Header, Error> {
+pub(super) fn header(path: &Path) -> Result<Header, Error> {
     const MAGIC: &[u8] = b"SQLite format 3\0";
     const HEADER_BYTES: usize = 100;
     let not_ours = |what| Err(Error::NotOurs { path: path.to_owned(), what });
@@ -198,7 +198,7 @@ pub(super) fn private_file(path: &Path) -> std::io::Result<File> {
     options.open(path)
 }
 
-fn put_in_place(new: &Path, path: &Path) -> std::io::Result<()> {
+pub(super) fn put_in_place(new: &Path, path: &Path) -> std::io::Result<()> {
     File::open(new)?.sync_all()?;
     std::fs::rename(new, path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -237,7 +237,7 @@ async fn apply_migrations(connection: &mut SqliteConnection, version: u32, now: 
     transaction.commit().await
 }
 
-async fn load_collections(connection: &mut SqliteConnection) -> Result<Collections, sqlx::Error> {
+pub(super) async fn load_collections(connection: &mut SqliteConnection) -> Result<Collections, sqlx::Error> {
     let mut collections = Collections::default();
     for row in sqlx::query(COLLECTIONS).fetch_all(connection).await? {
         collections.add(row.try_get(0)?, Arc::from(row.try_get::<&str, _>(1)?));

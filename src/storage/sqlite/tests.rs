@@ -250,7 +250,7 @@ async fn a_backup_is_the_store_while_work_goes_on() {
     let copy = bench.folder.path().join("copy.db");
     bench.store.back_up(&copy).await.unwrap();
     let error = bench.store.back_up(&copy).await.unwrap_err();
-    assert!(matches!(error, Error::Unreadable { .. }), "a backup overwrites nothing: {error}");
+    assert!(matches!(error, Error::Exists { .. }), "a backup overwrites nothing: {error}");
     bench.create("pods/x/b").await;
     let restored = open_at(&copy).await.unwrap();
     assert_eq!((content(&restored.snapshot()), restored.revision()), (present, Revision(2)));
