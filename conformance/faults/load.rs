@@ -31,6 +31,8 @@ pub(super) struct Client {
     random: StdRng,
     /// How many writes it has begun.
     writes: usize,
+    /// Waits for every answer.
+    pub patient: bool,
     /// The states that it saw last.
     known: HashMap<Key, State>,
     pub calls: Vec<Call>,
@@ -40,7 +42,7 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(number: usize, seed: u64) -> Self {
         let random = StdRng::seed_from_u64(seed ^ (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        Self { number, random, writes: 0, known: HashMap::new(), calls: Vec::new(), lists: Vec::new() }
+        Self { number, random, writes: 0, patient: false, known: HashMap::new(), calls: Vec::new(), lists: Vec::new() }
     }
 
     /// Works until it is told to stop, or the server is gone.
@@ -121,7 +123,7 @@ impl Client {
     pub(super) async fn call(&mut self, connection: &Connection, stage: &Stage, (key, op): (Key, Op)) -> bool {
         let strategic = self.random.random_bool(0.3);
         let mut request = request(connection, (&key, &op), strategic);
-        if self.random.random_bool(0.03) {
+        if !self.patient && self.random.random_bool(0.03) {
             request = request.timeout(PATIENCE_MAX.mul_f64(self.random.random()));
         }
         let began = stage.now();

@@ -5,8 +5,8 @@
 //! `checker` is a pure function; `tests` shows of each rule that it is found broken.
 
 mod checker;
-mod faults;
 mod history;
+mod injection;
 mod load;
 mod reads;
 mod run;

@@ -11,8 +11,8 @@ use rand::{Rng, RngCore};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::faults::{self, Fault};
 use super::history::{Answer, History, Moment, Revision};
+use super::injection::{self, Fault};
 use super::load::{Client, TIERS, last_write};
 use super::watcher::{Watcher, watchers};
 use crate::server::{Connection, DataFolder, Life};
@@ -117,7 +117,7 @@ async fn disturb(life: &Life, stage: &Stage, (random, fault): (&mut StdRng, Faul
     stage.wait(LOAD_MAX.mul_f64(random.random())).await;
     life.assert_running();
     stage.ended.store(true, Ordering::Release);
-    life.signal(faults::ending(random));
+    life.signal(injection::ending(random));
 }
 
 /// The last writes, of which every watcher is told that has them in scope; gives how far each must come.
@@ -134,6 +134,7 @@ async fn finish(
     };
     tokio::join!(work, until);
     let mut last = Vec::new();
+    clients[0].patient = true;
     for namespace in &stage.namespaces {
         for tier in TIERS {
             let (key, op) = last_write(namespace, tier);
