@@ -2,14 +2,16 @@
 //! (`conformance/recordings/*.json`), and the test that ours answers alike.
 //!
 //! After a change of a scenario or of the pinned version:
-//! `cargo test --test conformance -- --ignored replay::record` writes the recordings anew.
+//! `cargo test --test conformance -- --ignored replay::record` writes the recordings anew, all or those that
+//! `CONFORMANCE_SCENARIOS=one,two` names.
 
+mod binary;
 mod compare;
 mod names;
 mod run;
 mod scenario;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -61,12 +63,19 @@ async fn record() {
     assert!(Path::new(BINARIES).join("kube-apiserver").exists(), "run conformance/upstream/build first");
     let server = stock().await;
     let version = answer(&server, "/version").await["gitVersion"].as_str().unwrap().to_owned();
-    for (name, scenario) in scenarios() {
+    for (name, scenario) in scenarios().into_iter().filter(|(name, _)| chosen(name)) {
         let steps = run(&server, &name, &scenario).await;
         let recording = Recording { scenario: name.clone(), kubernetes: version.clone(), about: scenario.about, steps };
         let text = serde_json::to_string_pretty(&recording).unwrap() + "\n";
         std::fs::write(folder("recordings").join(format!("{name}.json")), text).unwrap();
     }
+}
+
+/// Whether a scenario is among those that `CONFORMANCE_SCENARIOS` names, separated by commas; without it all are.
+#[expect(clippy::disallowed_methods, reason = "a switch of a tool of the workshop")]
+fn chosen(name: &str) -> bool {
+    let chosen = std::env::var("CONFORMANCE_SCENARIOS").unwrap_or_default();
+    chosen.is_empty() || chosen.split(',').any(|one| one == name)
 }
 
 async fn answer(server: &Server, path: &str) -> Value {
@@ -107,7 +116,9 @@ async fn shrink() {
     let found = replay().await;
     let left: Vec<_> = found.different.iter().filter(|(step, _)| all || open.contains(*step)).collect();
     left.iter().for_each(|(step, differences)| println!("{}", compare::report(step, differences)));
-    let lines: String = left.iter().map(|(step, _)| format!("{step}\n")).collect();
+    let untried = open.iter().filter(|step| !step.split(':').next().is_some_and(chosen));
+    let lines: BTreeSet<&String> = untried.chain(left.iter().map(|(step, _)| *step)).collect();
+    let lines: String = lines.iter().map(|step| format!("{step}\n")).collect();
     std::fs::write(folder(OPEN), format!("{OPEN_HEAD}{lines}")).unwrap();
     println!("{} of {} requests are open", left.len(), found.total);
 }
@@ -123,7 +134,7 @@ async fn replay() -> Found {
     let server = coracle().await;
     let wanted = compare::wanted(&folder("differences.yaml"));
     let mut found = Found { total: 0, different: BTreeMap::new() };
-    for recording in recordings() {
+    for recording in recordings().into_iter().filter(|recording| chosen(&recording.scenario)) {
         let answers = run(&server, &recording.scenario, &Scenario::of(&recording)).await;
         for (stock, ours) in recording.steps.iter().zip(&answers) {
             let step = format!("{}: {}", recording.scenario, stock.request.step);

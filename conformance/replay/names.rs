@@ -32,7 +32,7 @@ static PATTERNS: LazyLock<Vec<(&'static str, Regex)>> = LazyLock::new(|| {
         ("address", r"\b\d+\.\d+\.\d+\.\d+:\d{4,5}\b"),
         ("ip", r"\b10\.0\.\d+\.\d+\b"),
         ("nodeport", r":3\d{4}/(TCP|UDP)"),
-        ("revision", r#""resourceVersion":"\d+""#),
+        ("revision", r#"\\*"resourceVersion\\*":\\*"\d+\\*""#),
         ("hash", r"hash=[0-9A-F]{128}"),
         ("current", r"current: \d+"),
     ];
@@ -58,7 +58,12 @@ impl Names {
 
     /// From now on, names that are made of this `generateName` are named.
     pub(super) fn expect_generated(&mut self, prefix: &str) {
-        let made = format!("{}[bcdfghjklmnpqrstvwxz2456789]{{5}}\\b", regex::escape(prefix));
+        // Upstream cuts a prefix so that the name stays a label.
+        let prefix: String = prefix.chars().take(58).collect();
+        if prefix.is_empty() {
+            return;
+        }
+        let made = format!("\\b{}[bcdfghjklmnpqrstvwxz2456789]{{5}}\\b", regex::escape(&prefix));
         self.prefixes.push(Regex::new(&made).unwrap());
     }
 

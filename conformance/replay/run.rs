@@ -1,23 +1,51 @@
 //! Sends the requests of a scenario to a server.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use futures::StreamExt;
+use regex::Regex;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt;
 
 use crate::server::Server;
 
+use super::binary::{self, PROTOBUF};
 use super::names::Names;
 use super::scenario::{Answer, Request, Scenario, Step};
 
 /// How long a watch may take to give the events that are asked of it.
 const EVENTS_MAX: Duration = Duration::from_secs(10);
 
+/// How long an answer may take altogether.
+const ANSWER_MAX: Duration = Duration::from_secs(20);
+
 /// Headers that are compared by their values, and those of which only the presence is.
-const HEADERS: &[&str] = &["content-type", "warning", "location", "allow", "www-authenticate", "cache-control"];
+const HEADERS: &[&str] = &[
+    "content-type",
+    "warning",
+    "location",
+    "allow",
+    "www-authenticate",
+    "cache-control",
+    "content-encoding",
+    "vary",
+    "sec-websocket-protocol",
+    "x-content-type-options",
+];
 const PRESENT: &[&str] = &["audit-id", "etag", "retry-after", "x-kubernetes-pf-flowschema-uid"];
+
+/// What asks for a WebSocket beside the scenario's own headers.
+const UPGRADE: [(&str, &str); 4] = [
+    ("connection", "Upgrade"),
+    ("upgrade", "websocket"),
+    ("sec-websocket-version", "13"),
+    ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+];
+
+static REPEAT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\{repeat:(.*?):(\d+)\}").unwrap());
 
 /// Runs all steps and gives each with its answer.
 pub(super) async fn run(server: &Server, name: &str, scenario: &Scenario) -> Vec<Step> {
@@ -28,10 +56,13 @@ pub(super) async fn run(server: &Server, name: &str, scenario: &Scenario) -> Vec
     for request in &scenario.steps {
         names.next_step();
         if let Some(prefix) = request.body.pointer("/metadata/generateName").and_then(Value::as_str) {
-            names.expect_generated(prefix);
+            names.expect_generated(&fill(prefix, &variables));
         }
-        let response = send(server, request, &variables).await;
-        let answer = read(response, request, &mut variables, &mut names).await;
+        let answer = async {
+            let response = send(server, request, &variables).await;
+            read(response, request, &mut variables, &mut names).await
+        };
+        let answer = tokio::time::timeout(ANSWER_MAX, answer).await.unwrap_or_else(|_| Answer::none());
         steps.push(Step { request: request.clone(), answer });
     }
     steps
@@ -54,7 +85,8 @@ async fn send(server: &Server, request: &Request, variables: &BTreeMap<String, S
     let filled = |text: &str| fill(text, variables);
     let (method, path) = request.r#do.split_once(' ').unwrap_or_else(|| panic!("{}: no method", request.step));
     let url = format!("{}{}", server.base, filled(path));
-    let mut sent = server.client.request(Method::from_bytes(method.as_bytes()).unwrap(), url);
+    let client = if request.websocket { &server.upgrading } else { &server.client };
+    let mut sent = client.request(Method::from_bytes(method.as_bytes()).unwrap(), url);
     if request.r#as != "nobody" {
         sent = sent.bearer_auth(match request.r#as.strip_prefix('{') {
             Some(_) => filled(&request.r#as),
@@ -64,24 +96,45 @@ async fn send(server: &Server, request: &Request, variables: &BTreeMap<String, S
     for (name, value) in &request.headers {
         sent = sent.header(name, filled(value));
     }
-    let typed = request.headers.keys().any(|name| name.eq_ignore_ascii_case("content-type"));
-    let body = match &request.body {
-        Value::Null => None,
-        Value::String(text) => Some(filled(text)),
-        tree => Some(filled(&tree.to_string())),
-    };
-    if let Some(body) = body {
-        if !typed {
-            sent = sent.header("content-type", "application/json");
+    if request.websocket {
+        for (name, value) in UPGRADE {
+            sent = sent.header(name, value);
+        }
+    }
+    if let Some((kind, body)) = body(request, &filled) {
+        if !request.headers.keys().any(|name| name.eq_ignore_ascii_case("content-type")) {
+            sent = sent.header("content-type", kind);
         }
         sent = sent.body(body);
     }
     sent.send().await.unwrap_or_else(|error| panic!("{}: {error:?}", request.step))
 }
 
-/// Puts variables in the place of `{name}`; other braces are JSON.
+/// The body with its content type.
+fn body(request: &Request, filled: &dyn Fn(&str) -> String) -> Option<(&'static str, Vec<u8>)> {
+    let json = "application/json";
+    match &request.body {
+        Value::Null => None,
+        Value::String(text) => {
+            let text = filled(text);
+            Some((json, binary::unwrapped(&text).unwrap_or_else(|| text.into_bytes())))
+        }
+        tree => {
+            let text = filled(&tree.to_string());
+            Some(match request.protobuf {
+                true => (PROTOBUF, binary::encode(&serde_json::from_str(&text).unwrap())),
+                false => (json, text.into_bytes()),
+            })
+        }
+    }
+}
+
+/// Puts variables in the place of `{name}`, and what `{repeat:…:…}` stands for; other braces are JSON.
 fn fill(text: &str, variables: &BTreeMap<String, String>) -> String {
-    variables.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+    let put = |text: String, (name, value): (&String, &String)| text.replace(&format!("{{{name}}}"), value);
+    let text = variables.iter().fold(text.to_owned(), put);
+    let repeated = |found: &regex::Captures<'_>| found[1].repeat(found[2].parse().unwrap());
+    REPEAT.replace_all(&text, repeated).into_owned()
 }
 
 async fn read(
@@ -94,8 +147,9 @@ async fn read(
     let headers = headers(&response, names);
     let kind = headers.get("content-type").cloned().unwrap_or_default();
     let body = match request.events {
-        Some(count) if status == 200 => events(response, count).await,
-        _ => tree(&kind, response.text().await.unwrap_or_default()),
+        Some(count) if status == 101 => messages(response, count).await,
+        Some(count) if status == 200 => events(response, count, kind.starts_with(PROTOBUF)).await,
+        _ => tree(&kind, &response.bytes().await.unwrap_or_default()),
     };
     for (name, pointer) in &request.save {
         // Without it the next requests are sent with the variable's name, and are answered otherwise.
@@ -120,22 +174,35 @@ fn headers(response: &Response, names: &mut Names) -> BTreeMap<String, String> {
     kept
 }
 
-fn tree(kind: &str, text: String) -> Value {
+fn tree(kind: &str, bytes: &[u8]) -> Value {
+    let text = String::from_utf8_lossy(bytes);
     let parsed = match kind.split(';').next() {
         Some("application/json") => serde_json::from_str(&text).ok(),
         Some("application/yaml") => serde_saphyr::from_str(&text).ok(),
+        Some(PROTOBUF) => Some(binary::decode(bytes)),
         _ => None,
     };
-    parsed.unwrap_or(Value::String(text))
+    parsed.unwrap_or(Value::String(text.into_owned()))
 }
 
-/// The first events of a watch, one JSON document a line; fewer when the time is over or the server ends it.
-async fn events(response: Response, count: usize) -> Value {
+/// The first events of a watch, one JSON document a line or one frame of protobuf each; fewer when the time is over
+/// or the server ends it.
+async fn events(response: Response, count: usize, protobuf: bool) -> Value {
     let mut stream = response.bytes_stream();
     let mut bytes = Vec::new();
-    let complete = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count();
+    let mut events = Vec::new();
     let reading = async {
-        while complete(&bytes) < count {
+        while events.len() < count {
+            let end = match protobuf {
+                true => binary::frame_length(&bytes),
+                false => bytes.iter().position(|byte| *byte == b'\n').map(|at| at + 1),
+            };
+            if let Some(end) = end {
+                let rest = bytes.split_off(end);
+                let frame = std::mem::replace(&mut bytes, rest);
+                events.push(if protobuf { binary::event(&frame[4..]) } else { line(&frame) });
+                continue;
+            }
             match stream.next().await {
                 Some(Ok(chunk)) => bytes.extend_from_slice(&chunk),
                 Some(Err(_)) | None => break,
@@ -144,6 +211,29 @@ async fn events(response: Response, count: usize) -> Value {
     };
     // What came until then is the answer.
     let _ = tokio::time::timeout(EVENTS_MAX, reading).await;
-    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).take(count);
-    lines.map(|line| serde_json::from_slice(line).unwrap_or_else(|_| json!(String::from_utf8_lossy(line)))).collect()
+    events.into()
+}
+
+fn line(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(bytes)))
+}
+
+/// The first messages of a WebSocket.
+async fn messages(response: Response, count: usize) -> Value {
+    let Ok(mut socket) = response.upgrade().await else { return Value::Null };
+    let mut received = Vec::new();
+    let mut messages = Vec::new();
+    let reading = async {
+        while messages.len() < count {
+            if let Some((code, bytes)) = binary::take_message(&mut received) {
+                messages.push(binary::message(code, &bytes));
+                continue;
+            }
+            if socket.read_buf(&mut received).await.is_ok_and(|read| read == 0) {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(EVENTS_MAX, reading).await;
+    messages.into()
 }

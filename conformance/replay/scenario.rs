@@ -28,9 +28,15 @@ pub(super) struct Request {
     pub(super) r#as: String,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) headers: BTreeMap<String, String>,
-    /// Sent as JSON; a text is sent as it stands.
+    /// Sent as JSON; a text is sent as it stands, `base64:…` as what it stands for. `{repeat:ab:3}` becomes `ababab`.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub(super) body: Value,
+    /// The body is sent as protobuf.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) protobuf: bool,
+    /// The request asks for a WebSocket; `events` counts its messages.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) websocket: bool,
     /// Variables by name, from JSON pointers into the answer's body.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) save: BTreeMap<String, String>,
@@ -64,8 +70,16 @@ pub(super) struct Step {
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: BTreeMap<String, String>,
-    /// JSON and YAML as a tree, events of a watch as a list, anything else as text.
+    /// JSON and YAML as a tree, protobuf as `{protobuf: tree}`, events of a watch and messages of a WebSocket as a
+    /// list, anything else as text.
     pub(super) body: Value,
+}
+
+impl Answer {
+    /// What stands for an answer that did not come in time.
+    pub(super) fn none() -> Self {
+        Self { status: 0, headers: BTreeMap::new(), body: Value::Null }
+    }
 }
 
 impl Scenario {

@@ -26,6 +26,8 @@ pub(crate) struct Server {
     /// Such as `https://127.0.0.1:6443`.
     pub(crate) base: String,
     pub(crate) client: reqwest::Client,
+    /// The same over HTTP/1.1, which alone can switch to another protocol.
+    pub(crate) upgrading: reqwest::Client,
     running: Running,
 }
 
@@ -42,7 +44,8 @@ impl Server {
     /// Wraps processes that were just started and waits until they say that they are ready.
     async fn ready(base: String, ca: &Path, running: Running) -> Self {
         let client = client(ca);
-        let server = Self { base, client, running };
+        let upgrading = client_builder(ca).http1_only().build().unwrap();
+        let server = Self { base, client, upgrading, running };
         let up = || async {
             let answer = server.client.get(format!("{}/readyz", server.base)).bearer_auth("admin-token").send().await;
             answer.is_ok_and(|answer| answer.status() == 200)
