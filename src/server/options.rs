@@ -11,7 +11,7 @@ use crate::api::request::{
     DeleteOptions, FieldValidation, ListOptions, Preconditions, Propagation, VersionMatch, WriteOptions,
 };
 use crate::api::schema::Table;
-use crate::api::{GroupKind, Result, Revision, Status};
+use crate::api::{GroupKind, Reason, Result, Revision, Status};
 use crate::registry::PatchKind;
 
 const FIELD_MANAGER_BYTES_MAX: usize = 128;
@@ -50,7 +50,10 @@ pub(super) fn list_options(query: &Query, listing: Listing) -> Result<ListOption
     Ok(ListOptions {
         label_selector: query.text("labelSelector").to_owned(),
         field_selector: query.text("fieldSelector").to_owned(),
-        resource_version: revision(version)?,
+        resource_version: match listing {
+            Listing::List => revision(version)?,
+            Listing::Watch => cached_revision(version)?,
+        },
         version_match: version_match(if legacy { "" } else { raw_match }),
         limit: u64::try_from(limit).unwrap_or(0),
         continue_token,
@@ -74,6 +77,18 @@ pub(super) fn revision(text: &str) -> Result<Option<Revision>> {
         Status::bad_request(format!("invalid resource version: {error}"))
     };
     Revision::parse(text).map(Some).ok_or_else(invalid)
+}
+
+/// A `resourceVersion` parameter of a get or a watch, of which upstream's watch cache answers as of its own fault.
+///
+/// # Errors
+/// 500 for what is no number.
+pub(super) fn cached_revision(text: &str) -> Result<Option<Revision>> {
+    let failed = |status: Status| {
+        let message = status.message().trim_start_matches("invalid resource version: ");
+        Status::new(500, Reason::Unknown, message)
+    };
+    revision(text).map_err(failed)
 }
 
 fn version_match(text: &str) -> Option<VersionMatch> {

@@ -141,7 +141,7 @@ async fn get(server: &Server, admitted: &Admitted, call: &Call) -> Result<Respon
         let message = "the export parameter, deprecated since v1.14, is no longer supported";
         return Err(Status::bad_request(message));
     }
-    let revision = options::revision(admitted.query.text("resourceVersion"))?;
+    let revision = options::cached_revision(admitted.query.text("resourceVersion"))?;
     let answer = server.parts().registry.get(call, revision).await?;
     answer::one(&manner, 200, answer)
 }
