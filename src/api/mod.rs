@@ -5,6 +5,7 @@ pub mod codec;
 pub mod field;
 pub mod fields;
 pub mod int_or_string;
+pub mod json_path;
 pub mod labels;
 pub mod names;
 pub mod object;

@@ -23,7 +23,7 @@ use crate::base::{Clock, Shutdown, SystemClock, Tasks};
 use crate::client::Transport;
 use crate::controllers;
 use crate::node;
-use crate::registry::{self, Actions, Registry};
+use crate::registry::{self, Actions, Definitions, Registry};
 use crate::resources::facts::{self, Facts};
 use crate::resources::{Catalog, Served, built_in};
 use crate::scheduler;
@@ -101,6 +101,8 @@ impl Cluster {
             actions: Actions::new(actions::rows(reviews)),
             facts: facts.clone(),
         }));
+        let definitions = Definitions::load(registry.clone());
+        tasks.spawn("custom resource definitions", definitions.run());
         let health = Arc::new(Health::default());
         let hooks = health_checks(&health);
         let advertised = SocketAddr::new(config.advertised(), address.port()).to_string();

@@ -74,6 +74,9 @@ impl Registry {
     async fn create_once(&self, call: &Call, mut object: Object, how: (&WriteOptions, Ownership)) -> Result<Attempt> {
         let (options, ownership) = how;
         let kind = &call.kind;
+        if let Some(why) = kind.behaviour.create_refusal() {
+            return Err(Status::forbidden(&kind.group_resource(), object.name(), why));
+        }
         let moment = self.moment();
         let served = self.catalog.served();
         if ownership == Ownership::ByChange {

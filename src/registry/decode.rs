@@ -15,7 +15,8 @@ impl Registry {
     /// The body of a create or update.
     pub(super) fn decode(&self, call: &Call, input: Input, validation: FieldValidation) -> Result<Object> {
         check_kind(&call.kind.gvk, &input.value)?;
-        let object = self.fit(call, (&call.kind.types, call.kind.type_id, &call.kind.gvk), input, validation)?;
+        let kind = &call.kind;
+        let object = self.fit(call, (&kind.gvk, &|value| kind.behaviour.fit(kind, value)), input, validation)?;
         self.decode_tree(call, object)
     }
 
@@ -27,7 +28,9 @@ impl Registry {
     /// A tree in the served version that already has the shape of its type: defaulted and converted.
     pub(super) fn decode_tree(&self, call: &Call, mut object: Object) -> Result<Object> {
         let kind = &call.kind;
-        default::apply(object.root_mut(), &kind.types, kind.type_id);
+        if !kind.is_custom() {
+            default::apply(object.root_mut(), &kind.types, kind.type_id);
+        }
         kind.behaviour.default(kind, &mut object);
         if kind.gvk != kind.stored_as {
             kind.behaviour.convert(&mut object, &kind.stored_as);
@@ -55,7 +58,8 @@ impl Registry {
         check_kind(gvk, &input.value)?;
         let type_id = self.payload(gvk)?;
         let types = self.facts.types.clone();
-        let mut object = self.fit(call, (&types, type_id, gvk), input, validation)?;
+        let fit = |value: &mut Value| decode::normalise(value, &types, type_id);
+        let mut object = self.fit(call, (gvk, &fit), input, validation)?;
         default::apply(object.root_mut(), &types, type_id);
         object.set_gvk(gvk);
         super::metadata::settle_namespace(call, &mut object)?;
@@ -76,7 +80,12 @@ impl Registry {
         let kind = &call.kind;
         // What was not said must not come into being, so that the configuration stays as it came; whether it fits its
         // type is seen on a copy.
-        let unknown = decode::normalise(&mut input.value.clone(), &kind.types, kind.type_id)
+        let fitted = match kind.is_custom() {
+            // What the schema does not have is refused when the configuration is held against the type.
+            true => Ok(Vec::new()),
+            false => decode::normalise(&mut input.value.clone(), &kind.types, kind.type_id),
+        };
+        let unknown = fitted
             .map_err(|error| codec::cannot_be_handled(&kind.gvk.kind, &kind.gvk.version, &kind.gvk.kind, &error))?;
         self.strict(call, &unknown, &input.duplicates, options.field_validation)?;
         let mut config = Object::from_value(input.value).map_err(|_| Status::bad_request("an object is expected"))?;
@@ -87,14 +96,14 @@ impl Registry {
     fn fit(
         &self,
         call: &Call,
-        of: (&Table, TypeId, &GroupVersionKind),
+        of: (&GroupVersionKind, &Fit<'_>),
         input: Input,
         validation: FieldValidation,
     ) -> Result<Object> {
-        let (types, type_id, gvk) = of;
+        let (gvk, fit) = of;
         let mut value = input.value;
-        let unknown = decode::normalise(&mut value, types, type_id)
-            .map_err(|error| codec::cannot_be_handled(&gvk.kind, &gvk.version, &gvk.kind, &error))?;
+        let unknown =
+            fit(&mut value).map_err(|error| codec::cannot_be_handled(&gvk.kind, &gvk.version, &gvk.kind, &error))?;
         self.strict(call, &unknown, &input.duplicates, validation)?;
         let mut object = Object::from_value(value).map_err(|_| Status::bad_request("an object is expected"))?;
         object.set_gvk(gvk);
@@ -108,7 +117,11 @@ impl Registry {
         duplicates: &[String],
         validation: FieldValidation,
     ) -> Result<()> {
-        let errors = decode::strict_errors(unknown, duplicates);
+        let mut errors = decode::strict_errors(unknown, duplicates);
+        if call.kind.is_custom() {
+            // Their duplicates are found before anything is held against a schema.
+            errors.sort_by_key(|error| !error.starts_with("duplicate"));
+        }
         match validation {
             _ if errors.is_empty() => Ok(()),
             FieldValidation::Ignore => Ok(()),
@@ -124,6 +137,9 @@ impl Registry {
         }
     }
 }
+
+/// Brings a tree into the shape of a type.
+type Fit<'a> = dyn Fn(&mut Value) -> std::result::Result<Vec<String>, codec::Error> + 'a;
 
 /// The body's kind, where it says one, must be the path's.
 fn check_kind(expected: &GroupVersionKind, value: &Value) -> Result<()> {

@@ -56,7 +56,7 @@ impl Registry {
     async fn delete_once(&self, call: &Call, options: &DeleteOptions) -> Result<Attempt> {
         let stored = self.find(call)?;
         refuse_connection(call)?;
-        let old = persist::tree(&stored)?;
+        let old = persist::tree(&call.kind, &stored)?;
         check_preconditions(&call.kind, &old, options)?;
         let admission = Admission { operation: Operation::Delete, call, old: Some(&old), dry_run: options.dry_run };
         let mut companions = self.admit(admission, None).await?;
@@ -78,7 +78,9 @@ impl Registry {
                 companions.extend(self.allocate(admission, None).await?);
                 let write = Write { key, expect, change: Change::Delete };
                 Ok(match self.commit(call, write, companions).await? {
-                    Committed::Done(last) => Attempt::Done(self.deleted(call, &persist::tree(&last)?, true)),
+                    Committed::Done(last) => {
+                        Attempt::Done(self.deleted(call, &persist::tree(&call.kind, &last)?, true))
+                    }
                     Committed::Raced => Attempt::Raced,
                 })
             }
@@ -164,6 +166,7 @@ fn check_preconditions(kind: &Kind, object: &Object, options: &DeleteOptions) ->
 fn plan(kind: &Kind, old: &Object, options: &DeleteOptions, now: Timestamp) -> Plan {
     let asked = options.grace_period_seconds.map(|s| if s < 0 { 1 } else { s });
     let mut new = old.clone();
+    add_finalizer(kind, &mut new);
     let graceful = match begin_grace(kind, &mut new, options, (asked, now)) {
         Grace::Pending => return Plan::Pending,
         Grace::Begun(seconds) => Some(seconds),
@@ -178,6 +181,15 @@ fn plan(kind: &Kind, old: &Object, options: &DeleteOptions, now: Timestamp) -> P
             Plan::Mark(new)
         }
         Some(_) | None => Plan::Remove,
+    }
+}
+
+/// Some types may not go before what hangs on them is gone.
+fn add_finalizer(kind: &Kind, new: &mut Object) {
+    let Some(finalizer) = kind.behaviour.deletion_finalizer().filter(|_| !new.deleting()) else { return };
+    if new.finalizers().all(|known| known != finalizer) {
+        let all: Vec<String> = new.finalizers().chain([finalizer]).map(str::to_owned).collect();
+        new.set(&["metadata", "finalizers"], all);
     }
 }
 
@@ -246,11 +258,13 @@ fn settle_finalizers(kind: &Kind, new: &mut Object, options: &DeleteOptions) {
 
 fn mark_deleting(kind: &Kind, new: &mut Object, now: Timestamp) {
     if !new.deleting() {
-        if new.generation() > 0 {
+        // Upstream's own way of deleting definitions stamps the time and nothing else.
+        let plain = kind.behaviour.deletion_finalizer().is_some();
+        if new.generation() > 0 && !plain {
             new.set(&["metadata", "generation"], new.generation() + 1);
         }
         new.set(&["metadata", "deletionTimestamp"], metadata::seconds(now));
-        if !kind.behaviour.held(new) {
+        if !kind.behaviour.held(new) && !plain {
             new.set(&["metadata", "deletionGracePeriodSeconds"], 0);
         }
     }

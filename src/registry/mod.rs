@@ -7,6 +7,7 @@ mod admit;
 mod continue_token;
 mod create;
 mod decode;
+mod definitions;
 mod delete;
 mod metadata;
 mod ownership;
@@ -33,6 +34,7 @@ use crate::resources::{Catalog, Kind, Moment};
 use crate::storage::{Event, Store, Stored};
 
 pub use actions::{Action, Actions, Order, Row};
+pub use definitions::Definitions;
 pub use persist::check as check_stored;
 pub use watch::Watching;
 
@@ -74,7 +76,7 @@ impl Registry {
     }
 
     /// The types served now.
-    pub fn catalog(&self) -> &Catalog {
+    pub fn catalog(&self) -> &Arc<Catalog> {
         &self.catalog
     }
 

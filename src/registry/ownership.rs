@@ -61,7 +61,7 @@ impl Versions for OtherVersions<'_> {
 }
 
 fn root(kind: &Kind) -> Root<'_> {
-    if kind.is_custom() { Root::custom(&kind.types, kind.type_id) } else { Root::built_in(&kind.types, kind.type_id) }
+    kind.root()
 }
 
 impl Owner<'_> {
@@ -128,7 +128,12 @@ pub(super) fn to_served(kind: &Kind, mut object: Object) -> Object {
 pub(super) fn fit(kind: &Kind, type_id: TypeId, object: &mut Object) {
     let mut value = Value::Object(std::mem::take(object.root_mut()));
     // Everything in it was decoded before; what the server added has the shapes of the type.
-    if let Err(error) = decode::normalise(&mut value, &kind.types, type_id) {
+    let fitted = if kind.is_custom() {
+        kind.behaviour.fit(kind, &mut value)
+    } else {
+        decode::normalise(&mut value, &kind.types, type_id)
+    };
+    if let Err(error) = fitted {
         tracing::error!(kind = %kind.gvk, %error, "an object does not fit its type");
     }
     if let Value::Object(root) = value {

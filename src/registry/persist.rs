@@ -1,11 +1,12 @@
 //! From a finished tree to a write of the store, and from the store's answers to the API's.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::{ATTEMPTS_MAX, Call, Registry};
-use crate::api::codec::json::{self, Layout};
+use crate::api::codec::json;
 use crate::api::status::OBJECT_WAS_MODIFIED;
 use crate::api::{GroupResource, Object, Result, Status};
 use crate::resources::Kind;
@@ -38,7 +39,7 @@ impl Registry {
     ) -> Result<()> {
         for _ in 0..ATTEMPTS_MAX {
             let stored = self.find(call)?;
-            let mut object = tree(&stored)?;
+            let mut object = tree(&call.kind, &stored)?;
             change(&mut object)?;
             if dry_run {
                 return Ok(());
@@ -69,13 +70,14 @@ impl Registry {
 
 /// The write that makes or replaces an object. `object` is in the stored version.
 pub(super) fn put(kind: &Kind, key: Key, expect: Expect, object: &Object) -> Result<Write> {
-    let body = encode(kind, object)?;
-    Ok(Write { key, expect, change: Change::Put { body, facts: facts(kind, object) } })
+    let object = kind.behaviour.shelve(object).map_or(Cow::Borrowed(object), Cow::Owned);
+    let body = encode(kind, &object)?;
+    Ok(Write { key, expect, change: Change::Put { body, facts: facts(kind, &object) } })
 }
 
 /// The final bytes of an object in the stored version.
 pub(super) fn encode(kind: &Kind, object: &Object) -> Result<Body> {
-    let (bytes, revision_at) = json::encode_stored(object.root(), Layout::Typed(&kind.types, kind.stored_type_id));
+    let (bytes, revision_at) = json::encode_stored(object.root(), kind.stored_layout());
     if bytes.len() > OBJECT_BYTES_MAX {
         let message = format!("etcdserver: request is too large: limit is {OBJECT_BYTES_MAX} bytes");
         return Err(Status::too_large(&message));
@@ -94,6 +96,7 @@ fn facts(kind: &Kind, object: &Object) -> Facts {
     let owners = object.get(&["metadata", "ownerReferences"]).and_then(Value::as_array);
     let owners = owners.into_iter().flatten().filter_map(|o| Some(Arc::from(o.get("uid")?.as_str()?)));
     let fields = kind.extracted.iter().map(|f| (Arc::from(f.name), Arc::from((f.read)(object))));
+    let fields = fields.chain(kind.behaviour.extract(object));
     Facts {
         uid: Arc::from(object.uid()),
         labels: object.labels().map(|(k, v)| (Arc::from(k), Arc::from(v))).collect(),
@@ -114,17 +117,30 @@ pub fn check(kind: Option<&Kind>, stored: &Stored) -> std::result::Result<(), St
         return Err(format!("it is stored as {}/{} and says another name", key.namespace, key.name));
     }
     match kind {
-        Some(kind) if facts(kind, &object) != stored.facts => {
+        // What is extracted of a custom resource may have been more or less when it was written.
+        Some(kind) if !kind.is_custom() && facts(kind, &object) != stored.facts => {
             Err(format!("the index of {}/{} does not agree with it", key.namespace, key.name))
         }
         Some(_) | None => Ok(()),
     }
 }
 
-/// A stored object as a tree.
-pub(super) fn tree(stored: &Stored) -> Result<Object> {
-    Object::from_json(&stored.body.json)
-        .map_err(|error| Status::internal(format!("stored object {} does not decode: {error}", stored.key.name)))
+/// A stored object as a tree, in the form of the kind's collection.
+pub(super) fn tree(kind: &Kind, stored: &Stored) -> Result<Object> {
+    let mut object = Object::from_json(&stored.body.json)
+        .map_err(|error| Status::internal(format!("stored object {} does not decode: {error}", stored.key.name)))?;
+    if kind.is_custom() && !as_stored(kind, stored) {
+        kind.behaviour.revive(&mut object)?;
+    }
+    Ok(object)
+}
+
+/// Whether the bytes of a stored object are what the kind serves.
+pub(super) fn as_stored(kind: &Kind, stored: &Stored) -> bool {
+    match kind.behaviour.stamp() {
+        None => kind.gvk == kind.stored_as,
+        Some(stamp) => stamp.stored_version && stored.facts.field(&stamp.name) == Some(&stamp.value),
+    }
 }
 
 /// The same object as it would be at another revision: what a watcher is told of an object that left its selection.

@@ -92,7 +92,12 @@ impl Registry {
     /// # Errors
     /// 500 when the stored bytes do not decode.
     pub fn serve(&self, kind: &Kind, stored: &Stored) -> Result<Object> {
-        Ok(to_served(kind, persist::tree(stored)?))
+        Ok(to_served(kind, persist::tree(kind, stored)?))
+    }
+
+    /// Whether the bytes of a stored object are what the kind serves.
+    pub fn served_as_stored(kind: &Kind, stored: &Stored) -> bool {
+        persist::as_stored(kind, stored)
     }
 
     /// A page of objects in the order of namespace and name.

@@ -118,7 +118,7 @@ impl Registry {
         let Some(stored) = stored else {
             return self.create_instead(r).await.map(Attempt::Done);
         };
-        let old = persist::tree(&stored)?;
+        let old = persist::tree(&call.kind, &stored)?;
         let mut new = (r.produce)(Some(&old))?;
         check_uid(call, &new, &old)?;
         check_revision(call, &mut new, &stored)?;
@@ -192,7 +192,7 @@ impl Registry {
         let kind = &call.kind;
         let mut errors = metadata_rules::validate_update(new, old);
         match part_of(call)? {
-            Some(part) => errors.extend((part.validate)(new, old)),
+            Some(_) => errors.extend(kind.behaviour.validate_part(kind, &call.target.subresource, (new, old))),
             None => errors.extend(kind.behaviour.validate_update(kind, new, old)),
         }
         let errors = self.with_declared(kind, errors, new, Some(old));
@@ -201,6 +201,9 @@ impl Registry {
 
     /// The rules that the type table declares, joined with those of the type's own.
     pub(super) fn with_declared(&self, kind: &Kind, by_hand: Errors, new: &Object, old: Option<&Object>) -> Errors {
+        if kind.is_custom() {
+            return by_hand;
+        }
         let level = if kind.behaviour.validated_by_hand() { Level::Enforced } else { Level::All };
         let enabled = |gate: &str| self.facts.gate(gate).is_some_and(|gate| gate.default);
         let types = (&*kind.types, kind.stored_type_id);

@@ -22,7 +22,7 @@ impl Registry {
 
     /// The scale of a stored object.
     pub(super) fn scale_of(&self, call: &Call, stored: &Stored) -> Result<Object> {
-        self.project(call, &persist::tree(stored)?)
+        self.project(call, &persist::tree(&call.kind, stored)?)
     }
 
     fn project(&self, call: &Call, object: &Object) -> Result<Object> {
@@ -103,7 +103,7 @@ impl Registry {
             .replace(&Replacement { call, options, produce, creates: false, ownership: Ownership::ByChange })
             .await?;
         let object = match &written.answer {
-            Answer::Stored(stored) => persist::tree(stored)?,
+            Answer::Stored(stored) => persist::tree(&call.kind, stored)?,
             Answer::Object(object) => object.clone(),
         };
         Ok(Written { answer: Answer::Object(self.project(call, &object)?), created: false })

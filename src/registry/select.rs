@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::Call;
+use super::{Call, persist};
 use crate::api::request::ListOptions;
 use crate::api::{Result, Status, fields, labels};
+use crate::resources::Kind;
 use crate::storage::{Collection, Key, Scope, Snapshot, Stored};
 
 const NAME: &str = "metadata.name";
@@ -12,6 +13,7 @@ const NAMESPACE: &str = "metadata.namespace";
 
 /// A parsed selection; cheap to match.
 pub(super) struct Selection {
+    kind: Arc<Kind>,
     collection: Collection,
     namespaced: bool,
     /// From the path or a field selector; empty: all.
@@ -51,6 +53,7 @@ impl Selection {
             name => name,
         };
         Ok(Self {
+            kind: call.kind.clone(),
             collection: call.kind.collection.clone(),
             namespaced: call.kind.namespaced,
             namespace: Arc::from(namespace),
@@ -100,11 +103,25 @@ impl Selection {
         (self.namespace.is_empty() || stored.key.namespace == self.namespace)
             && (self.name.is_empty() || stored.key.name == self.name)
             && self.labels.matches(&*stored.facts.labels)
-            && self.fields.matches(|field| match field {
-                NAME => &stored.key.name,
-                NAMESPACE => &stored.key.namespace,
-                other => stored.facts.field(other).map_or("", |value| value),
-            })
+            && self.fields_match(stored)
+    }
+
+    fn fields_match(&self, stored: &Stored) -> bool {
+        // Fields became selectable after the object was written.
+        let unknown = |term: &fields::Term| {
+            !matches!(term.field.as_str(), NAME | NAMESPACE) && stored.facts.field(&term.field).is_none()
+        };
+        let late = if self.kind.is_custom() && self.fields.terms().iter().any(unknown) {
+            persist::tree(&self.kind, stored).map(|object| self.kind.behaviour.extract(&object)).unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        let late = |field: &str| late.iter().find(|(name, _)| **name == *field).map_or("", |(_, value)| value);
+        self.fields.matches(|field| match field {
+            NAME => &stored.key.name,
+            NAMESPACE => &stored.key.namespace,
+            other => stored.facts.field(other).map_or_else(|| late(other), |value| value),
+        })
     }
 
     /// The objects of a snapshot that are meant, in order, after `start` (namespace, name). Uses the store's indexes.
@@ -135,20 +152,20 @@ impl Selection {
 
     /// A field of the type that must have one value.
     fn exact(&self, field: &str) -> bool {
-        field != NAME && field != NAMESPACE && self.fields.required_value(field).is_some()
+        field != NAME && field != NAMESPACE && !self.kind.is_custom() && self.fields.required_value(field).is_some()
     }
 }
 
 /// Fields that the type does not select by are refused, as upstream's `ConvertFieldLabel` does.
 fn check_field(call: &Call, field: &str) -> Result<()> {
-    if field == NAME || field == NAMESPACE {
+    // Custom resources without namespaces cannot be selected by one.
+    if field == NAME || field == NAMESPACE && (call.kind.namespaced || !call.kind.is_custom()) {
         return Ok(());
     }
-    let known = call.kind.behaviour.fields();
-    if known.iter().any(|f| f.name == field) {
+    if call.kind.behaviour.selects_by(field) {
         return Ok(());
     }
-    let message = if known.is_empty() {
+    let message = if call.kind.behaviour.fields().is_empty() && !call.kind.is_custom() {
         format!(
             "{} is not a known field selector: only \"{NAME}\", \"{NAMESPACE}\"",
             crate::api::field::go_quote(field)

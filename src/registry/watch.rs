@@ -10,6 +10,7 @@ use super::{Call, Notice, NoticeKind, Registry, persist};
 use crate::api::request::ListOptions;
 use crate::api::{Result, Revision, Status};
 use crate::base::Clock;
+use crate::resources::{Catalog, Kind};
 use crate::storage::{Error, Event, EventKind, Store, Stored, Watch};
 
 /// Time between bookmarks, as upstream's watch cache.
@@ -32,6 +33,36 @@ pub struct Watching {
     bookmark_at: Duration,
     /// All changes up to here were told.
     seen: Revision,
+    /// Ends the watch when its type is no longer served as it was; only for types made at run time.
+    retired: Option<Retired>,
+}
+
+struct Retired {
+    catalog: Arc<Catalog>,
+    kind: Arc<Kind>,
+    changes: tokio::sync::watch::Receiver<u64>,
+}
+
+impl Retired {
+    fn of(catalog: &Arc<Catalog>, kind: &Arc<Kind>) -> Option<Self> {
+        let changes = catalog.changes();
+        kind.is_custom().then(|| Self { catalog: catalog.clone(), kind: kind.clone(), changes })
+    }
+
+    /// Resolves when the type is gone or another one stands in its place.
+    async fn wait(of: &mut Option<Self>) {
+        let Some(this) = of else { return std::future::pending().await };
+        loop {
+            let (gvk, served) = (&this.kind.gvk, this.catalog.served());
+            let present = served.find(&gvk.group, &gvk.version, &this.kind.resource);
+            if !present.is_some_and(|kind| Arc::ptr_eq(kind, &this.kind)) {
+                return;
+            }
+            if this.changes.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
 }
 
 enum Stage {
@@ -68,6 +99,7 @@ impl Registry {
             ends_at: options.timeout_seconds.map(|s| self.clock.monotonic() + Duration::from_secs(s)),
             bookmark_at: self.clock.monotonic() + BOOKMARK_EVERY,
             seen: Revision(0),
+            retired: Retired::of(&self.catalog, &call.kind),
         };
         if wants_initial {
             if let Some(revision) = asked
@@ -183,6 +215,10 @@ impl Watching {
                         None
                     }
                 },
+                () = Retired::wait(&mut self.retired) => {
+                    self.stage = Stage::Ending(None);
+                    return None;
+                }
                 () = wake => {}
             }
         }

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 use super::facts::{Facts, KindFacts, Release};
-use super::{BUILT_IN, Behaviour, Group, Kind, Plain, SelectableField, Served};
+use super::{BUILT_IN, Behaviour, Group, Hooks, Kind, Plain, SelectableField, Served};
 use crate::api::names::api_version;
 use crate::api::{GroupResource, GroupVersionKind};
 
@@ -103,6 +103,7 @@ fn join(
     let collection = kind.stored_as.as_ref().and_then(|stored| collections.get(stored)).cloned();
     Kind {
         gvk: kind.gvk.clone(),
+        list_kind: format!("{}List", kind.gvk.kind).into(),
         resource: kind.plural.into(),
         singular: kind.singular.into(),
         namespaced: kind.namespaced,
@@ -120,13 +121,13 @@ fn join(
         deprecation: deprecation(kind, facts.release),
         columns: kind.columns.clone(),
         subresources: kind.subresources.clone(),
-        behaviour,
-        custom: Arc::new(()),
+        behaviour: Hooks::BuiltIn(behaviour),
+        custom: None,
     }
 }
 
 /// The first eight bytes of a hash over the stored form (apiserver `pkg/endpoints/discovery/storageversionhash.go`).
-fn storage_version_hash(stored: &GroupVersionKind) -> String {
+pub(super) fn storage_version_hash(stored: &GroupVersionKind) -> String {
     let text = format!("{}/{}/{}", stored.group, stored.version, stored.kind);
     STANDARD.encode(&Sha256::digest(text.as_bytes())[..8])
 }

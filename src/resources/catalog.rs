@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use super::Kind;
 
@@ -32,10 +33,13 @@ pub struct Served {
 impl Served {
     /// Indexes kinds that are already in discovery order.
     pub fn new(kinds: Vec<Arc<Kind>>, groups: Vec<Group>, generation: u64) -> Self {
-        let path = |k: &Arc<Kind>| (address(&k.gvk.group, &k.gvk.version, &k.resource), k.clone());
-        let kind = |k: &Arc<Kind>| (address(&k.gvk.group, &k.gvk.version, &k.gvk.kind), k.clone());
-        let by_path = kinds.iter().map(path).collect();
-        let by_kind = kinds.iter().map(kind).collect();
+        // What stands first wins: a definition does not take the place of a built-in type.
+        let kinds_of = |named: fn(&Kind) -> &str| {
+            let pairs = kinds.iter().rev().map(|k| (address(&k.gvk.group, &k.gvk.version, named(k)), k.clone()));
+            pairs.collect::<HashMap<_, _>>()
+        };
+        let by_path = kinds_of(|k| &k.resource);
+        let by_kind = kinds_of(|k| &k.gvk.kind);
         Self { kinds, groups, generation, by_path, by_kind }
     }
 
@@ -68,12 +72,14 @@ fn address(group: &str, version: &str, name: &str) -> String {
 #[derive(Default)]
 pub struct Catalog {
     served: ArcSwap<Served>,
+    /// Tells those who wait that something else is served.
+    changed: watch::Sender<u64>,
 }
 
 impl Catalog {
     /// A catalog that serves this.
     pub fn new(served: Served) -> Self {
-        Self { served: ArcSwap::from_pointee(served) }
+        Self { served: ArcSwap::from_pointee(served), ..Self::default() }
     }
 
     /// What is served now.
@@ -83,6 +89,13 @@ impl Catalog {
 
     /// Serves something else from now on.
     pub fn replace(&self, served: Served) {
+        let generation = served.generation;
         self.served.store(Arc::new(served));
+        self.changed.send_replace(generation);
+    }
+
+    /// Tells of every later change, by the generation that is served since.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
     }
 }

@@ -2,7 +2,7 @@
 //! types served right now. A custom resource is the same `Kind`, made at run time.
 
 mod admissionregistration;
-mod apiextensions;
+pub mod apiextensions;
 mod apiregistration;
 mod apiserverinternal;
 mod apps;
@@ -14,6 +14,7 @@ mod certificates;
 mod check;
 mod coordination;
 mod core;
+pub mod custom;
 mod discovery;
 pub mod facts;
 mod flowcontrol;
@@ -32,14 +33,17 @@ mod storagemigration;
 mod table;
 mod tree;
 
-use std::any::Any;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::api::apply::Root;
+use crate::api::codec::Error;
+use crate::api::codec::json::Layout;
 use crate::api::field::Errors;
 use crate::api::request::{DeleteOptions, Propagation, User};
-use crate::api::schema::{Str, Table, TypeId};
+use crate::api::schema::{Str, Table, TypeId, decode};
 use crate::api::{GroupKind, GroupResource, GroupVersionKind, Object};
 
 pub use built_in::{RuntimeConfig, built_in};
@@ -49,11 +53,13 @@ pub use table::{BUILT_IN, Row};
 /// One version of one resource, as it is served.
 pub struct Kind {
     pub gvk: GroupVersionKind,
+    /// The kind of lists, such as `PodList`.
+    pub list_kind: Str,
     /// The plural, such as `pods`.
     pub resource: Str,
     pub singular: Str,
     pub namespaced: bool,
-    /// In alphabetical order, as discovery lists them.
+    /// In the order in which discovery lists them.
     pub verbs: Vec<Str>,
     pub short_names: Vec<Str>,
     pub categories: Vec<Str>,
@@ -76,9 +82,38 @@ pub struct Kind {
     pub deprecation: String,
     pub columns: Vec<Column>,
     pub subresources: Vec<Subresource>,
-    pub behaviour: &'static dyn Behaviour,
-    /// What a run-time type adds (a custom resource's compiled rules); `()` for built-in types.
-    pub custom: Arc<dyn Any + Send + Sync>,
+    pub behaviour: Hooks,
+    /// What a type made at run time adds.
+    pub custom: Option<Arc<custom::Version>>,
+}
+
+/// The behaviour of a kind: a row of the table, or made together with the kind.
+#[derive(Clone)]
+pub enum Hooks {
+    BuiltIn(&'static dyn Behaviour),
+    Custom(Arc<dyn Behaviour>),
+}
+
+impl Deref for Hooks {
+    type Target = dyn Behaviour;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::BuiltIn(behaviour) => *behaviour,
+            Self::Custom(behaviour) => &**behaviour,
+        }
+    }
+}
+
+/// Marks stored objects with the schemas under which they were written, so that a change of schemas is seen when they
+/// are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The name under which it stands among an object's fields.
+    pub name: Arc<str>,
+    pub value: Arc<str>,
+    /// The kind is the version in which objects are stored.
+    pub stored_version: bool,
 }
 
 /// A subresource as discovery lists it. What it does is found by its name: parts of the object (`status`, `finalize`,
@@ -272,6 +307,63 @@ pub trait Behaviour: Send + Sync + 'static {
         true
     }
 
+    /// Brings a tree into the shape of the type, as decoding it into the Go type and encoding it again would; gives the
+    /// paths of unknown fields.
+    ///
+    /// # Errors
+    /// With the message of upstream's decoder.
+    fn fit(&self, kind: &Kind, value: &mut Value) -> Result<Vec<String>, Error> {
+        decode::normalise(value, &kind.types, kind.type_id)
+    }
+
+    /// What is wrong with a write of a part.
+    fn validate_part(&self, kind: &Kind, subresource: &str, objects: (&Object, &Object)) -> Errors {
+        let _ = kind;
+        self.part(subresource).map(|part| (part.validate)(objects.0, objects.1)).unwrap_or_default()
+    }
+
+    /// Whether field selectors may name a field.
+    fn selects_by(&self, field: &str) -> bool {
+        self.fields().iter().any(|known| known.name == field)
+    }
+
+    /// Fields that are stored beside the object because only a type made at run time knows of them.
+    fn extract(&self, object: &Object) -> Vec<(Arc<str>, Arc<str>)> {
+        let _ = object;
+        Vec::new()
+    }
+
+    /// What marks stored objects of a type made at run time.
+    fn stamp(&self) -> Option<&Stamp> {
+        None
+    }
+
+    /// Brings an object, as it was stored once, to the present form of this version. Built-in types are stored in a
+    /// form that does not change.
+    ///
+    /// # Errors
+    /// When it cannot be converted.
+    fn revive(&self, object: &mut Object) -> crate::api::Result<()> {
+        let _ = object;
+        Ok(())
+    }
+
+    /// The form in which an object of this version is stored; `None`: as it is.
+    fn shelve(&self, object: &Object) -> Option<Object> {
+        let _ = object;
+        None
+    }
+
+    /// Why no objects of the type may be created now.
+    fn create_refusal(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// A finalizer that objects get when their deletion begins.
+    fn deletion_finalizer(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Converts between versions of the type; called with `apiVersion` still the old one. Plain: the shapes are equal.
     fn convert(&self, object: &mut Object, to: &GroupVersionKind) {
         let _ = (object, to);
@@ -296,7 +388,25 @@ impl Kind {
 
     /// Whether the type was made from a custom resource definition.
     pub fn is_custom(&self) -> bool {
-        !self.custom.is::<()>()
+        self.custom.is_some()
+    }
+
+    /// The type whose parts are owned, and how.
+    pub fn root(&self) -> Root<'_> {
+        match &self.custom {
+            Some(version) => version.root(),
+            None => Root::built_in(&self.types, self.type_id),
+        }
+    }
+
+    /// The order in which the fields of an object are written in the form that is served.
+    pub fn layout(&self) -> Layout<'_> {
+        if self.is_custom() { Layout::Sorted } else { Layout::Typed(&self.types, self.type_id) }
+    }
+
+    /// The same in the form that is stored.
+    pub fn stored_layout(&self) -> Layout<'_> {
+        if self.is_custom() { Layout::Sorted } else { Layout::Typed(&self.types, self.stored_type_id) }
     }
 
     /// A subresource by name.

@@ -9,7 +9,7 @@ use super::negotiation::{self, Encoding};
 use crate::api::codec::json::{self, Layout};
 use crate::api::codec::{self, protobuf, yaml};
 use crate::api::schema::{Table, TypeId};
-use crate::api::{GroupVersionKind, Result, Status};
+use crate::api::{GroupVersionKind, Reason, Result, Status};
 use crate::registry::Input;
 use crate::resources::Kind;
 
@@ -19,18 +19,20 @@ pub(super) struct Typed<'a> {
     pub gvk: &'a GroupVersionKind,
     pub types: &'a Table,
     pub id: TypeId,
+    /// Of custom resources all keys are sorted, and there is no protobuf.
+    pub custom: bool,
 }
 
 impl<'a> Typed<'a> {
     /// The type of the objects of a kind.
     pub(super) fn kind(kind: &'a Kind) -> Self {
-        Self { gvk: &kind.gvk, types: &kind.types, id: kind.type_id }
+        Self { gvk: &kind.gvk, types: &kind.types, id: kind.type_id, custom: kind.is_custom() }
     }
 
     /// A type that every server knows.
     pub(super) fn known(types: &'a Table, known: &'a Known) -> Self {
         let id = types.find(known.definition).expect("the table of types holds what every server knows");
-        Self { gvk: &known.gvk, types, id }
+        Self { gvk: &known.gvk, types, id, custom: false }
     }
 
     /// The bytes of a protobuf message, without its envelope.
@@ -38,12 +40,17 @@ impl<'a> Typed<'a> {
     /// # Errors
     /// 500 when a value does not have the shape of its field.
     pub(super) fn message(self, value: &Value) -> Result<Vec<u8>> {
+        if self.custom {
+            let message = "object *unstructured.Unstructured does not implement the protobuf marshalling interface and \
+                           cannot be encoded to a protobuf message";
+            return Err(Status::new(406, Reason::NotAcceptable, message));
+        }
         protobuf::encode(value, self.types, self.id).map_err(Status::internal)
     }
 
     /// Compact JSON, the fields in the order of the type.
     pub(super) fn json(self, value: &Value) -> Vec<u8> {
-        json::encode(value, Layout::Typed(self.types, self.id))
+        json::encode(value, if self.custom { Layout::Sorted } else { Layout::Typed(self.types, self.id) })
     }
 }
 

@@ -4,6 +4,7 @@
 
 pub mod decode;
 pub mod default;
+pub mod structural;
 pub mod validate;
 
 use std::borrow::Cow;

@@ -11,6 +11,7 @@ use crate::api::request::{DeleteOptions, Propagation, Target};
 use crate::api::status::{Cause, Details};
 use crate::api::{GroupResource, GroupVersionKind, Object, Reason, Result, Status};
 use crate::registry::{Call, Registry, Warnings, metadata, persist};
+use crate::resources::Kind;
 use crate::storage::Stored;
 
 const EVICTION: GroupVersionKind = GroupVersionKind::of("policy", "v1", "Eviction");
@@ -45,7 +46,7 @@ async fn evict(mut order: Order<'_>) -> Result<Object> {
     let target = Target { subresource: String::new(), ..call.target.clone() };
     let pod_call = Call { user: call.user.clone(), target, kind: call.kind.clone(), warnings: Warnings::default() };
     let stored = registry.find(&pod_call)?;
-    let pod = persist::tree(&stored)?;
+    let pod = persist::tree(&call.kind, &stored)?;
     let terminal = matches!(pod.text_at(&["status", "phase"]), "Succeeded" | "Failed") || pod.deleting();
     if !terminal && pod.text_at(&["status", "phase"]) != "Pending" {
         spend_budget(registry, call, &pod, delete.dry_run).await?;
@@ -82,7 +83,7 @@ fn delete_options(eviction: &Object) -> DeleteOptions {
 async fn spend_budget(registry: &Registry, call: &Call, pod: &Object, dry_run: bool) -> Result<()> {
     let served = registry.catalog().served();
     let Some(kind) = served.find("policy", "v1", "poddisruptionbudgets").cloned() else { return Ok(()) };
-    let budgets = budgets_of(registry, &kind.collection, pod)?;
+    let budgets = budgets_of(registry, &kind, pod)?;
     let budget = match budgets.as_slice() {
         [] => return Ok(()),
         [one] => one,
@@ -108,14 +109,14 @@ async fn spend_budget(registry: &Registry, call: &Call, pod: &Object, dry_run: b
     registry.rewrite(&budget_call, dry_run, &|budget| decrement(budget, pod.name(), &now)).await.map(|_| ())
 }
 
-fn budgets_of(registry: &Registry, collection: &str, pod: &Object) -> Result<Vec<Object>> {
+fn budgets_of(registry: &Registry, kind: &Kind, pod: &Object) -> Result<Vec<Object>> {
     let snapshot = registry.store().snapshot();
-    let budgets: Vec<Arc<Stored>> = snapshot.list(collection, Some(pod.namespace()), None).cloned().collect();
+    let budgets: Vec<Arc<Stored>> = snapshot.list(&kind.collection, Some(pod.namespace()), None).cloned().collect();
     let empty = serde_json::Map::new();
     let labels = pod.get(&["metadata", "labels"]).and_then(Value::as_object).unwrap_or(&empty);
     let mut found = Vec::new();
     for stored in budgets {
-        let budget = persist::tree(&stored)?;
+        let budget = persist::tree(kind, &stored)?;
         let selector = Selector::from_label_selector(budget.get(&["spec", "selector"]));
         if selector.is_ok_and(|s| s.matches(labels)) {
             found.push(budget);

@@ -1,3 +1,6 @@
 //! The kinds of `apiextensions.k8s.io`.
 
+pub mod conditions;
 pub(super) mod definition;
+mod schema;
+mod validation;

@@ -71,7 +71,7 @@ struct Pieces {
     list_metadata: Value,
     /// What stands before the first object; taken with the first piece.
     head: Vec<u8>,
-    tail: &'static [u8],
+    tail: Vec<u8>,
     /// `{"kind":"Pod","apiVersion":"v1",` of stored objects; items of a list come without.
     type_prefix: Vec<u8>,
     newline: bool,
@@ -93,7 +93,10 @@ impl Pieces {
             format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\",\"metadata\":{metadata},\"items\":[")
         };
         let head = match manner.agreed.form {
-            Form::Plain => plain_head(&format!("{}List", gvk.kind), &gvk.api_version()).into_bytes(),
+            Form::Plain if manner.kind.is_custom() => {
+                format!("{{\"apiVersion\":\"{}\",\"items\":[", gvk.api_version()).into_bytes()
+            }
+            Form::Plain => plain_head(&manner.kind.list_kind, &gvk.api_version()).into_bytes(),
             Form::PartialMetadataList(version) => {
                 plain_head("PartialObjectMetadataList", version.api_version()).into_bytes()
             }
@@ -104,9 +107,15 @@ impl Pieces {
             }
             Form::Table(version) => table::head(&manner, (version, table::Headers::With), &list_metadata),
         };
-        let type_prefix = format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",", gvk.kind, gvk.api_version());
+        // Items of custom resources keep their type.
+        let type_prefix = match manner.kind.is_custom() {
+            true => String::from("{}"),
+            false => format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",", gvk.kind, gvk.api_version()),
+        };
         let type_prefix = type_prefix.into_bytes();
-        let (items, tail) = (listing.items, table::TAIL);
+        let custom = manner.kind.is_custom() && matches!(manner.agreed.form, Form::Plain);
+        let tail = if custom { custom_tail(&manner, &list_metadata) } else { table::TAIL.to_vec() };
+        let items = listing.items;
         Ok(Self { manner, items, at: 0, list_metadata, head, tail, type_prefix, newline: false, ended: false })
     }
 
@@ -149,7 +158,7 @@ impl Pieces {
         }
         if self.at == self.items.len() && !self.ended {
             self.ended = true;
-            out.extend_from_slice(self.tail);
+            out.extend_from_slice(&self.tail);
             if self.newline {
                 out.push(b'\n');
             }
@@ -176,7 +185,7 @@ impl Pieces {
                 (version.api_version().to_owned(), "PartialObjectMetadataList".to_owned())
             }
             Form::Plain | Form::Table(_) => {
-                (self.manner.kind.gvk.api_version(), format!("{}List", self.manner.kind.gvk.kind))
+                (self.manner.kind.gvk.api_version(), self.manner.kind.list_kind.to_string())
             }
         };
         let body = protobuf::seal_list(&api_version, &kind, &metadata, items.iter().map(Vec::as_slice));
@@ -209,6 +218,19 @@ impl Iterator for Pieces {
             }
         }
     }
+}
+
+/// What stands behind the items of custom resources, whose lists have their keys sorted.
+fn custom_tail(manner: &Manner, metadata: &Value) -> Vec<u8> {
+    let mut metadata = metadata.clone();
+    if metadata.get("continue").is_none() {
+        metadata["continue"] = json!("");
+    }
+    let metadata = codec::json::encode(&metadata, codec::json::Layout::Sorted);
+    let mut tail = format!("],\"kind\":{},\"metadata\":", Value::from(&*manner.kind.list_kind)).into_bytes();
+    tail.extend_from_slice(&metadata);
+    tail.push(b'}');
+    tail
 }
 
 /// The pieces compressed.

@@ -23,7 +23,7 @@ use super::options::{self, IncludeObject};
 use super::respond;
 use super::wire::{self, Typed};
 use crate::api::{Object, Result, Status};
-use crate::registry::{Answer, Call};
+use crate::registry::{Answer, Call, Registry};
 use crate::resources::{Kind, Moment};
 use crate::storage::Stored;
 
@@ -57,8 +57,8 @@ impl Manner {
     }
 
     /// Whether stored bytes are what is served.
-    fn as_stored(&self) -> bool {
-        self.kind.gvk == self.kind.stored_as
+    fn as_stored(&self, stored: &Stored) -> bool {
+        Registry::served_as_stored(&self.kind, stored)
     }
 
     fn object(&self, stored: &Stored) -> Result<Object> {
@@ -67,7 +67,7 @@ impl Manner {
 
     /// The JSON of a stored object in the served version.
     fn json(&self, stored: &Stored) -> Result<Bytes> {
-        if self.as_stored() {
+        if self.as_stored(stored) {
             return Ok(stored.body.json.clone());
         }
         let object = self.object(stored)?;
@@ -108,7 +108,7 @@ fn one_tree(manner: &Manner, status: u16, object: Object) -> Result<Response> {
             let id = manner.server.parts().facts.type_of(&gvk);
             let id = id.or_else(|| (gvk == known::STATUS.gvk).then(|| Typed::known(types, &known::STATUS).id));
             let id = id.ok_or_else(|| Status::internal(format!("no kind {gvk} is known")))?;
-            (Typed { gvk: &gvk, types, id }, object.into_value())
+            (Typed { gvk: &gvk, types, id, custom: false }, object.into_value())
         }
         Form::PartialMetadata(version) => {
             (metadata::typed(types, version), metadata::partial_value(object.into_value(), version))

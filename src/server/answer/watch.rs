@@ -105,7 +105,7 @@ impl Told {
             NoticeKind::Modified => "MODIFIED",
             NoticeKind::Deleted => "DELETED",
         };
-        let shared = event.filter(|event| self.manner.as_stored() && as_it_is(kind, event.kind));
+        let shared = event.filter(|event| self.manner.as_stored(stored) && as_it_is(kind, event.kind));
         let protobuf = self.manner.agreed.encoding == Encoding::Protobuf;
         let slot = match (self.manner.agreed.form, protobuf) {
             (Form::Plain, false) => MEMO_JSON,
