@@ -120,7 +120,7 @@ impl Selection {
         self.fields.matches(|field| match field {
             NAME => &stored.key.name,
             NAMESPACE => &stored.key.namespace,
-            other => stored.facts.field(other).map_or_else(|| late(other), |value| value),
+            other => stored.facts.field(other).map_or_else(|| late(other), |value| &**value),
         })
     }
 

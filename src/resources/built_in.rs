@@ -119,7 +119,7 @@ fn join(
         extracted: Vec::new(),
         storage_version_hash: kind.hashed_as.as_ref().map(storage_version_hash).unwrap_or_default(),
         deprecation: deprecation(kind, facts.release),
-        columns: kind.columns.clone(),
+        columns: if kind.columns.is_empty() { behaviour.columns() } else { kind.columns.clone() },
         subresources: kind.subresources.clone(),
         behaviour: Hooks::BuiltIn(behaviour),
         custom: None,

@@ -253,6 +253,11 @@ pub trait Behaviour: Send + Sync + 'static {
         None
     }
 
+    /// The printed columns of a type whose columns are not among the facts.
+    fn columns(&self) -> Vec<Column> {
+        Vec::new()
+    }
+
     /// One printed row: a cell for each of `Kind::columns`, or `None` for the default table (Name, Created At).
     fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {
         let _ = (object, moment);

@@ -9,10 +9,10 @@ use crate::api::field::Errors;
 use crate::api::schema::structural::check::{Props, any, child, flag, text as text_of};
 use crate::api::schema::structural::unrecognised;
 use crate::api::validation::names;
-use crate::resources::custom::CLEANUP;
+use crate::resources::custom::{CLEANUP, columns};
 use crate::resources::part::keep_rest;
 use crate::resources::tree::{child_mut, ensure, fill, fill_zero, items, keep, list, text, texts};
-use crate::resources::{Behaviour, Kind, Moment, Part};
+use crate::resources::{Behaviour, Column, Kind, Moment, Part};
 
 pub(in crate::resources) struct CustomResourceDefinition;
 
@@ -78,6 +78,26 @@ impl Behaviour for CustomResourceDefinition {
 
     fn part(&self, subresource: &str) -> Option<Part> {
         (subresource == "status").then_some(STATUS)
+    }
+
+    fn columns(&self) -> Vec<Column> {
+        let column = |name: &'static str, kind: &'static str, description: &'static str, priority| Column {
+            name: name.into(),
+            kind: kind.into(),
+            format: if name == "Name" { "name" } else { "" }.into(),
+            description: description.into(),
+            priority,
+        };
+        vec![
+            column("Name", "string", columns::NAME, 0),
+            column("Scope", "string", "Cluster/Namespaced", 0),
+            column("Versions", "string", "Served versions", 0),
+            column("Created At", "date", columns::CREATED, 0),
+            column("Group", "string", "API group", 1),
+            column("Kind", "string", "CustomResource kind", 1),
+            column("ShortNames", "string", "Short names", 1),
+            column("Established", "boolean", "Established status", 1),
+        ]
     }
 
     fn cells(&self, object: &Object, _: &Moment) -> Option<Vec<Value>> {

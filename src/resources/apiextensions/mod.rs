@@ -4,3 +4,5 @@ pub mod conditions;
 pub(super) mod definition;
 mod schema;
 mod validation;
+
+pub use schema::has_unknown_type;

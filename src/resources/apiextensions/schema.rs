@@ -318,7 +318,7 @@ impl Walk<'_> {
 }
 
 /// Whether the type is none of those that there are.
-pub(super) fn has_unknown_type(props: &Props) -> bool {
+pub fn has_unknown_type(props: &Props) -> bool {
     let name = text(props, "type");
     !name.is_empty() && !TYPES.contains(&name)
 }

@@ -9,7 +9,7 @@ use super::columns::{self, Printed};
 use super::definition::{Strategy, VersionSpec};
 use super::{Shared, scale_paths, stamp};
 use crate::api::codec::Error;
-use crate::api::field::{ErrorKind, Errors, FieldError, Path};
+use crate::api::field::{Errors, FieldError, Path};
 use crate::api::schema::structural::{
     Malformed, Place, Schema, coerce, coerce_metadata, fill, prune, prune_nulls, validate, validate_embedded,
     validate_lists,
@@ -150,12 +150,6 @@ fn go_type(value: &Value) -> &'static str {
         Value::Array(_) => "[]interface {}",
         Value::Object(_) => "map[string]interface {}",
     }
-}
-
-/// Whether rules that need a well-formed object cannot be run.
-fn blocks_rules(errors: &Errors) -> bool {
-    use ErrorKind::{NotSupported, Required, TooLong, TooMany, TypeInvalid};
-    errors.iter().any(|error| matches!(error.kind, NotSupported | Required | TooLong | TooMany | TypeInvalid))
 }
 
 impl Behaviour for CustomResource {

@@ -3,7 +3,7 @@
 //! its own object costs.
 
 mod behaviour;
-mod columns;
+pub(super) mod columns;
 mod definition;
 mod read;
 

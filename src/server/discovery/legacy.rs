@@ -41,6 +41,8 @@ pub(super) fn resources(served: &Served, (group, version): (&str, &str)) -> Valu
         rows.push((kind.resource.to_string(), resource(kind)));
         for sub in &kind.subresources {
             let name = format!("{}/{}", kind.resource, sub.name);
+            // Upstream tells the status of custom resources before their scale.
+            let place = if kind.is_custom() { format!("{}/", kind.resource) } else { name.clone() };
             let mut row = json!({
                 "name": name, "singularName": "", "namespaced": kind.namespaced, "kind": sub.payload.kind,
                 "verbs": sub.verbs,
@@ -49,7 +51,7 @@ pub(super) fn resources(served: &Served, (group, version): (&str, &str)) -> Valu
                 row["group"] = json!(sub.payload.group);
                 row["version"] = json!(sub.payload.version);
             }
-            rows.push((name, row));
+            rows.push((place, row));
         }
     }
     rows.sort_by(|a, b| a.0.cmp(&b.0));

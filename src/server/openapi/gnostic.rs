@@ -98,14 +98,22 @@ fn schema(of: &Value) -> Message {
     let mut out = Message::default();
     out.text(1, of.get("$ref"));
     out.text(2, of.get("format"));
+    out.text(3, of.get("title"));
     out.text(4, of.get("description"));
+    if let Some(default) = of.get("default") {
+        out.message(5, &any(default));
+    }
+    bounds(&mut out, of);
     out.texts(19, of.get("required"));
     for value in of.get("enum").and_then(Value::as_array).into_iter().flatten() {
         out.message(20, &any(value));
     }
     if let Some(additional) = of.get("additionalProperties") {
         let mut item = Message::default();
-        item.message(1, &schema(additional));
+        match additional {
+            Value::Bool(_) => item.flag(2, Some(additional)),
+            of => item.message(1, &schema(of)),
+        }
         out.message(21, &item);
     }
     if let Some(kind) = of.get("type").and_then(Value::as_str) {
@@ -123,6 +131,28 @@ fn schema(of: &Value) -> Message {
     }
     out.extensions(31, of);
     out
+}
+
+/// What values must be beside their type, which only schemas of custom resources say.
+fn bounds(out: &mut Message, of: &Value) {
+    let floats = [(6, "multipleOf"), (7, "maximum"), (9, "minimum")];
+    let flags = [(8, "exclusiveMaximum"), (10, "exclusiveMinimum")];
+    let whole = [(11, "maxLength"), (12, "minLength"), (14, "maxItems"), (15, "minItems")];
+    for tag in 6..=18 {
+        let named = |list: &[(u32, &'static str)]| list.iter().find(|(known, _)| *known == tag).map(|(_, name)| *name);
+        if let Some(number) = named(&floats).and_then(|name| of.get(name)).and_then(Value::as_f64) {
+            out.varint(u64::from(tag) << 3 | 1);
+            out.0.extend_from_slice(&number.to_le_bytes());
+        }
+        out.flag(tag, named(&flags).and_then(|name| of.get(name)));
+        let properties = [(17, "maxProperties"), (18, "minProperties")];
+        let name = named(&whole).or_else(|| named(&properties));
+        if let Some(number) = name.and_then(|name| of.get(name)).and_then(Value::as_u64) {
+            out.varint(u64::from(tag) << 3);
+            out.varint(number);
+        }
+        out.text(tag, of.get("pattern").filter(|_| tag == 13));
+    }
 }
 
 fn path_item(item: &Value) -> Message {

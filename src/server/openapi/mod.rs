@@ -2,6 +2,7 @@
 //! one. Documents are made from the table of types when asked for. What is kept are the descriptions of types, the hashes
 //! of the documents, and `/openapi/v2`, compressed.
 
+mod custom;
 mod descriptions;
 mod gnostic;
 mod paths;
@@ -36,6 +37,8 @@ pub(super) struct Documents {
 #[derive(Clone)]
 struct Hashes {
     generation: u64,
+    /// What each document was made of: a document is made again only when that changed.
+    made_of: Arc<BTreeMap<String, Vec<Arc<Kind>>>>,
     /// By path below `/openapi/v3/`.
     by_path: Arc<BTreeMap<String, String>>,
 }
@@ -64,21 +67,29 @@ impl Documents {
     fn hashes(&self, maker: Maker<'_>) -> Arc<BTreeMap<String, String>> {
         let generation = maker.served.generation;
         let mut slot = self.hashes.lock();
-        match &*slot {
-            Some(hashes) if hashes.generation == generation => hashes.by_path.clone(),
-            Some(_) | None => {
-                let hash = |path: String| {
-                    let document = maker.document(&path)?;
-                    let hash = discovery::etag(&document).trim_matches('"').to_owned();
-                    Some((path, hash))
-                };
-                let by_path: BTreeMap<String, String> =
-                    document_paths(maker.served).into_iter().filter_map(hash).collect();
-                let by_path = Arc::new(by_path);
-                *slot = Some(Hashes { generation, by_path: by_path.clone() });
-                by_path
+        let known = match &*slot {
+            Some(hashes) if hashes.generation == generation => return hashes.by_path.clone(),
+            known => known.clone(),
+        };
+        let made_of = by_document(maker.served);
+        let same = |path: &str, kinds: &[Arc<Kind>]| {
+            let before = known.as_ref().and_then(|known| known.made_of.get(path));
+            before.is_some_and(|before| {
+                before.len() == kinds.len() && before.iter().zip(kinds).all(|(a, b)| Arc::ptr_eq(a, b))
+            })
+        };
+        let hash = |(path, kinds): (&String, &Vec<Arc<Kind>>)| {
+            if same(path, kinds) {
+                let hash = known.as_ref().and_then(|known| known.by_path.get(path));
+                return hash.map(|hash| (path.clone(), hash.clone()));
             }
-        }
+            let document = maker.document(path)?;
+            Some((path.clone(), discovery::etag(&document).trim_matches('"').to_owned()))
+        };
+        let by_path: BTreeMap<String, String> = made_of.iter().filter_map(hash).collect();
+        let by_path = Arc::new(by_path);
+        *slot = Some(Hashes { generation, made_of: Arc::new(made_of), by_path: by_path.clone() });
+        by_path
     }
 
     fn all_in_one(&self, maker: Maker<'_>, hashes: &BTreeMap<String, String>, etag: &str) -> AllInOne {
@@ -86,7 +97,7 @@ impl Documents {
         match &*slot {
             Some(kept) if kept.etag == etag => kept.clone(),
             Some(_) | None => {
-                let all = v2::document(hashes.keys().filter_map(|path| maker.tree(path)));
+                let all = v2::document(maker.custom_definitions(), hashes.keys().filter_map(|path| maker.tree(path)));
                 let protobuf = respond::gzip_all(&gnostic::encode(&all));
                 let json = respond::gzip_all(all.to_string().as_bytes());
                 slot.insert(AllInOne { etag: etag.to_owned(), json, protobuf }).clone()
@@ -95,13 +106,14 @@ impl Documents {
     }
 }
 
-/// `api/v1`, `apis/apps/v1` …
-fn document_paths(served: &Served) -> Vec<String> {
-    let of = |group: &crate::resources::Group| {
-        let base = if group.name.is_empty() { "api".to_owned() } else { format!("apis/{}", group.name) };
-        group.versions.iter().map(move |version| format!("{base}/{version}")).collect::<Vec<_>>()
-    };
-    served.groups.iter().flat_map(of).collect()
+/// The kinds of `api/v1`, `apis/apps/v1` …
+fn by_document(served: &Served) -> BTreeMap<String, Vec<Arc<Kind>>> {
+    let mut out: BTreeMap<String, Vec<Arc<Kind>>> = BTreeMap::new();
+    for kind in &served.kinds {
+        let base = if kind.gvk.group.is_empty() { "api".to_owned() } else { format!("apis/{}", kind.gvk.group) };
+        out.entry(format!("{base}/{}", kind.gvk.version)).or_default().push(kind.clone());
+    }
+    out
 }
 
 /// Answers a path below `/openapi`; `None`: no such path.
@@ -204,6 +216,15 @@ impl Maker<'_> {
     /// The document of a group and version; `None` when there is none.
     fn document(self, path: &str) -> Option<Bytes> {
         self.tree(path).map(|tree| tree.to_string().into())
+    }
+
+    /// The definitions of custom resources for `/openapi/v2`.
+    fn custom_definitions(self) -> serde_json::Map<String, Value> {
+        let made = |kind: &Arc<Kind>| {
+            let version = kind.custom.as_ref()?;
+            Some(custom::schemas(kind, version, custom::Form::V2))
+        };
+        self.served.kinds.iter().filter_map(made).flatten().collect()
     }
 
     fn tree(self, path: &str) -> Option<Value> {

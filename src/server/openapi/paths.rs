@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::custom;
 use super::schemas::reference;
 use crate::api::GroupVersionKind;
 use crate::resources::facts::Facts;
@@ -120,7 +121,7 @@ impl Place<'_> {
             "operationId": self.operation_id(verb, path, sub),
             "parameters": parameters(verb).into_iter().map(query).collect::<Vec<_>>(),
             "responses": {
-                "200": {"description": "OK", "content": content(&MEDIA_TYPES, &answered)},
+                "200": {"description": "OK", "content": content(self.media_types(), &answered)},
                 "401": {"description": "Unauthorized"},
             },
             "x-kubernetes-action": action(verb),
@@ -128,7 +129,7 @@ impl Place<'_> {
         });
         let body = match verb {
             "create" | "update" => Some((content(&["*/*"], &schema), true)),
-            "patch" => Some((content(&PATCH_TYPES, &reference(&format!("{META}.Patch"))), true)),
+            "patch" => Some((content(self.patch_types(), &reference(&format!("{META}.Patch"))), true)),
             "delete" | "deletecollection" => {
                 Some((content(&["*/*"], &reference(&format!("{META}.DeleteOptions"))), false))
             }
@@ -143,19 +144,41 @@ impl Place<'_> {
         out
     }
 
+    /// Custom resources have no protobuf.
+    fn media_types(&self) -> &'static [&'static str] {
+        if self.kind.is_custom() { &MEDIA_TYPES[..2] } else { &MEDIA_TYPES }
+    }
+
+    /// Nor strategies to merge by.
+    fn patch_types(&self) -> &'static [&'static str] {
+        if self.kind.is_custom() { &PATCH_TYPES[..3] } else { &PATCH_TYPES }
+    }
+
     fn schema(&self, gvk: &GroupVersionKind) -> Value {
+        if *gvk == self.kind.gvk && self.kind.is_custom() {
+            return reference(&custom::model_name(gvk));
+        }
         let id = if *gvk == self.kind.gvk { Some(self.kind.type_id) } else { self.facts.type_of(gvk) };
         id.map_or_else(|| json!({"type": "string"}), |id| reference(&self.facts.types.get(id).name))
     }
 
     fn list_schema(&self) -> Value {
+        if self.kind.is_custom() {
+            return reference(&custom::list_name(self.kind));
+        }
         let id = self.kind.list_type_id;
         id.map_or_else(|| json!({"type": "object"}), |id| reference(&self.facts.types.get(id).name))
     }
 
     /// `apps_v1`, `core_v1`.
     fn tag(&self) -> String {
-        let group = self.kind.gvk.group.split('.').next().filter(|g| !g.is_empty()).unwrap_or("core");
+        let group = &self.kind.gvk.group;
+        if self.kind.is_custom() {
+            let mut words = group.strip_suffix(".k8s.io").unwrap_or(group).split(['.', '-']);
+            let first = words.next().unwrap_or_default().to_owned();
+            return format!("{}_{}", words.fold(first, |name, word| name + &capital(word)), self.kind.gvk.version);
+        }
+        let group = group.split('.').next().filter(|g| !g.is_empty()).unwrap_or("core");
         format!("{group}_{}", self.kind.gvk.version)
     }
 

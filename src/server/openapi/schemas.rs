@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
+use super::custom;
 use super::descriptions::Descriptions;
 use crate::api::schema::{Field, ListKind, Patch, Shape, Struct, TypeId};
 use crate::resources::Kind;
@@ -28,8 +29,16 @@ pub(super) fn reference(name: &str) -> Value {
 pub(super) fn reachable(source: Source<'_>, kinds: &[&Arc<Kind>]) -> Map<String, Value> {
     let facts = source.facts;
     let mut open: Vec<TypeId> = Vec::new();
+    let mut made: Vec<(String, Value)> = Vec::new();
     for kind in kinds {
-        open.push(kind.type_id);
+        match &kind.custom {
+            Some(version) => {
+                made.extend(custom::schemas(kind, version, custom::Form::V3));
+                let meta = ["ObjectMeta", "ListMeta"].map(|name| facts.types.find(&format!("{META}.{name}")));
+                open.extend(meta.into_iter().flatten());
+            }
+            None => open.push(kind.type_id),
+        }
         open.extend(kind.list_type_id);
         open.extend(kind.subresources.iter().filter_map(|sub| facts.type_of(&sub.payload)));
     }
@@ -48,6 +57,7 @@ pub(super) fn reachable(source: Source<'_>, kinds: &[&Arc<Kind>]) -> Map<String,
         out.insert(of.name.to_string(), schema(source, id, of));
         of.fields.iter().for_each(|field| structs(&field.shape, &mut open));
     }
+    out.extend(made);
     out.into_iter().collect()
 }
 
@@ -132,7 +142,7 @@ fn describe(schema: &mut Value, description: Option<&str>) {
 }
 
 /// A reference has no siblings in OpenAPI 3.0.
-fn wrap_reference(schema: &mut Value) {
+pub(super) fn wrap_reference(schema: &mut Value) {
     if schema.get("$ref").is_some() {
         *schema = json!({ "allOf": [schema.take()] });
     }

@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 const REF: &str = "#/components/schemas/";
 
 /// The document made of those of version 3.
-pub(super) fn document(documents: impl Iterator<Item = Value>) -> Value {
-    let (mut paths, mut definitions) = (Map::new(), Map::new());
+/// `own` are definitions that are in the form of version 2 already.
+pub(super) fn document(own: Map<String, Value>, documents: impl Iterator<Item = Value>) -> Value {
+    let (mut paths, mut definitions) = (Map::new(), own);
     for mut document in documents {
         if let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas").map(Value::take) {
             for (name, schema) in schemas {

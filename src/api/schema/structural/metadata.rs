@@ -177,11 +177,10 @@ fn check_embedded(entries: &Map<String, Value>, path: &Path<'_>, errors: &mut Er
             Some(Value::String(text)) if text.is_empty() => {
                 errors.push(FieldError::invalid(&at, text.as_str(), "must not be empty"));
             }
+            Some(Value::String(text)) if key == "apiVersion" && text.matches('/').count() < 2 => {}
             Some(Value::String(text)) if key == "apiVersion" => {
-                if text.matches('/').count() > 1 {
-                    let detail = format!("unexpected GroupVersion string: {text}");
-                    errors.push(FieldError::invalid(&at, text.as_str(), detail));
-                }
+                let detail = format!("unexpected GroupVersion string: {text}");
+                errors.push(FieldError::invalid(&at, text.as_str(), detail));
             }
             Some(Value::String(text)) => {
                 let wrong = names::dns1035_label(&text.to_lowercase());

@@ -64,7 +64,7 @@ fn values_are_refused_in_the_words_of_upstream() {
     check_value(
         &of,
         &json!({"spec": {"replicas": 1, "list": ["a", "b"]}}),
-        &["spec.list: Too many: 2: must have at most 1 items"],
+        &["spec.list: Too many: 2: must have at most 1 item"],
     );
     check_value(
         &of,

@@ -215,7 +215,7 @@ fn check_type(found: &mut Found, schema: &Schema, (at, format): (At<'_>, Option<
     let as_number = given == JsonType::Integer && wants(JsonType::Number);
     let sequence = matches!(at.value, Value::String(_) | Value::Array(_));
     if let Some(format) = format {
-        if !sequence && !(wants(given) || given_format == format || as_integer || as_number) {
+        if !(sequence || wants(given) || given_format == format || as_integer || as_number) {
             wrong_type(found, at, (format, given_format));
             return;
         }
