@@ -56,7 +56,7 @@ impl Server {
 }
 
 /// Whether a condition holds within the time that a server may take to start.
-async fn eventually<F: Future<Output = bool>>(condition: impl Fn() -> F) -> bool {
+pub(crate) async fn eventually<F: Future<Output = bool>>(condition: impl Fn() -> F) -> bool {
     let check = async {
         while !condition().await {
             pause().await;

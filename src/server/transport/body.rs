@@ -11,18 +11,15 @@ use futures::Stream;
 use futures::stream::BoxStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::service::Place;
-
 /// Pieces until they end or the connection is gone; dropped with all that is behind them.
 pub(super) struct Streamed {
     pieces: BoxStream<'static, Bytes>,
     gone: Pin<Box<WaitForCancellationFutureOwned>>,
-    _place: Place,
 }
 
 impl Streamed {
-    pub(super) fn new(pieces: BoxStream<'static, Bytes>, gone: CancellationToken, place: impl Into<Place>) -> Self {
-        Self { pieces, gone: Box::pin(gone.cancelled_owned()), _place: place.into() }
+    pub(super) fn new(pieces: BoxStream<'static, Bytes>, gone: CancellationToken) -> Self {
+        Self { pieces, gone: Box::pin(gone.cancelled_owned()) }
     }
 }
 

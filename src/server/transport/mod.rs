@@ -2,15 +2,17 @@
 //! `Response`s into what goes over the wire.
 
 mod body;
+mod http2;
 mod service;
 mod web_socket;
 
 use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::time::Duration;
 
-use actix_http::{HttpService, Protocol};
+use actix_http::HttpService;
 use actix_server::ServerHandle;
-use actix_service::ServiceFactoryExt;
+use actix_service::{Service, ServiceFactory, ServiceFactoryExt, fn_factory, fn_service};
 use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
 use tokio::net::TcpStream;
 
@@ -74,34 +76,12 @@ pub fn serve(server: Server, listen: Listen, tasks: &Tasks) -> std::io::Result<L
     let address = listener.local_addr()?;
     listener.set_nonblocking(true)?;
     let factory = move || {
-        let server = server.clone();
-        let http = HttpService::build()
-            .keep_alive(IDLE_MAX)
-            .client_request_timeout(HEAD_MAX)
-            .client_disconnect_timeout(Duration::from_secs(2))
-            .h1_allow_half_closed(false)
-            .h2_initial_window_size(STREAM_WINDOW_BYTES)
-            .h2_initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .on_connect_ext(service::on_connect)
-            .finish(move |request| service::answer(server.clone(), request));
         let mut acceptor = Acceptor::new(tls.clone());
         acceptor.set_handshake_timeout(HANDSHAKE_MAX);
         acceptor
             .map_init_err(|_| ())
             .map_err(|error| tracing::debug!(?error, "TLS handshake failed"))
-            .map(|io: TlsStream<TcpStream>| {
-                let (tcp, tls) = io.get_ref();
-                let h2 = tls.alpn_protocol() == Some(b"h2");
-                let peer = tcp.peer_addr().ok();
-                // Without this an answer over HTTP/2 waits for the client's delayed acknowledgement.
-                if let Err(error) = tcp.set_nodelay(true) {
-                    tracing::debug!(%error, "cannot set TCP_NODELAY");
-                }
-                (io, if h2 { Protocol::Http2 } else { Protocol::Http1 }, peer)
-            })
-            .and_then(
-                http.map_err(|error| tracing::debug!(%error, "connection ended with an error")).map_init_err(|()| ()),
-            )
+            .and_then(spoken(server.clone()))
     };
     let running = actix_server::Server::build()
         .workers(bounds.workers)
@@ -117,4 +97,42 @@ pub fn serve(server: Server, listen: Listen, tasks: &Tasks) -> std::io::Result<L
         }
     });
     Ok(Listening { address, handle })
+}
+
+/// What serves a connection in the protocol that its client chose.
+fn spoken(
+    server: Server,
+) -> impl ServiceFactory<TlsStream<TcpStream>, Config = (), Response = (), Error = (), InitError = ()> {
+    let http1 = server.clone();
+    let http1 = HttpService::build()
+        .keep_alive(IDLE_MAX)
+        .client_request_timeout(HEAD_MAX)
+        .client_disconnect_timeout(Duration::from_secs(2))
+        .h1_allow_half_closed(false)
+        .on_connect_ext(service::on_connect)
+        .h1(move |request| service::answer(http1.clone(), request));
+    fn_factory(move || {
+        let (server, http1) = (server.clone(), http1.new_service(()));
+        async move {
+            let http1 = Rc::new(http1.await.map_err(|_| ())?);
+            Ok(fn_service(move |io: TlsStream<TcpStream>| {
+                let (server, http1) = (server.clone(), Rc::clone(&http1));
+                async move {
+                    let (tcp, tls) = io.get_ref();
+                    // Without this an answer over HTTP/2 waits for the client's delayed acknowledgement.
+                    if let Err(error) = tcp.set_nodelay(true) {
+                        tracing::debug!(%error, "cannot set TCP_NODELAY");
+                    }
+                    if tls.alpn_protocol() == Some(b"h2") {
+                        let peer = service::peer(&io);
+                        http2::converse(io, peer, server).await;
+                        return Ok(());
+                    }
+                    let address = tcp.peer_addr().ok();
+                    let served = http1.call((io, address)).await;
+                    served.map_err(|error| tracing::debug!(%error, "connection ended with an error"))
+                }
+            }))
+        }
+    })
 }

@@ -1,10 +1,7 @@
-//! One request: from actix to `Request`, from `Response` to actix. Reads bodies with a bound on size and time, and
+//! One request over HTTP/1.1: from actix to `Request`, from `Response` to actix. Reads bodies with a bound on size and time, and
 //! ends streams when their connection is gone.
 
-use std::any::Any;
-use std::cell::Cell;
 use std::convert::Infallible;
-use std::rc::Rc;
 use std::time::Duration;
 
 use actix_http::body::BoxBody;
@@ -22,52 +19,28 @@ use crate::server::message::{BODY_BYTES_MAX, Body, Connection, Method, Peer, Req
 use crate::server::query::percent_decode;
 
 /// How long a body may take altogether.
-const BODY_MAX: Duration = Duration::from_secs(60);
-
-/// Requests of one connection that are answered at once; more get 429. Clients that are told no limit assume up to
-/// 1,000 (Go).
-const STREAMS_MAX: usize = 2000;
+pub(super) const BODY_MAX: Duration = Duration::from_secs(60);
 
 /// What is kept with a connection.
 struct Kept {
     connection: Connection,
     /// Cancelled when the connection is gone.
     gone: CancellationToken,
-    streams: Rc<Cell<usize>>,
     _guard: DropGuard,
-}
-
-/// One request of a connection among those that are being answered.
-struct Stream(Rc<Cell<usize>>);
-
-impl Stream {
-    fn enter(streams: &Rc<Cell<usize>>) -> Option<Self> {
-        let now = streams.get();
-        (now < STREAMS_MAX).then(|| {
-            streams.set(now + 1);
-            Self(streams.clone())
-        })
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
-    }
 }
 
 /// Remembers who is at the other end.
 pub(super) fn on_connect(io: &TlsStream<TcpStream>, data: &mut Extensions) {
+    let gone = CancellationToken::new();
+    data.insert(Kept { connection: peer(io), _guard: gone.clone().drop_guard(), gone });
+}
+
+/// Who is at the other end.
+pub(super) fn peer(io: &TlsStream<TcpStream>) -> Connection {
     let (tcp, tls) = io.get_ref();
     let chain = tls.peer_certificates().unwrap_or_default();
     let certificates = chain.iter().map(|certificate| certificate.to_vec()).collect();
-    let gone = CancellationToken::new();
-    data.insert(Kept {
-        connection: Connection { address: tcp.peer_addr().ok(), certificates },
-        _guard: gone.clone().drop_guard(),
-        gone,
-        streams: Rc::default(),
-    });
+    Connection { address: tcp.peer_addr().ok(), certificates }
 }
 
 /// Answers one request of a connection.
@@ -75,10 +48,6 @@ pub(super) async fn answer(server: Server, mut request: actix_http::Request) -> 
     let kept = request.conn_data::<Kept>();
     let connection = kept.map(|kept| kept.connection.clone()).unwrap_or_default();
     let gone = kept.map(|kept| kept.gone.clone()).unwrap_or_default();
-    let Some(stream) = kept.map(|kept| kept.streams.clone()).as_ref().and_then(Stream::enter) else {
-        let refused = Response::text(429, "Too many requests, please try again later.\n");
-        return Ok(wire(refused.with_header("retry-after", "1")));
-    };
     let mut payload = request.take_payload();
     let socket = web_socket::asked(request.head());
     let mut own = head(&request, connection);
@@ -91,12 +60,13 @@ pub(super) async fn answer(server: Server, mut request: actix_http::Request) -> 
     // The connection's data must not be held by a body that outlives the request.
     drop(request);
     let response = tokio::select! {
+        biased;
         response = server.handle(own) => response,
         () = gone.cancelled() => return Ok(wire(Response::text(499, ""))),
     };
     let body = match response.body {
         Body::Full(bytes) => BoxBody::new(bytes),
-        Body::Stream(items) => BoxBody::new(body::Streamed::new(items, gone, stream)),
+        Body::Stream(items) => BoxBody::new(body::Streamed::new(items, gone)),
         Body::WebSocket(messages) => match socket {
             Some(socket) => {
                 let messages = messages.take_until(Box::pin(gone.cancelled_owned()));
@@ -167,14 +137,5 @@ async fn read_body(payload: &mut Payload) -> Result<Bytes, Response> {
     match tokio::time::timeout(BODY_MAX, read).await {
         Ok(read) => read,
         Err(_) => Err(Response::text(408, "the request body did not come in time\n")),
-    }
-}
-
-/// What keeps a place among the streams of a connection.
-pub(super) type Place = Box<dyn Any>;
-
-impl From<Stream> for Place {
-    fn from(stream: Stream) -> Self {
-        Box::new(stream)
     }
 }
