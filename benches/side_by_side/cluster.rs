@@ -5,8 +5,12 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use reqwest::{Certificate, Client, Method, RequestBuilder};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 
+use crate::connection::{self, Connection};
 use crate::process::Process;
 
 const NODES: usize = 20;
@@ -23,8 +27,8 @@ pub(crate) enum Side {
 
 /// A running cluster; dropping it stops it and removes its files.
 pub(crate) struct Cluster {
-    /// Such as `https://127.0.0.1:6443`.
-    base: String,
+    /// On 127.0.0.1.
+    port: u16,
     authority: PathBuf,
     /// In the order in which they are stopped.
     pub(crate) processes: Vec<Process>,
@@ -33,7 +37,7 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Starts what answers requests, on fresh data, and says how long it took until `/readyz` was good.
-    pub(crate) async fn start(side: Side) -> (Self, Duration) {
+    async fn start(side: Side) -> (Self, Duration) {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         std::fs::write(folder.path().join("users.csv"), USERS).unwrap();
         let start = Instant::now();
@@ -51,9 +55,10 @@ impl Cluster {
         (cluster, start.elapsed())
     }
 
-    /// Starts a cluster with all that belongs to one, and waits until its nodes are ready.
-    pub(crate) async fn whole(side: Side) -> Self {
-        let (mut cluster, _) = Self::start(side).await;
+    /// Starts a cluster with all that belongs to one, waits until its nodes are ready, and says how long it took until
+    /// `/readyz` was good.
+    pub(crate) async fn whole(side: Side) -> (Self, Duration) {
+        let (mut cluster, start) = Self::start(side).await;
         if side == Side::Stock {
             cluster.add_stock_parts();
             cluster.add_nodes().await;
@@ -68,7 +73,7 @@ impl Cluster {
         })
         .await
         .unwrap_or_else(|| panic!("{side:?} has no {NODES} nodes"));
-        cluster
+        (cluster, start)
     }
 
     /// A client with a connection of its own.
@@ -82,8 +87,26 @@ impl Cluster {
         bundle.into_iter().fold(builder, reqwest::ClientBuilder::add_root_certificate).build().ok()
     }
 
+    fn base(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
+    }
+
+    /// A connection for a load.
+    pub(crate) async fn connect(&self) -> Connection {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_file_iter(&self.authority).unwrap() {
+            roots.add(certificate.unwrap()).unwrap();
+        }
+        Connection::open(self.port, connection::tls(roots), "Bearer admin-token").await
+    }
+
+    /// What the processors have worked for all its processes so far.
+    pub(crate) fn work(&self) -> Duration {
+        self.processes.iter().map(Process::work).sum()
+    }
+
     pub(crate) fn request(&self, client: &Client, method: Method, path: &str) -> RequestBuilder {
-        client.request(method, format!("{}{path}", self.base)).bearer_auth("admin-token")
+        client.request(method, format!("{}{path}", self.base())).bearer_auth("admin-token")
     }
 
     /// An answer in JSON, whatever its code.
@@ -104,7 +127,7 @@ impl Cluster {
         let text = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
             "clusters": [{"name": "c",
-                "cluster": {"server": self.base, "certificate-authority": self.authority}}],
+                "cluster": {"server": self.base(), "certificate-authority": self.authority}}],
             "users": [{"name": "u", "user": {"token": "admin-token"}}]});
         std::fs::write(&config, text.to_string()).unwrap();
         let mut parts = Vec::new();
@@ -202,12 +225,14 @@ async fn stock(folder: tempfile::TempDir) -> Cluster {
     }
     let server = Process::start("kube-apiserver", &mut command, folder.path());
     let authority = at("certs/apiserver.crt");
-    Cluster { base: format!("https://127.0.0.1:{port}"), authority, processes: vec![server, store], folder }
+    Cluster { port, authority, processes: vec![server, store], folder }
 }
 
 async fn coracle(folder: tempfile::TempDir) -> Cluster {
     let at = |name: &str| folder.path().join(name);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_coracle"));
+    // Another binary than the one that was built with the benchmark, to compare two of them.
+    let program = std::env::var_os("CORACLE").unwrap_or_else(|| env!("CARGO_BIN_EXE_coracle").into());
+    let mut command = Command::new(program);
     let port = free_port();
     command.args([format!("--secure-port={port}"), format!("--nodes={NODES}")]);
     command.arg("--token-auth-file").arg(at("users.csv"));
@@ -215,7 +240,7 @@ async fn coracle(folder: tempfile::TempDir) -> Cluster {
     command.arg("--kubeconfig").arg(at("kubeconfig"));
     let server = Process::start("coracle", &mut command, folder.path());
     let authority = at("data/pki/ca.crt");
-    Cluster { base: format!("https://127.0.0.1:{port}"), authority, processes: vec![server], folder }
+    Cluster { port, authority, processes: vec![server], folder }
 }
 
 /// KWOK's own stages, as its release joins them.

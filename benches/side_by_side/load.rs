@@ -1,12 +1,12 @@
-//! The load generator: a number of clients, each with its own HTTP/2 connection, each with one request at a time.
+//! The load generator: a number of clients, each with its own connection, each with one request at a time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use reqwest::{Client, Method, RequestBuilder};
-
 use crate::cluster::Cluster;
+use crate::connection::{Ask, Connection};
+use crate::process::own_work;
 
 /// How much load at most: it ends with the count or the time, whichever comes first.
 #[derive(Clone, Copy)]
@@ -20,6 +20,9 @@ pub(crate) struct Load {
 pub(crate) struct Outcome {
     sorted: Vec<Duration>,
     elapsed: Duration,
+    /// What the processors worked for all processes of the cluster, and for the generator.
+    servers: Duration,
+    generator: Duration,
 }
 
 impl Outcome {
@@ -32,6 +35,11 @@ impl Outcome {
         self.done() as f64 / self.elapsed.as_secs_f64()
     }
 
+    /// Processor time of each request in µs: the cluster's and the generator's.
+    pub(crate) fn work(&self) -> [f64; 2] {
+        [self.servers, self.generator].map(|work| work.as_secs_f64() * 1e6 / self.done() as f64)
+    }
+
     /// The time in ms within which a share of the requests was answered.
     pub(crate) fn within(&self, share: f64) -> f64 {
         let index = (self.done().saturating_sub(1) as f64 * share) as usize;
@@ -39,22 +47,24 @@ impl Outcome {
     }
 }
 
-/// Runs a load; the request is made of a client and the request's number. Any answer but a good one ends the benchmark.
-pub(crate) async fn run<R>(cluster: &Arc<Cluster>, load: Load, request: R) -> Outcome
-where
-    R: Fn(&Cluster, &Client, usize) -> RequestBuilder + Send + Sync + 'static,
-{
-    let mut clients = Vec::new();
+/// Runs a load; the request is made of its number. Any answer but a good one ends the benchmark.
+pub(crate) async fn run(
+    cluster: &Cluster,
+    load: Load,
+    request: impl Fn(usize) -> Ask + Send + Sync + 'static,
+) -> Outcome {
+    let mut connections = Vec::new();
     for _ in 0..load.clients {
-        let client = cluster.client();
+        let mut connection = cluster.connect().await;
         // The handshake is not part of the load.
-        cluster.request(&client, Method::GET, "/version").send().await.unwrap().bytes().await.unwrap();
-        clients.push(client);
+        assert!(connection.ask(&Ask::get("/version")).await.good);
+        connections.push(connection);
     }
     let (next, request) = (Arc::new(AtomicUsize::new(0)), Arc::new(request));
+    let work_before = (cluster.work(), own_work());
     let start = Instant::now();
-    let one = |client: Client| {
-        let (cluster, next, request) = (Arc::clone(cluster), Arc::clone(&next), Arc::clone(&request));
+    let one = |mut connection: Connection| {
+        let (next, request) = (Arc::clone(&next), Arc::clone(&request));
         tokio::spawn(async move {
             let mut times = Vec::new();
             loop {
@@ -62,21 +72,21 @@ where
                 if number >= load.count || start.elapsed() > load.time_max {
                     return times;
                 }
+                let ask = request(number);
                 let sent = Instant::now();
-                let answer = request(&cluster, &client, number).send().await.unwrap();
-                let status = answer.status();
-                let body = answer.bytes().await.unwrap();
+                let answer = connection.ask(&ask).await;
                 times.push(sent.elapsed());
-                assert!(status.is_success(), "{status}: {}", String::from_utf8_lossy(&body));
+                assert!(answer.good, "{}: {}", ask.path, String::from_utf8_lossy(answer.body));
             }
         })
     };
-    let running: Vec<_> = clients.into_iter().map(one).collect();
+    let running: Vec<_> = connections.into_iter().map(one).collect();
     let mut sorted = Vec::new();
     for client in running {
         sorted.extend(client.await.unwrap());
     }
     let elapsed = start.elapsed();
+    let (servers, generator) = (cluster.work() - work_before.0, own_work() - work_before.1);
     sorted.sort();
-    Outcome { sorted, elapsed }
+    Outcome { sorted, elapsed, servers, generator }
 }

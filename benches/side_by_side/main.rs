@@ -1,12 +1,13 @@
-//! Stock Kubernetes and Coracle under the same load on the same machine, one after the other in one run.
-//! `cargo bench --bench side_by_side` writes `benches/results.md` and `benches/results.json`;
-//! `-- --only NAME` takes one measure, prints it and writes nothing. Takes about eight minutes.
+//! Stock Kubernetes and Coracle under the same load on the same machine, in turns, some rounds in one run.
+//! `cargo bench --bench side_by_side` writes `benches/results.md` and `benches/results.json` in about ten minutes;
+//! `-- --only NAME` and `--side` take one measure and one side, print it and write nothing.
 
 #![expect(clippy::print_stdout, reason = "the figures are the product")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that fails may panic")]
 #![expect(clippy::disallowed_methods, reason = "load generators are outside of any server")]
 
 mod cluster;
+mod connection;
 mod load;
 mod measures;
 mod process;
@@ -15,6 +16,10 @@ mod report;
 use std::path::Path;
 
 use cluster::Side;
+use report::Figures;
+
+/// How often both sides are measured.
+const ROUNDS: usize = 3;
 
 /// What a reader must know of the machine.
 fn machine() -> String {
@@ -34,25 +39,57 @@ fn machine() -> String {
     )
 }
 
-#[tokio::main]
+/// What the command line asks for.
+#[derive(Default)]
+struct Wanted {
+    only: Option<String>,
+    side: Option<Side>,
+    rounds: Option<usize>,
+}
+
+impl Wanted {
+    fn parse(arguments: &[String]) -> Option<Self> {
+        let mut wanted = Self::default();
+        for pair in arguments.chunks(2) {
+            match pair {
+                [flag, name] if flag == "--only" && measures::NAMES.contains(&name.as_str()) => {
+                    wanted.only = Some(name.clone());
+                }
+                [flag, side] if flag == "--side" && side == "stock" => wanted.side = Some(Side::Stock),
+                [flag, side] if flag == "--side" && side == "coracle" => wanted.side = Some(Side::Coracle),
+                [flag, rounds] if flag == "--rounds" => wanted.rounds = Some(rounds.parse().ok()?),
+                _ => return None,
+            }
+        }
+        Some(wanted)
+    }
+}
+
+// One thread asks: more would take turns with the server that is measured.
+#[tokio::main(flavor = "current_thread")]
 async fn main() {
     // Cargo itself adds `--bench`.
     let arguments: Vec<_> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let only = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => None,
-        ["--only", name] if measures::NAMES.contains(&name) => Some(name),
-        _ => panic!("usage: side_by_side [--only NAME], where NAME is one of {}", measures::NAMES.join(", ")),
-    };
+    let names = measures::NAMES.join(", ");
+    let usage =
+        format!("usage: side_by_side [--only NAME] [--side stock|coracle] [--rounds N]; NAME is one of {names}");
+    let wanted = Wanted::parse(&arguments).expect(&usage);
     rustls::crypto::ring::default_provider().install_default().expect("installed once");
     let about = machine();
     println!("{about}");
-    println!("stock");
-    let stock = measures::measure(Side::Stock, only).await;
-    println!("Coracle");
-    let coracle = measures::measure(Side::Coracle, only).await;
-    if only.is_none() {
+    let rounds = wanted.rounds.unwrap_or(if wanted.only.is_some() { 1 } else { ROUNDS });
+    let mut figures: [Vec<Figures>; 2] = Default::default();
+    for round in 0..rounds {
+        // Who goes first takes turns, so that a machine that becomes slower or faster favours nobody.
+        let order = if round % 2 == 0 { [Side::Stock, Side::Coracle] } else { [Side::Coracle, Side::Stock] };
+        for side in order.into_iter().filter(|side| wanted.side.is_none_or(|only| only == *side)) {
+            println!("{side:?}, round {} of {rounds}", round + 1);
+            figures[side as usize].push(measures::measure(side, wanted.only.as_deref()).await);
+        }
+    }
+    if wanted.only.is_none() && wanted.side.is_none() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
-        report::write(&folder, &about, &[stock, coracle]);
+        report::write(&folder, &about, &figures);
         println!("written to {}", folder.display());
     }
 }

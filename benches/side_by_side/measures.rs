@@ -1,110 +1,97 @@
-//! What is measured: one function for each `--only` name, in the order in which they run on one cluster.
+//! What is measured: one function for each `--only` name, in the order in which they run.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::header::CONTENT_TYPE;
-use reqwest::{Client, Method};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, Side, eventually};
+use crate::connection::Ask;
 use crate::load::{Load, Outcome, run};
 use crate::report::Figures;
 
-/// The names that `--only` knows.
-pub(crate) const NAMES: [&str; 7] = ["start", "idle", "create", "get", "patch", "deployment", "list"];
+/// The names that `--only` knows. The first two are taken on one cluster, the others on a second one.
+pub(crate) const NAMES: [&str; 6] = ["idle", "list", "create", "get", "patch", "deployment"];
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const LISTED: &str = "/api/v1/namespaces/listed/pods";
 const PODS: usize = 10_000;
 const REPLICAS: u64 = 1_000;
-const LISTS: usize = 5;
-const STARTS: usize = 3;
+const LISTS: usize = 7;
 /// What a cluster is given to calm down before it counts as idle, and how long it is then looked at.
+const CALM: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(10);
 const ROLLOUT_MAX: Duration = Duration::from_secs(300);
 
-/// How many requests the load of one client and that of many consists of.
-const ONE: Load = Load { clients: 1, count: 3_000, time_max: Duration::from_secs(10) };
-const MANY: Load = Load { clients: 64, count: 20_000, time_max: Duration::from_secs(20) };
-const WARMING: Load = Load { clients: 8, count: 500, time_max: Duration::from_secs(10) };
+/// The load of one client and that of many; they end by time.
+const ONE: Load = Load { clients: 1, count: usize::MAX, time_max: Duration::from_secs(3) };
+const MANY: Load = Load { clients: 64, count: usize::MAX, time_max: Duration::from_secs(5) };
+const WARMING: Load = Load { clients: 8, count: 1_000, time_max: Duration::from_secs(10) };
 
-/// Runs what is wanted on one side.
+/// Runs what is wanted on one side, once.
 pub(crate) async fn measure(side: Side, only: Option<&str>) -> Figures {
     let wanted = |name: &str| only.is_none_or(|only| only == name);
     let mut figures = Figures::default();
-    if wanted("start") {
-        start(side, &mut figures).await;
-    }
-    if only == Some("start") {
-        return figures;
-    }
-    let cluster = Arc::new(Cluster::whole(side).await);
-    if wanted("idle") {
-        idle(&cluster, &mut figures).await;
-    }
-    if ["create", "get", "patch"].into_iter().any(wanted) {
-        let mut warm = 0;
-        warm += create(&cluster, WARMING, "warm").await.done();
-        println!("  {warm} requests to warm up");
-    }
-    if wanted("create") {
-        let one = create(&cluster, ONE, "one").await;
-        figures.load("creates, 1 client", &one);
-        let many = create(&cluster, MANY, "many").await;
-        figures.load("creates, 64 clients", &many);
-    }
-    let present = WARMING.count;
-    let path = move |number: usize| format!("{MAPS}/warm-{}", number % present);
-    if wanted("get") {
-        for (name, load) in [("GETs, 1 client", ONE), ("GETs, 64 clients", MANY)] {
-            let get =
-                move |cluster: &Cluster, client: &Client, number| cluster.request(client, Method::GET, &path(number));
-            figures.load(name, &run(&cluster, load, get).await);
+    if wanted("idle") || wanted("list") {
+        let (cluster, start) = Cluster::whole(side).await;
+        figures.set("start to /readyz", start.as_secs_f64());
+        if wanted("idle") {
+            idle(&cluster, &mut figures).await;
+        }
+        if wanted("list") {
+            list(&cluster, &mut figures).await;
         }
     }
-    if wanted("patch") {
-        let patch = move |cluster: &Cluster, client: &Client, number: usize| {
-            let body = json!({"data": {"number": number.to_string()}});
-            let request = cluster.request(client, Method::PATCH, &path(number));
-            request.header(CONTENT_TYPE, "application/merge-patch+json").body(body.to_string())
-        };
-        figures.load("merge patches, 64 clients", &run(&cluster, MANY, patch).await);
-    }
-    if wanted("deployment") {
-        deployment(&cluster, &mut figures).await;
-    }
-    if wanted("list") {
-        list(&cluster, &mut figures).await;
+    if ["create", "get", "patch", "deployment"].into_iter().any(wanted) {
+        let (cluster, _) = Cluster::whole(side).await;
+        let warm = create(&cluster, WARMING, "warm").await.done();
+        println!("  {warm} requests to warm up");
+        loads(&cluster, wanted, &mut figures).await;
+        if wanted("deployment") {
+            deployment(&cluster, &mut figures).await;
+        }
     }
     figures
 }
 
-async fn start(side: Side, figures: &mut Figures) {
-    let mut times = Vec::new();
-    for _ in 0..STARTS {
-        times.push(Cluster::start(side).await.1.as_secs_f64());
+async fn loads(cluster: &Cluster, wanted: impl Fn(&str) -> bool, figures: &mut Figures) {
+    let path = |number: usize| format!("{MAPS}/warm-{}", number % WARMING.count);
+    if wanted("get") {
+        for (name, load) in [("GETs, 1 client", ONE), ("GETs, 64 clients", MANY)] {
+            figures.load(name, &run(cluster, load, move |number| Ask::get(path(number))).await);
+        }
     }
-    figures.set("start to /readyz", median(times));
+    if wanted("patch") {
+        let patch = move |number: usize| {
+            let body = format!(r#"{{"data":{{"number":"{number}"}}}}"#);
+            Ask { method: Method::PATCH, path: path(number), content_type: "application/merge-patch+json", body }
+        };
+        figures.load("merge patches, 64 clients", &run(cluster, MANY, patch).await);
+    }
+    if wanted("create") {
+        figures.load("creates, 1 client", &create(cluster, ONE, "one").await);
+        figures.load("creates, 64 clients", &create(cluster, MANY, "many").await);
+    }
 }
 
 async fn idle(cluster: &Cluster, figures: &mut Figures) {
+    tokio::time::sleep(CALM).await;
+    let (before, start) = (cluster.work(), Instant::now());
     tokio::time::sleep(IDLE).await;
-    let work = || cluster.processes.iter().map(crate::process::Process::work).sum::<Duration>();
-    let (before, start) = (work(), Instant::now());
-    tokio::time::sleep(IDLE).await;
-    let share = (work() - before).as_secs_f64() / start.elapsed().as_secs_f64();
+    let share = (cluster.work() - before).as_secs_f64() / start.elapsed().as_secs_f64();
     figures.set("idle CPU", share * 100.0);
     figures.memory("idle memory", cluster);
 }
 
 /// Creates ConfigMaps of 1 KB, called by a prefix and the number of the request.
-async fn create(cluster: &Arc<Cluster>, load: Load, prefix: &'static str) -> Outcome {
+async fn create(cluster: &Cluster, load: Load, prefix: &'static str) -> Outcome {
     let padding = "x".repeat(1000);
-    let create = move |cluster: &Cluster, client: &Client, number: usize| {
-        let object = json!({"apiVersion": "v1", "kind": "ConfigMap",
-            "metadata": {"name": format!("{prefix}-{number}")}, "data": {"value": padding}});
-        cluster.request(client, Method::POST, MAPS).json(&object)
+    let create = move |number: usize| {
+        let name = format!("{prefix}-{number}");
+        let body = format!(
+            r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{name}"}},"data":{{"value":"{padding}"}}}}"#
+        );
+        Ask::post(MAPS, body)
     };
     run(cluster, load, create).await
 }
@@ -127,7 +114,7 @@ async fn deployment(cluster: &Cluster, figures: &mut Figures) {
 }
 
 /// Lists pods that no scheduler takes, in a namespace of their own.
-async fn list(cluster: &Arc<Cluster>, figures: &mut Figures) {
+async fn list(cluster: &Cluster, figures: &mut Figures) {
     let client = cluster.client();
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "listed"}});
     cluster.create(&client, "/api/v1/namespaces", &namespace).await;
@@ -137,36 +124,41 @@ async fn list(cluster: &Arc<Cluster>, figures: &mut Figures) {
     })
     .await
     .expect("controllers run");
-    let create = |cluster: &Cluster, client: &Client, number: usize| {
+    let create = |number: usize| {
         let pod = json!({"apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": format!("pod-{number}"), "labels": {"app": "web"}},
             "spec": {"schedulerName": "none", "containers": [{"name": "web", "image": "nginx:1",
                 "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}}}]}});
-        cluster.request(client, Method::POST, LISTED).json(&pod)
+        Ask::post(LISTED, pod.to_string())
     };
     let load = Load { clients: 64, count: PODS, time_max: Duration::from_secs(120) };
     let made = run(cluster, load, create).await;
     assert_eq!(made.done(), PODS, "pods were not created in {:?}", load.time_max);
+    figures.load("Pod creates, 64 clients", &made);
     let (mut times, mut bytes) = (Vec::new(), 0);
+    let mut connection = cluster.connect().await;
+    let work = cluster.work();
     for number in 0..=LISTS {
         let start = Instant::now();
-        let body = cluster.request(&client, Method::GET, LISTED).send().await.unwrap().bytes().await.unwrap();
+        let answer = connection.ask(&Ask::get(LISTED)).await;
         // The first one only warms up.
         if number > 0 {
             times.push(start.elapsed().as_secs_f64() * 1000.0);
         }
-        bytes = body.len();
+        assert!(answer.good);
+        bytes = answer.body.len();
         if number == LISTS {
-            let list: Value = serde_json::from_slice(&body).unwrap();
+            let list: Value = serde_json::from_slice(answer.body).unwrap();
             assert_eq!(list["items"].as_array().map(Vec::len), Some(PODS));
         }
     }
     figures.set("LIST of 10,000 pods", median(times));
+    figures.set("server's CPU of that LIST", (cluster.work() - work).as_secs_f64() * 1e3 / (LISTS + 1) as f64);
     figures.set("bytes of that LIST", bytes as f64 / 1e6);
-    figures.memory("memory after it", cluster);
+    figures.memory("memory with 10,000 pods", cluster);
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }

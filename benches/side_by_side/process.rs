@@ -34,13 +34,21 @@ impl Process {
 
     /// What the processors have worked for it so far.
     pub(crate) fn work(&self) -> Duration {
-        /// Linux counts in these whatever the machine (USER_HZ).
-        const TICK: Duration = Duration::from_millis(10);
-        let stat = self.read("stat");
-        // The name in parentheses may hold spaces; user and system time are the 12th and 13th field after it.
-        let (_, fields) = stat.rsplit_once(')').unwrap();
-        TICK * fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u32>().unwrap()).sum()
+        work(&self.read("stat"))
     }
+}
+
+/// What the processors have worked for this process so far.
+pub(crate) fn own_work() -> Duration {
+    work(&std::fs::read_to_string("/proc/self/stat").unwrap())
+}
+
+fn work(stat: &str) -> Duration {
+    /// Linux counts in these whatever the machine (USER_HZ).
+    const TICK: Duration = Duration::from_millis(10);
+    // The name in parentheses may hold spaces; user and system time are the 12th and 13th field after it.
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    TICK * fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u32>().unwrap()).sum()
 }
 
 impl Drop for Process {
