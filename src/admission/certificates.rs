@@ -81,7 +81,7 @@ async fn may(ctx: &Context, attributes: &Attributes<'_>, verb: &str) -> Result<(
     let domain = signer.split('/').next().unwrap_or_default();
     for name in [signer.to_owned(), format!("{domain}/*")] {
         let asked = auth::Attributes {
-            user: attributes.user.clone(),
+            user: attributes.user.clone().into(),
             verb: verb.to_owned(),
             resource_request: true,
             group: "certificates.k8s.io".to_owned(),

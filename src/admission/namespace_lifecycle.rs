@@ -5,7 +5,7 @@ use futures::future::BoxFuture;
 
 use super::{Attributes, Context, Operation, Plugin};
 use crate::api::status::Cause;
-use crate::api::{GroupResource, Object, Result, Status};
+use crate::api::{GroupResource, Result, Status};
 use crate::resources::Kind;
 
 const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
@@ -47,10 +47,8 @@ fn check(ctx: &Context, attributes: &Attributes<'_>) -> Result<()> {
     let snapshot = ctx.store.snapshot();
     let found = snapshot.find("namespaces", "", namespace);
     let stored = found.ok_or_else(|| Status::not_found(&namespaces(), namespace))?;
-    // The phase follows the deletion in the same write; only namespaces on their way out are parsed.
-    let terminating = stored.facts.deleting
-        || Object::from_json(&stored.body.json).is_ok_and(|o| o.text_at(&["status", "phase"]) == "Terminating");
-    if !terminating {
+    let terminating = stored.facts.field("status.phase").is_some_and(|phase| **phase == *"Terminating");
+    if !terminating && !stored.facts.deleting {
         return Ok(());
     }
     let why = format!("unable to create new content in namespace {namespace} because it is being terminated");

@@ -280,7 +280,7 @@ impl Asked<'_, '_> {
             return Ok(());
         }
         let asked = auth::Attributes {
-            user: self.attributes.user.clone(),
+            user: self.attributes.user.clone().into(),
             verb: "request-serviceaccounts-token-audience".to_owned(),
             resource_request: true,
             version: "v1".to_owned(),

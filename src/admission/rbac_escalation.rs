@@ -88,7 +88,7 @@ async fn binding(ctx: &Context, attributes: &Attributes<'_>, binding: &Object) -
 
 async fn allowed(ctx: &Context, attributes: &Attributes<'_>, verb: &str, (resource, name): (&str, &str)) -> bool {
     let asked = auth::Attributes {
-        user: attributes.user.clone(),
+        user: attributes.user.clone().into(),
         verb: verb.to_owned(),
         resource_request: true,
         group: GROUP.to_owned(),

@@ -15,6 +15,7 @@ mod tls;
 mod token_request;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
@@ -29,7 +30,7 @@ use crate::api::request::User;
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
     /// The client certificate chain (DER, leaf first), as the TLS handshake gave it; not yet verified for identity.
-    pub certificates: Vec<Vec<u8>>,
+    pub certificates: Arc<[Vec<u8>]>,
     /// The token of `Authorization: Bearer …`.
     pub bearer: Option<String>,
 }
@@ -47,7 +48,7 @@ pub struct Refused(pub String);
 /// What is to be done, as authorizers see it (apiserver `pkg/authorization/authorizer`).
 #[derive(Clone, Debug, Default)]
 pub struct Attributes {
-    pub user: User,
+    pub user: Arc<User>,
     /// A verb of the API or any other word (`impersonate`, `bind`, `escalate`, `use`); for paths the HTTP method in
     /// lower case.
     pub verb: String,

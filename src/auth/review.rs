@@ -2,6 +2,8 @@
 //! `pkg/registry/authorization`, `pkg/registry/authentication`). The objects are decoded; what is done with the
 //! answer is the registry's matter.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -42,7 +44,7 @@ pub fn check_access((kind, namespace): (Access, &str), review: &Object) -> Resul
 
 /// Answers a checked access review.
 pub async fn access(kind: Access, authorizer: &dyn Authorizer, user: &User, mut review: Object) -> Object {
-    let who = if kind == Access::Myself { user.clone() } else { subject(&review) };
+    let who = Arc::new(if kind == Access::Myself { user.clone() } else { subject(&review) });
     let (attributes, problems) = attributes(&review, who);
     let decision = authorizer.authorize(&attributes).await;
     let mut status = Map::new();
@@ -175,7 +177,7 @@ fn subject(review: &Object) -> User {
 }
 
 /// What a review asks, and which selectors could not be read in full: they are left out, which asks for more.
-fn attributes(review: &Object, user: User) -> (Attributes, Vec<String>) {
+fn attributes(review: &Object, user: Arc<User>) -> (Attributes, Vec<String>) {
     if let Some(path) = review.get(&["spec", "nonResourceAttributes"]).filter(|value| value.is_object()) {
         let text = |field: &str| path.get(field).and_then(Value::as_str).unwrap_or("").to_owned();
         return (Attributes { user, verb: text("verb"), path: text("path"), ..Attributes::default() }, Vec::new());

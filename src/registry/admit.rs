@@ -1,5 +1,7 @@
 //! Runs the admission plugins over one write.
 
+use std::sync::Arc;
+
 use super::{Call, Registry};
 use crate::admission::{Attributes, Operation};
 use crate::api::{Object, Result};
@@ -20,7 +22,7 @@ impl Registry {
     pub(super) async fn authorize_create(&self, call: &Call) -> Result<()> {
         let target = &call.target;
         let attributes = auth::Attributes {
-            user: (*call.user).clone(),
+            user: Arc::clone(&call.user),
             verb: "create".to_owned(),
             resource_request: true,
             group: target.group.clone(),

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -55,7 +56,7 @@ pub enum Peer {
 pub struct Connection {
     pub address: Option<SocketAddr>,
     /// The client certificate chain in DER, leaf first, as TLS verified it; empty without one.
-    pub certificates: Vec<Vec<u8>>,
+    pub certificates: Arc<[Vec<u8>]>,
 }
 
 /// Headers with lower-case names, in order.

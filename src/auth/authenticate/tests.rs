@@ -48,7 +48,7 @@ async fn bench() -> Bench {
 
 impl Bench {
     fn ask(&self, certificates: Vec<Vec<u8>>, bearer: Option<&str>) -> Result<Option<User>, Refused> {
-        let credentials = Credentials { certificates, bearer: bearer.map(str::to_owned) };
+        let credentials = Credentials { certificates: certificates.into(), bearer: bearer.map(str::to_owned) };
         self.authenticators.authenticate(&credentials).now_or_never().unwrap()
     }
 

@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     fn decide(authorizer: &dyn Authorizer, user: &User) -> Decision {
-        let attributes = Attributes { user: user.clone(), verb: "get".to_owned(), ..Attributes::default() };
+        let attributes = Attributes { user: user.clone().into(), verb: "get".to_owned(), ..Attributes::default() };
         authorizer.authorize(&attributes).now_or_never().unwrap()
     }
 
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn a_refusal_says_who_cannot_what_and_where() {
         let mut attributes = Attributes {
-            user: User { name: "bob".to_owned(), ..User::default() },
+            user: User { name: "bob".to_owned(), ..User::default() }.into(),
             verb: "list".to_owned(),
             resource_request: true,
             resource: "pods".to_owned(),

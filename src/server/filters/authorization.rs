@@ -1,5 +1,7 @@
 //! May the user do it: one question to the authorizer, and upstream's words when the answer is no.
 
+use std::sync::Arc;
+
 use crate::api::Result;
 use crate::api::request::User;
 use crate::auth::authorize::refusal;
@@ -11,7 +13,7 @@ use crate::server::filters::RequestInfo;
 ///
 /// # Errors
 /// 403 unless the authorizer allows it.
-pub(super) async fn authorize(server: &Server, info: &RequestInfo, user: &User) -> Result<()> {
+pub(super) async fn authorize(server: &Server, info: &RequestInfo, user: &Arc<User>) -> Result<()> {
     let attributes = attributes(info, user);
     match server.parts().authorizer.authorize(&attributes).await {
         Decision::Allow { .. } => Ok(()),
@@ -20,9 +22,9 @@ pub(super) async fn authorize(server: &Server, info: &RequestInfo, user: &User) 
 }
 
 /// A request as authorization sees it.
-pub(super) fn attributes(info: &RequestInfo, user: &User) -> Attributes {
+pub(super) fn attributes(info: &RequestInfo, user: &Arc<User>) -> Attributes {
     Attributes {
-        user: user.clone(),
+        user: Arc::clone(user),
         verb: info.verb.clone(),
         resource_request: info.resource_request,
         group: info.group.clone(),

@@ -2,6 +2,7 @@
 //! (apiserver `endpoints/filters/impersonation`), each for its kind of identity; last comes the verb `impersonate`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::api::field::{FieldError, Path};
 use crate::api::request::User;
@@ -41,16 +42,21 @@ enum Mode {
 const MODES: [Mode; 5] =
     [Mode::AssociatedNode, Mode::ArbitraryNode, Mode::ServiceAccount, Mode::UserInfo, Mode::Legacy];
 
-/// The user that the request acts as. `asked` is the request as authorization sees it, of the user who sent it.
+/// The user that the request acts as. `asked` gives the request as authorization sees it, of the user who sent it.
 ///
 /// # Errors
 /// 400 for parts of an identity without a user, 403 for what the user may not impersonate.
-pub(super) async fn impersonate(server: &Server, request: &Request, asked: Attributes) -> Result<User> {
+pub(super) async fn impersonate(
+    server: &Server,
+    request: &Request,
+    (user, asked): (Arc<User>, impl FnOnce(&Arc<User>) -> Attributes),
+) -> Result<Arc<User>> {
     let wish = Wish::of(request);
     if wish.user.is_empty() {
         let nothing = wish.groups.is_empty() && wish.extra.is_empty() && wish.uid.is_empty();
-        return if nothing { Ok(asked.user) } else { Err(Status::bad_request(wish.without_user())) };
+        return if nothing { Ok(user) } else { Err(Status::bad_request(wish.without_user())) };
     }
+    let asked = asked(&user);
     let authorizer = &*server.parts().authorizer;
     let mut first = None;
     for mode in MODES {
@@ -61,7 +67,7 @@ pub(super) async fn impersonate(server: &Server, request: &Request, asked: Attri
             Ok(()) => {
                 let acting = wish.granted(mode);
                 tracing::debug!(user = asked.user.name, acting_as = acting.name, ?mode, "impersonating");
-                return Ok(acting);
+                return Ok(Arc::new(acting));
             }
             Err(refused) => first = first.or(Some(refused)),
         }
@@ -100,14 +106,14 @@ impl Mode {
     }
 
     async fn check(self, wish: &Wish, asked: &Attributes, authorizer: &dyn Authorizer) -> Result<()> {
-        let mut user = asked.user.clone();
+        let mut user = Arc::clone(&asked.user);
         if self == Self::AssociatedNode {
             let keys = user.extra.iter().map(|(key, _)| key.clone()).collect();
-            user.extra = vec![(NODE_KEYS.to_owned(), keys)];
+            Arc::make_mut(&mut user).extra = vec![(NODE_KEYS.to_owned(), keys)];
         }
         if self != Self::Legacy {
             let verb = format!("impersonate-on:{}:{}", self.name(), asked.verb);
-            allowed(authorizer, &Attributes { user: user.clone(), verb, ..asked.clone() }).await?;
+            allowed(authorizer, &Attributes { user: Arc::clone(&user), verb, ..asked.clone() }).await?;
         }
         let questions = Questions { mode: self, wish, user: &user };
         allowed(authorizer, &questions.user()).await?;
@@ -130,13 +136,13 @@ async fn allowed(authorizer: &dyn Authorizer, attributes: &Attributes) -> Result
 struct Questions<'a> {
     mode: Mode,
     wish: &'a Wish,
-    user: &'a User,
+    user: &'a Arc<User>,
 }
 
 impl Questions<'_> {
     fn ask(&self, (group, resource): (&str, &str), name: &str) -> Attributes {
         Attributes {
-            user: self.user.clone(),
+            user: Arc::clone(self.user),
             verb: self.mode.verb(),
             resource_request: true,
             group: group.to_owned(),
@@ -340,6 +346,7 @@ mod tests {
     }
 
     fn listing(user: User) -> Attributes {
+        let user = Arc::new(user);
         let resource = "pods".to_owned();
         Attributes { user, verb: "list".to_owned(), resource_request: true, resource, ..Attributes::default() }
     }

@@ -10,6 +10,7 @@ mod warning;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -18,8 +19,9 @@ pub use in_flight::InFlight;
 pub(super) use request_info::RequestInfo;
 
 use super::message::{Request, Response};
+use super::negotiation::Agreed;
 use super::query::{Query, parse_duration};
-use super::{Server, respond, routes};
+use super::{Server, negotiation, respond, routes};
 use crate::api::request::User;
 use crate::api::{Result, Status};
 use crate::registry::Warnings;
@@ -36,6 +38,8 @@ pub(super) struct Admitted {
     pub user: Arc<User>,
     /// Collects the texts of `Warning` headers.
     pub warnings: Arc<Warnings>,
+    /// How a failure is told.
+    pub failure: Agreed,
 }
 
 /// Answers one request.
@@ -72,19 +76,25 @@ async fn within_deadline(server: &Server, request: Request) -> Response {
             return Response::text(500, text);
         }
     };
-    let negotiated = super::negotiation::failure(&request, &query);
+    let failure = negotiation::failure(&request, &query);
     if info.long_running() {
-        return identified(server, request, query, info).await;
+        return identified(server, (request, query, info), failure).await;
     }
     let deadline = match deadline(&query) {
-        Ok(deadline) => server.parts().clock.sleep(deadline),
-        Err(status) => return respond::failure(server.parts(), negotiated, &status),
+        Ok(deadline) => deadline,
+        Err(status) => return respond::failure(server.parts(), failure, &status),
     };
+    let mut response = std::pin::pin!(identified(server, (request, query, info), failure));
+    // What is answered at once, as most reads are, needs no timer.
+    if let Poll::Ready(response) = futures::poll!(response.as_mut()) {
+        return response;
+    }
     tokio::select! {
-        response = identified(server, request, query, info) => response,
-        () = deadline => {
+        biased;
+        response = response => response,
+        () = server.parts().clock.sleep(deadline) => {
             let status = Status::timeout("request did not complete within the allotted timeout", 0);
-            respond::failure(server.parts(), negotiated, &status)
+            respond::failure(server.parts(), failure, &status)
         }
     }
 }
@@ -99,24 +109,25 @@ fn deadline(query: &Query) -> Result<Duration> {
     Ok(if asked.is_zero() { REQUEST_TIMEOUT_MAX } else { asked.min(REQUEST_TIMEOUT_MAX) })
 }
 
-async fn identified(server: &Server, request: Request, query: Query, info: RequestInfo) -> Response {
-    let negotiated = super::negotiation::failure(&request, &query);
+async fn identified(server: &Server, asked: (Request, Query, RequestInfo), failure: Agreed) -> Response {
+    let (request, query, info) = asked;
     let user = async {
-        let user = authentication::authenticate(server, &request).await?;
-        impersonation::impersonate(server, &request, authorization::attributes(&info, &user)).await
+        let user = Arc::new(authentication::authenticate(server, &request).await?);
+        let asked = |user: &Arc<User>| authorization::attributes(&info, user);
+        impersonation::impersonate(server, &request, (user, asked)).await
     };
     let user = match user.await {
         Ok(user) => user,
-        Err(status) => return no_sniff(respond::failure(server.parts(), negotiated, &status)),
+        Err(status) => return no_sniff(respond::failure(server.parts(), failure, &status)),
     };
     let Some(_permit) = server.in_flight().enter(&info, &user) else {
         return in_flight::refused();
     };
     if let Err(status) = authorization::authorize(server, &info, &user).await {
-        return no_sniff(respond::failure(server.parts(), negotiated, &status));
+        return no_sniff(respond::failure(server.parts(), failure, &status));
     }
     let warnings = Arc::new(Warnings::default());
-    let admitted = Admitted { request, query, info, user: Arc::new(user), warnings: warnings.clone() };
+    let admitted = Admitted { request, query, info, user, warnings: warnings.clone(), failure };
     let mut response = routes::serve(server, admitted).await;
     for warning in warning::headers(&warnings.take()) {
         response.headers.add("warning", warning);

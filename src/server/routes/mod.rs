@@ -12,10 +12,9 @@ use crate::api::{Result, Status};
 /// Answers a request that passed the filters.
 pub(super) async fn serve(server: &Server, admitted: Admitted) -> Response {
     let started = server.parts().clock.monotonic();
-    let agreed = negotiation::failure(&admitted.request, &admitted.query);
     let answer =
         if admitted.info.resource_request { resource::serve(server, &admitted).await } else { path(server, &admitted) };
-    let response = answer.unwrap_or_else(|status| respond::failure(server.parts(), agreed, &status));
+    let response = answer.unwrap_or_else(|status| respond::failure(server.parts(), admitted.failure, &status));
     server.metrics().answered(&admitted.info, response.status, server.parts().clock.monotonic() - started);
     response
 }

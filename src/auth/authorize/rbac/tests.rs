@@ -33,7 +33,7 @@ fn user(name: &str, groups: &[&str]) -> User {
 
 fn ask(user: &User, verb: &str, namespace: &str) -> Attributes {
     Attributes {
-        user: user.clone(),
+        user: user.clone().into(),
         verb: verb.to_owned(),
         resource_request: true,
         resource: "pods".to_owned(),
