@@ -1,6 +1,7 @@
 //! `Priority`: the name of a priority class becomes a number in the pod (Kubernetes `plugin/pkg/admission/priority`).
 
 use futures::future::BoxFuture;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Attributes, Context, Operation, Plugin};
@@ -84,11 +85,24 @@ fn pod(ctx: &Context, attributes: &mut Attributes<'_>) -> Result<()> {
     Ok(())
 }
 
+/// What of a class tells whether it is the default one; read without a tree, because every new pod asks.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Rank {
+    #[serde(default)]
+    global_default: bool,
+    #[serde(default)]
+    value: i64,
+}
+
 /// The default class; of several the one with the lowest value.
 fn default_class(snapshot: &Snapshot) -> Option<Object> {
-    let classes = snapshot.list(CLASSES, None, None).filter_map(|stored| Object::from_json(&stored.body.json).ok());
-    let defaults = classes.filter(|class| class.get(&["globalDefault"]) == Some(&Value::Bool(true)));
-    defaults.min_by_key(|class| class.int_at(&["value"]))
+    let ranked = snapshot
+        .list(CLASSES, None, None)
+        .filter_map(|stored| Some((serde_json::from_slice::<Rank>(&stored.body.json).ok()?, stored)));
+    let defaults = ranked.filter(|(rank, _)| rank.global_default);
+    let (_, stored) = defaults.min_by_key(|(rank, _)| rank.value)?;
+    Object::from_json(&stored.body.json).ok()
 }
 
 fn only_one_default(ctx: &Context, attributes: &Attributes<'_>) -> Result<()> {
