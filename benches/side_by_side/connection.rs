@@ -279,10 +279,8 @@ fn integer(out: &mut Vec<u8>, max: usize, value: usize) {
 fn is_good(head: &[u8]) -> bool {
     // The table may be told its size first.
     let head = if head.first().is_some_and(|byte| byte & 0xe0 == 0x20) { &head[1..] } else { head };
-    match head {
-        [0x88, ..] => true,
-        [0x08 | 0x18 | 0x48, 3, b'2', b'0', b'1', ..] => true,
-        [0x08 | 0x18 | 0x48, 0x82, 0x10, 0x03, ..] => true,
-        _ => false,
-    }
+    matches!(
+        head,
+        [0x88, ..] | [0x08 | 0x18 | 0x48, 3, b'2', b'0', b'1', ..] | [0x08 | 0x18 | 0x48, 0x82, 0x10, 0x03, ..]
+    )
 }
