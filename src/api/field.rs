@@ -112,6 +112,11 @@ impl ErrorKind {
     }
 }
 
+/// Stands for a value that is not printed; no text of a request contains it.
+const OMITTED: &str = "\0omitted";
+/// Comes before a value that is printed as it is.
+const WRITTEN: &str = "\0written";
+
 /// One thing that is wrong with an object.
 #[derive(Clone, PartialEq, Debug)]
 pub struct FieldError {
@@ -171,6 +176,16 @@ impl FieldError {
         Self::new(ErrorKind::TooMany, path, actual, format!("must have at most {max} {unit}"))
     }
 
+    /// Any kind, without the value that was given: it may be large.
+    pub fn without_value(kind: ErrorKind, path: &Path<'_>, detail: impl Into<String>) -> Self {
+        Self::new(kind, path, OMITTED, detail)
+    }
+
+    /// `Invalid value: …` with a value that is written already: a structure in the order of its Go type.
+    pub fn invalid_written(path: &Path<'_>, value: &str, detail: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, path, format!("{WRITTEN}{value}"), detail)
+    }
+
     /// Any kind.
     pub fn new(kind: ErrorKind, path: &Path<'_>, value: impl Into<Value>, detail: impl Into<String>) -> Self {
         Self { kind, field: path.to_string(), value: value.into(), detail: detail.into() }
@@ -185,6 +200,7 @@ impl FieldError {
             | ErrorKind::TooLong
             | ErrorKind::TooShort
             | ErrorKind::Internal => words.to_owned(),
+            _ if self.value == OMITTED => words.to_owned(),
             ErrorKind::NotFound
             | ErrorKind::Duplicate
             | ErrorKind::Invalid
@@ -207,7 +223,7 @@ impl fmt::Display for FieldError {
 /// A value as upstream prints it in a field error: texts quoted, numbers and booleans plain, structures as JSON.
 fn go_value(value: &Value) -> String {
     match value {
-        Value::String(text) => go_quote(text),
+        Value::String(text) => text.strip_prefix(WRITTEN).map_or_else(|| go_quote(text), str::to_owned),
         Value::Null => "null".to_owned(),
         Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
     }

@@ -1,6 +1,7 @@
 //! The vocabulary of the Kubernetes API as pure values. No I/O, no async, no clock.
 
 pub mod apply;
+pub mod cel;
 pub mod codec;
 pub mod field;
 pub mod fields;
