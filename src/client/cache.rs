@@ -21,6 +21,12 @@ pub trait Cached: DeserializeOwned + Send + Sync + 'static {
     fn index_key(&self) -> &str {
         ""
     }
+
+    /// Whether the readers of the cache look at the object in this state. One at which they do not is not held: it is
+    /// as if it were gone.
+    fn wanted(&self) -> bool {
+        true
+    }
 }
 
 /// A change of a cache.
@@ -146,6 +152,9 @@ impl<T: Cached> Cache<T> {
 
     /// Puts in a new state of one object.
     pub(super) fn put(&self, object: T) {
+        if !object.wanted() {
+            return self.remove(object);
+        }
         let object = Arc::new(object);
         let revision = object.meta().revision();
         let old = self.shelf.write().insert(&object);
@@ -170,7 +179,7 @@ impl<T: Cached> Cache<T> {
     pub(super) fn replace(&self, objects: Vec<T>, revision: u64) {
         let mut gone: HashMap<ObjectName, Arc<T>> =
             self.all().into_iter().map(|object| (object.meta().object_name(), object)).collect();
-        for object in objects {
+        for object in objects.into_iter().filter(T::wanted) {
             gone.remove(&object.meta().object_name());
             self.put(object);
         }
@@ -209,7 +218,14 @@ const CATCH_UP_MAX: Duration = Duration::from_secs(300);
 impl<T: Cached> Shelf<T> {
     fn insert(&mut self, object: &Arc<T>) -> Option<Arc<T>> {
         let meta = object.meta();
-        let name = meta.object_name();
+        let mut name = meta.object_name();
+        // All names hold the same texts as the keys, so that each is there once.
+        if let Some((namespace, group)) = self.items.get_key_value(&name.namespace) {
+            name.namespace = Arc::clone(namespace);
+            if let Some((known, _)) = group.get_key_value(&name.name) {
+                name.name = Arc::clone(known);
+            }
+        }
         let group = self.items.entry(Arc::clone(&name.namespace)).or_default();
         let old = group.insert(Arc::clone(&name.name), Arc::clone(object));
         if let Some(old) = &old {
@@ -293,6 +309,10 @@ mod tests {
         fn index_key(&self) -> &str {
             &self.node
         }
+
+        fn wanted(&self) -> bool {
+            self.node != "nowhere"
+        }
     }
 
     fn view(name: &str, revision: u64, node: &str, owner: &str) -> View {
@@ -342,6 +362,26 @@ mod tests {
         told.lock().clear();
         cache.replace(vec![view("y", 3, "", "o"), view("z", 4, "", "o")], 4);
         assert_eq!(*told.lock(), ["updated y", "added z", "deleted x"]);
+    }
+
+    #[test]
+    fn an_object_that_is_not_wanted_any_more_is_told_as_deleted_and_counts_as_seen() {
+        let clock = ManualClock::new(jiff::Timestamp::UNIX_EPOCH);
+        let cache = Cache::<View>::new(Resource::PODS.clone());
+        cache.replace(vec![view("x", 1, "", "o"), view("y", 2, "nowhere", "o")], 2);
+        assert_eq!(names(&cache.all()), ["x"]);
+        let deleted = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&deleted);
+        cache.subscribe(move |delta| {
+            if let Delta::Deleted(last) = delta {
+                log.lock().push(last.metadata.resource_version.clone());
+            }
+        });
+        cache.put(view("x", 3, "nowhere", "o"));
+        cache.put(view("x", 4, "nowhere", "o"));
+        assert!(cache.is_empty() && cache.owned_by("o").is_empty());
+        assert_eq!(*deleted.lock(), ["3"]);
+        assert!(cache.reached(4, &clock).now_or_never().is_some());
     }
 
     #[test]

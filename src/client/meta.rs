@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::labels::Labels;
 
 /// A moment as the API writes it.
 pub type Time = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -25,13 +27,13 @@ pub struct Meta {
     pub resource_version: String,
     #[serde(skip_serializing)]
     pub generation: i64,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    pub labels: Labels,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "exact", skip_serializing_if = "Vec::is_empty")]
     pub owner_references: Vec<OwnerReference>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "exact", skip_serializing_if = "Vec::is_empty")]
     pub finalizers: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub creation_timestamp: Option<Time>,
@@ -113,19 +115,42 @@ impl Meta {
         self.creation_timestamp.as_ref().map_or(0, |time| time.0.as_second())
     }
 
+    /// Lets go of the annotations but these, and of the name's beginning: what a cache of many objects need not hold.
+    #[must_use]
+    pub fn with_annotations(mut self, kept: &[&str]) -> Self {
+        self.generate_name = String::new();
+        self.annotations.retain(|key, _| kept.contains(&key.as_str()));
+        if self.annotations.is_empty() {
+            // A map that was emptied keeps a node.
+            self.annotations = BTreeMap::new();
+        }
+        self
+    }
+
     /// An annotation read as a value.
     pub fn annotation<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
         self.annotations.get(key)?.parse().ok()
     }
 }
 
+/// Reads a list and keeps it without room for more: a list that grew while it was read has up to four times the room
+/// that it needs, and caches keep it so.
+///
+/// # Errors
+/// Those of the deserializer.
+pub fn exact<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let mut list = Vec::deserialize(deserializer)?;
+    list.shrink_to_fit();
+    Ok(list)
+}
+
 /// Whether a selector selects labels. An empty selector selects everything; one that cannot be understood, nothing.
-pub fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
-    let equal = selector.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
+pub fn selects(selector: &LabelSelector, labels: &Labels) -> bool {
+    let equal = selector.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value.as_str()));
     equal
         && selector.match_expressions.iter().flatten().all(|requirement| {
             let value = labels.get(&requirement.key);
-            let listed = |value: &String| requirement.values.iter().flatten().any(|v| v == value);
+            let listed = |value: &str| requirement.values.iter().flatten().any(|v| v == value);
             match requirement.operator.as_str() {
                 "In" => value.is_some_and(listed),
                 "NotIn" => !value.is_some_and(listed),

@@ -5,6 +5,7 @@
 mod cache;
 mod error;
 mod events;
+mod labels;
 mod meta;
 mod queue;
 mod reflector;
@@ -18,7 +19,8 @@ mod transport;
 pub use cache::{Cache, Cached, Delta};
 pub use error::{ApiError, Error};
 pub use events::{EventApi, EventKind, EventText, Recorder, Regarding};
-pub use meta::{Meta, ObjectName, OwnerReference, Time, selects};
+pub use labels::Labels;
+pub use meta::{Meta, ObjectName, OwnerReference, Time, exact, selects};
 pub use queue::{Outcome, Queue, work};
 pub use reflector::{Selection, follow};
 pub use resource::{Resource, Target};

@@ -13,7 +13,7 @@ use super::node_lifecycle::Node;
 use super::pod::Pod;
 use super::service::{self, Service, port_of};
 use crate::client::{
-    Cache, Cached, DeleteOptions, Error, Meta, ObjectName, Outcome, Resource, Selection, encode, work,
+    Cache, Cached, DeleteOptions, Error, Labels, Meta, ObjectName, Outcome, Resource, Selection, encode, work,
 };
 
 pub(super) const ENDPOINT_SLICE: Controller = Controller {
@@ -88,11 +88,11 @@ async fn reconcile(this: &Slices, name: ObjectName) -> Result<Outcome, Error> {
     }
     let zone = |pod: &Pod| {
         let node = this.nodes.get("", &pod.spec.node_name)?;
-        node.metadata.labels.get("topology.kubernetes.io/zone").cloned()
+        node.metadata.labels.get("topology.kubernetes.io/zone").map(str::to_owned)
     };
     let groups = group(&service, &service.pods(&this.pods), zone);
     let mut present = this.slices.in_namespace(&name.namespace);
-    present.retain(|slice| slice.metadata.labels.get(SERVICE_NAME).is_some_and(|of| **of == *name.name));
+    present.retain(|slice| slice.metadata.labels.get(SERVICE_NAME).is_some_and(|of| *of == *name.name));
     present.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
     let mut revision = 0;
     for change in plan(&service, groups, &present) {
@@ -210,18 +210,18 @@ fn plan(service: &Service, mut groups: Groups, present: &[Arc<Slice>]) -> Vec<Ch
     changes
 }
 
-fn labels(service: &Service) -> BTreeMap<String, String> {
-    let mut labels = service.metadata.labels.clone();
+fn labels(service: &Service) -> Labels {
+    let mut labels = service.metadata.labels.to_map();
     labels.remove(HEADLESS);
     if service.headless() {
         labels.insert(HEADLESS.to_owned(), String::new());
     }
     labels.insert(SERVICE_NAME.to_owned(), service.metadata.name.clone());
     labels.insert(MANAGED_BY.to_owned(), MANAGER.to_owned());
-    labels
+    labels.into()
 }
 
-fn new_meta(service: &Service, labels: &BTreeMap<String, String>) -> Value {
+fn new_meta(service: &Service, labels: &Labels) -> Value {
     let meta = &service.metadata;
     json!({
         "generateName": format!("{}-", meta.name), "namespace": meta.namespace, "labels": labels,

@@ -11,7 +11,7 @@ use super::Controller;
 use super::context::{Context, Shared};
 use super::pod::Pod;
 use super::service::{self, Service, port_of};
-use crate::client::{Cache, Cached, Error, Meta, ObjectName, Outcome, Resource, Selection, encode, work};
+use crate::client::{Cache, Cached, Error, Labels, Meta, ObjectName, Outcome, Resource, Selection, encode, work};
 
 pub(super) const ENDPOINTS: Controller = Controller {
     name: "endpoints-controller",
@@ -104,14 +104,14 @@ async fn reconcile(ctx: &Context, (services, pods, cache): Caches<'_>, name: Obj
     Ok(Outcome::Done)
 }
 
-fn labels(service: &Service) -> BTreeMap<String, String> {
-    let mut labels = service.metadata.labels.clone();
+fn labels(service: &Service) -> Labels {
+    let mut labels = service.metadata.labels.to_map();
     labels.remove(HEADLESS);
     if service.headless() {
         labels.insert(HEADLESS.to_owned(), String::new());
     }
     labels.insert(MANAGED_BY.to_owned(), "endpoint-controller".to_owned());
-    labels
+    labels.into()
 }
 
 /// Addresses by ports, ready ones apart from those that are not; and whether some are left out.

@@ -4,14 +4,18 @@ use std::cmp::Ordering;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Toleration;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::context::Shared;
-use crate::client::{Cached, Meta, Resource, Time};
+use crate::client::{Cached, Meta, Resource, Time, exact};
+
+/// What a pod says of how dear its deletion is.
+const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
 /// A pod, as controllers see it.
 #[derive(Deserialize, Debug, Default, Clone)]
 pub(super) struct Pod {
+    #[serde(deserialize_with = "lean")]
     pub metadata: Meta,
     #[serde(default)]
     pub spec: PodSpec,
@@ -26,8 +30,11 @@ pub(super) struct PodSpec {
     pub restart_policy: String,
     pub hostname: String,
     pub subdomain: String,
+    #[serde(deserialize_with = "exact")]
     pub containers: Vec<Container>,
+    #[serde(deserialize_with = "exact")]
     pub init_containers: Vec<Container>,
+    #[serde(deserialize_with = "exact")]
     pub tolerations: Vec<Toleration>,
     pub scheduling_gates: Vec<serde::de::IgnoredAny>,
 }
@@ -37,6 +44,7 @@ pub(super) struct PodSpec {
 pub(super) struct Container {
     pub name: String,
     pub restart_policy: String,
+    #[serde(deserialize_with = "exact")]
     pub ports: Vec<ContainerPort>,
 }
 
@@ -55,11 +63,13 @@ pub(super) struct PodStatus {
     pub reason: String,
     #[serde(rename = "podIP")]
     pub pod_ip: String,
-    #[serde(rename = "podIPs")]
+    #[serde(rename = "podIPs", deserialize_with = "exact")]
     pub pod_ips: Vec<PodIp>,
     #[serde(rename = "hostIP")]
     pub host_ip: String,
+    #[serde(deserialize_with = "exact")]
     pub conditions: Vec<PodCondition>,
+    #[serde(deserialize_with = "exact")]
     pub container_statuses: Vec<ContainerStatus>,
 }
 
@@ -83,6 +93,10 @@ pub(super) struct PodCondition {
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct ContainerStatus {
     pub restart_count: i32,
+}
+
+fn lean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Meta, D::Error> {
+    Meta::deserialize(deserializer).map(|meta| meta.with_annotations(&[DELETION_COST]))
 }
 
 impl Cached for Pod {
@@ -142,7 +156,7 @@ impl Pod {
     }
 
     fn deletion_cost(&self) -> i32 {
-        self.metadata.annotation("controller.kubernetes.io/pod-deletion-cost").unwrap_or(0)
+        self.metadata.annotation(DELETION_COST).unwrap_or(0)
     }
 }
 

@@ -364,7 +364,7 @@ mod tests {
         let mut orphan = (*pod("orphan", "ready")).clone();
         orphan.metadata.owner_references.clear();
         let mut lost = (*pod("lost", "ready")).clone();
-        lost.metadata.labels.clear();
+        lost.metadata.labels = crate::client::Labels::default();
         let claims = claim(&set(2, 0), vec![Arc::new(lost)], || vec![Arc::new(orphan)]);
         assert_eq!(claims.adopt[0].metadata.name, "orphan");
         assert_eq!(claims.release[0].metadata.name, "lost");

@@ -66,7 +66,9 @@ impl Service {
 
     fn selects(&self, pod: &Pod) -> bool {
         let selector = self.spec.selector.as_ref().filter(|selector| !selector.is_empty());
-        selector.is_some_and(|selector| selector.iter().all(|(key, value)| pod.metadata.labels.get(key) == Some(value)))
+        selector.is_some_and(|selector| {
+            selector.iter().all(|(key, value)| pod.metadata.labels.get(key) == Some(value.as_str()))
+        })
     }
 
     /// The pods behind it, by name.

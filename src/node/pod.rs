@@ -1,12 +1,13 @@
 //! What a node sees of a pod.
 
-use serde::Deserialize;
-use serde_json::Value;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
-use crate::client::{Cached, Meta, Time};
+use crate::client::{Cached, Labels, Meta, Time, exact};
 
 #[derive(Deserialize, Debug, Clone)]
 pub(super) struct Pod {
+    #[serde(deserialize_with = "lean")]
     pub metadata: Meta,
     #[serde(default)]
     pub spec: PodSpec,
@@ -21,7 +22,9 @@ pub(super) struct PodSpec {
     pub host_network: bool,
     pub restart_policy: String,
     pub active_deadline_seconds: Option<i64>,
+    #[serde(deserialize_with = "exact")]
     pub containers: Vec<Container>,
+    #[serde(deserialize_with = "exact")]
     pub init_containers: Vec<Container>,
     pub readiness_gates: Vec<ReadinessGate>,
 }
@@ -37,10 +40,14 @@ pub(super) struct ReadinessGate {
 pub(super) struct Container {
     pub name: String,
     pub image: String,
+    #[serde(deserialize_with = "exact")]
     pub command: Vec<String>,
+    #[serde(deserialize_with = "exact")]
     pub args: Vec<String>,
     pub restart_policy: String,
-    pub resources: Value,
+    /// As JSON, which is a tenth of the tree.
+    pub resources: Option<Box<RawValue>>,
+    #[serde(deserialize_with = "exact")]
     pub volume_mounts: Vec<VolumeMount>,
 }
 
@@ -60,7 +67,9 @@ pub(super) struct PodStatus {
     #[serde(rename = "podIP")]
     pub pod_ip: String,
     pub start_time: Option<Time>,
+    #[serde(deserialize_with = "exact")]
     pub conditions: Vec<Condition>,
+    #[serde(deserialize_with = "exact")]
     pub container_statuses: Vec<ContainerStatus>,
 }
 
@@ -93,6 +102,10 @@ pub(super) struct ContainerState {
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Running {
     pub started_at: Option<Time>,
+}
+
+fn lean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Meta, D::Error> {
+    Meta::deserialize(deserializer).map(|meta| Meta { labels: Labels::default(), ..meta.with_annotations(&[]) })
 }
 
 impl Cached for Pod {

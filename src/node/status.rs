@@ -193,7 +193,8 @@ fn container_ended(pod: &Pod, container: &Container, code: i32, now: Timestamp) 
 
 /// What a container has been given.
 fn add_means(status: &mut Value, container: &Container) {
-    let resources = if container.resources.is_object() { container.resources.clone() } else { json!({}) };
+    let resources = container.resources.as_ref().and_then(|json| serde_json::from_str::<Value>(json.get()).ok());
+    let resources = resources.filter(Value::is_object).unwrap_or_else(|| json!({}));
     if let Some(requests) = resources.get("requests") {
         status["allocatedResources"] = requests.clone();
     }

@@ -5,24 +5,27 @@ use serde::Deserialize;
 
 use super::NAME;
 use super::resources::{Asked, Part, Quantities, Requests, Role};
-use crate::client::{Cached, Meta};
+use crate::client::{Cached, Meta, exact};
 
 #[derive(Deserialize, Debug, Clone, Default)]
 #[serde(from = "Whole")]
 pub(super) struct Pod {
     pub metadata: Meta,
     pub node_name: String,
-    pub scheduler_name: String,
+    /// This scheduler is to find its place.
+    pub ours: bool,
     pub priority: i32,
-    pub preemption_policy: String,
-    pub node_selector: Vec<(String, String)>,
+    pub preempts: bool,
+    /// This, tolerations and spread: of pods that have no place yet.
+    pub node_selector: Box<[(String, String)]>,
     pub affinity: Option<Box<Affinity>>,
     pub tolerations: Vec<Toleration>,
     pub spread: Vec<TopologySpreadConstraint>,
     pub gated: bool,
     pub host_ports: Vec<HostPort>,
     pub requests: Requests,
-    pub phase: String,
+    /// It has ended.
+    pub over: bool,
     pub nominated_node: String,
     /// The message of a PodScheduled condition that is false.
     pub unscheduled_message: String,
@@ -54,7 +57,9 @@ struct Spec {
     preemption_policy: String,
     node_selector: std::collections::BTreeMap<String, String>,
     affinity: Option<Box<Affinity>>,
+    #[serde(deserialize_with = "exact")]
     tolerations: Vec<Toleration>,
+    #[serde(deserialize_with = "exact")]
     topology_spread_constraints: Vec<TopologySpreadConstraint>,
     scheduling_gates: Vec<serde::de::IgnoredAny>,
     containers: Vec<Container>,
@@ -118,23 +123,25 @@ impl From<Whole> for Pod {
                 port: port.host_port,
             })
             .collect();
+        // What a pod asks of its place counts until it has one.
+        let waits = spec.node_name.is_empty();
         let unscheduled = status.conditions.into_iter().find(|c| c.kind == "PodScheduled" && c.status == "False");
         Self {
             node_name: spec.node_name,
-            scheduler_name: spec.scheduler_name,
+            ours: spec.scheduler_name == NAME,
             priority: spec.priority,
-            preemption_policy: spec.preemption_policy,
-            node_selector: spec.node_selector.into_iter().collect(),
+            preempts: spec.preemption_policy != "Never",
+            node_selector: if waits { spec.node_selector.into_iter().collect() } else { Box::default() },
             affinity: spec.affinity,
-            tolerations: spec.tolerations,
-            spread: spec.topology_spread_constraints,
+            tolerations: if waits { spec.tolerations } else { Vec::new() },
+            spread: if waits { spec.topology_spread_constraints } else { Vec::new() },
             gated: !spec.scheduling_gates.is_empty(),
             host_ports,
             requests,
-            phase: status.phase,
+            over: matches!(status.phase.as_str(), "Succeeded" | "Failed"),
             nominated_node: status.nominated_node_name,
             unscheduled_message: unscheduled.map(|condition| condition.message).unwrap_or_default(),
-            metadata,
+            metadata: Meta { owner_references: Vec::new(), ..metadata.with_annotations(&[]) },
         }
     }
 }
@@ -143,25 +150,20 @@ impl Cached for Pod {
     fn meta(&self) -> &Meta {
         &self.metadata
     }
+
+    fn wanted(&self) -> bool {
+        self.waits() || self.occupies()
+    }
 }
 
 impl Pod {
-    /// Whether the pod has ended.
-    pub(super) fn finished(&self) -> bool {
-        matches!(self.phase.as_str(), "Succeeded" | "Failed")
-    }
-
     /// Whether the pod waits for this scheduler.
     pub(super) fn waits(&self) -> bool {
-        self.node_name.is_empty()
-            && self.scheduler_name == NAME
-            && !self.gated
-            && !self.finished()
-            && !self.metadata.deleting()
+        self.node_name.is_empty() && self.ours && !self.gated && !self.over && !self.metadata.deleting()
     }
 
     /// Whether the pod takes room on a node.
     pub(super) fn occupies(&self) -> bool {
-        !self.node_name.is_empty() && !self.finished()
+        !self.node_name.is_empty() && !self.over
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct Candidate {
 /// The node that costs least: the lowest highest priority, then the lowest sum of priorities, then the fewest victims.
 /// Otherwise what kube-scheduler adds to its message.
 pub(super) fn preempt(pod: &Pod, snapshot: &Snapshot, unfit: &[(usize, Unfit)]) -> Result<Candidate, String> {
-    if pod.preemption_policy == "Never" {
+    if !pod.preempts {
         return Err("not eligible due to preemptionPolicy=Never.".to_owned());
     }
     let prepared = Prepared::new(pod, snapshot);

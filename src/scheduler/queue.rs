@@ -2,7 +2,7 @@
 //! for the cluster to change.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -177,8 +177,7 @@ impl Queue {
 /// Whether a change of a waiting pod can make it fit.
 fn spec_changed(old: &Pod, new: &Pod) -> bool {
     let of = |pod: &Pod| {
-        let labels: BTreeMap<_, _> = pod.metadata.labels.clone();
-        (pod.requests.clone(), pod.tolerations.clone(), pod.node_selector.clone(), labels)
+        (pod.requests.clone(), pod.tolerations.clone(), pod.node_selector.clone(), pod.metadata.labels.clone())
     };
     of(old) != of(new)
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::Key;
 use super::plan::{Owner, waits_for_dependents};
-use crate::client::{Cache, Cached, Delta, Meta, Resource};
+use crate::client::{Cache, Cached, Delta, Labels, Meta, Resource};
 
 /// What the collector keeps of an object: names, owners and finalizers.
 #[derive(Deserialize, Debug)]
@@ -25,10 +25,8 @@ struct Whole {
 
 impl From<Whole> for Object {
     fn from(mut whole: Whole) -> Self {
-        whole.metadata.labels.clear();
-        whole.metadata.annotations.clear();
-        whole.metadata.owner_references.shrink_to_fit();
-        Self { metadata: whole.metadata }
+        whole.metadata.labels = Labels::default();
+        Self { metadata: whole.metadata.with_annotations(&[]) }
     }
 }
 

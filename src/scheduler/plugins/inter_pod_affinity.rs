@@ -60,7 +60,7 @@ impl Counts {
     fn weigh(&mut self, terms: &Terms<'_>, (pod, other): (&Pod, &Pod), node: &Node) {
         let place = |term: &PodAffinityTerm| {
             let key = term.topology_key.clone();
-            let value = node.metadata.labels.get(&key)?.clone();
+            let value = node.metadata.labels.get(&key)?.to_owned();
             Some((key, value))
         };
         for term in Terms::of(other).away {
@@ -95,14 +95,14 @@ impl Counts {
         if self.away.iter().any(here) {
             return Err(Unfit::now("node(s) didn't match pod anti-affinity rules"));
         }
-        if self.kept_away.keys().any(|(key, value)| labels.get(key) == Some(value)) {
+        if self.kept_away.keys().any(|(key, value)| labels.get(key) == Some(value.as_str())) {
             return Err(Unfit::now("node(s) didn't satisfy existing pods anti-affinity rules"));
         }
         Ok(())
     }
 
     fn score(&self, node: &Node) -> i64 {
-        let here = |(key, value): &(String, String)| node.metadata.labels.get(key) == Some(value);
+        let here = |(key, value): &(String, String)| node.metadata.labels.get(key) == Some(value.as_str());
         self.preferred.iter().filter(|(place, _)| here(place)).map(|(_, weight)| weight).sum()
     }
 }
@@ -115,7 +115,7 @@ impl Places {
             let Some(value) = node.metadata.labels.get(&key) else { continue };
             let count = info.pods().filter(|other| matches(term, pod, other)).count();
             if count > 0 {
-                *values.entry(value.clone()).or_default() += i64::try_from(count).unwrap_or(i64::MAX);
+                *values.entry(value.to_owned()).or_default() += i64::try_from(count).unwrap_or(i64::MAX);
             }
         }
         Self { key, values }

@@ -1,7 +1,5 @@
 //! `NodeAffinity`: node selector and node affinity, required and preferred.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::core::v1::{NodeAffinity, NodeSelectorRequirement, NodeSelectorTerm};
 
 use super::{Normalize, Plugin, Score};
@@ -32,7 +30,7 @@ pub(super) const NODE_AFFINITY: Plugin = Plugin {
 /// Whether selector and required affinity of a pod accept a node.
 pub(super) fn accepts(pod: &Pod, node: &Node) -> bool {
     let labels = &node.metadata.labels;
-    let selected = pod.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value));
+    let selected = pod.node_selector.iter().all(|(key, value)| labels.get(key) == Some(value.as_str()));
     let required = affinity(pod).and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
     selected && required.is_none_or(|required| required.node_selector_terms.iter().any(|term| matches_term(term, node)))
 }
@@ -45,15 +43,14 @@ fn affinity(pod: &Pod) -> Option<&NodeAffinity> {
 fn matches_term(term: &NodeSelectorTerm, node: &Node) -> bool {
     let expressions = term.match_expressions.as_deref().unwrap_or_default();
     let fields = term.match_fields.as_deref().unwrap_or_default();
-    let name = BTreeMap::from([("metadata.name".to_owned(), node.metadata.name.clone())]);
+    let name = |key: &str| (key == "metadata.name").then_some(node.metadata.name.as_str());
     !(expressions.is_empty() && fields.is_empty())
-        && expressions.iter().all(|requirement| matches(requirement, &node.metadata.labels))
-        && fields.iter().all(|requirement| matches(requirement, &name))
+        && expressions.iter().all(|requirement| matches(requirement, node.metadata.labels.get(&requirement.key)))
+        && fields.iter().all(|requirement| matches(requirement, name(&requirement.key)))
 }
 
-fn matches(requirement: &NodeSelectorRequirement, labels: &BTreeMap<String, String>) -> bool {
-    let value = labels.get(&requirement.key);
-    let listed = |value: &String| requirement.values.iter().flatten().any(|wanted| wanted == value);
+fn matches(requirement: &NodeSelectorRequirement, value: Option<&str>) -> bool {
+    let listed = |value: &str| requirement.values.iter().flatten().any(|wanted| wanted == value);
     let compared = |than: fn(i64, i64) -> bool| {
         let wanted = requirement.values.iter().flatten().next().and_then(|text| text.parse().ok());
         let present = value.and_then(|text| text.parse().ok());

@@ -85,7 +85,7 @@ impl Constraint {
         for (_, info, node) in snapshot.present() {
             let Some(domain) = node.metadata.labels.get(&key) else { continue };
             if is_counted(constraint, pod, node) {
-                *counts.entry(domain.clone()).or_default() += matching(info, pod, &selector);
+                *counts.entry(domain.to_owned()).or_default() += matching(info, pod, &selector);
             }
         }
         Self {
@@ -108,7 +108,7 @@ fn selector(constraint: &TopologySpreadConstraint, pod: &Pod) -> LabelSelector {
     });
     for key in constraint.match_label_keys.iter().flatten() {
         if let Some(value) = pod.metadata.labels.get(key) {
-            selector.match_labels.get_or_insert_default().insert(key.clone(), value.clone());
+            selector.match_labels.get_or_insert_default().insert(key.clone(), value.to_owned());
         }
     }
     selector
