@@ -1,5 +1,6 @@
 //! Field ownership on the path of a write: brings the registry's types and versions to `api::apply`.
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
@@ -123,6 +124,11 @@ pub(super) fn to_served(kind: &Kind, mut object: Object) -> Object {
     object
 }
 
+/// As `to_served`; what is served as it is stored is looked at where it is.
+pub(super) fn served_view<'a>(kind: &Kind, object: &'a Object) -> Cow<'a, Object> {
+    if kind.gvk == kind.stored_as { Cow::Borrowed(object) } else { Cow::Owned(to_served(kind, object.clone())) }
+}
+
 /// Makes a tree of our own making what Go's type of a version would write: fields it does not have go, fields it
 /// always writes come.
 pub(super) fn fit(kind: &Kind, type_id: TypeId, object: &mut Object) {
@@ -156,9 +162,10 @@ impl Registry {
         let conflicts = if options.force { Conflicts::Force } else { Conflicts::Refuse };
         let produce = |old: Option<&Object>| -> Result<Object> {
             let owner = Owner { call, options, moment, served: &served };
-            let live = old.map(|old| to_served(&call.kind, old.clone()));
+            let live = old.map(|old| served_view(&call.kind, old));
             let writer = Writer { manager: &options.field_manager, now: moment.now };
-            let merged = owner.with_scope(|scope| apply::apply(scope, live.as_ref(), &config, (&writer, conflicts)))?;
+            let merged =
+                owner.with_scope(|scope| apply::apply(scope, live.as_deref(), &config, (&writer, conflicts)))?;
             self.settle_applied(call, merged, old)
         };
         let creates = call.target.subresource.is_empty();

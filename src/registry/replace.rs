@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::admit::Admission;
-use super::ownership::Owner;
+use super::ownership::{Owner, served_view};
 use super::persist::Committed;
 use super::{ATTEMPTS_MAX, Answer, Call, Input, PatchKind, Registry, Written, metadata, persist};
 use crate::admission::Operation;
@@ -92,7 +92,7 @@ impl Registry {
         options: &WriteOptions,
     ) -> Result<Object> {
         let old = old.ok_or_else(|| Status::not_found(&call.kind.group_resource(), &call.target.name))?;
-        let live = self.to_served(&call.kind, old.clone());
+        let live = served_view(&call.kind, old);
         let input = super::decode::patch(&call.kind, &live, patch.0, patch.1)?;
         let mut object = self.decode_patched(call, input, options.field_validation)?;
         metadata::settle_namespace(call, &mut object)?;
