@@ -275,12 +275,16 @@ fn integer(out: &mut Vec<u8>, max: usize, value: usize) {
     out.push(rest as u8);
 }
 
-/// Whether the first field is a status of 200 or 201; the latter stands as text, plain or in Huffman's code.
+/// Whether the first field is a status of 200 or 201; the latter stands as text, plain or in Huffman's code, beside any
+/// of the seven numbers that the name has.
 fn is_good(head: &[u8]) -> bool {
     // The table may be told its size first.
-    let head = if head.first().is_some_and(|byte| byte & 0xe0 == 0x20) { &head[1..] } else { head };
-    matches!(
-        head,
-        [0x88, ..] | [0x08 | 0x18 | 0x48, 3, b'2', b'0', b'1', ..] | [0x08 | 0x18 | 0x48, 0x82, 0x10, 0x03, ..]
-    )
+    let sizes = head.iter().take_while(|byte| **byte & 0xe0 == 0x20).count();
+    match &head[sizes..] {
+        [0x88, ..] => true,
+        [0x08..=0x0e | 0x18..=0x1e | 0x48..=0x4e, value @ ..] => {
+            value.starts_with(b"\x03201") || value.starts_with(&[0x82, 0x10, 0x03])
+        }
+        _ => false,
+    }
 }
