@@ -209,6 +209,11 @@ func valueOf(env *cel.Env, text string) ref.Val {
 
 func (s setting) answer(text string) (is answer) {
 	is.Expr = text
+	defer func() {
+		if cause := recover(); cause != nil {
+			is.Error = fmt.Sprint("upstream panics: ", cause)
+		}
+	}()
 	env, values, estimator := s.environment()
 	ast, issues := env.Compile(text)
 	if issues != nil {

@@ -132,21 +132,43 @@ impl Expr {
     }
 }
 
-/// The places of the nodes of one expression, by number.
+/// The places of the nodes of one expression, by number, and how deep the operators and selections in them nest.
 #[derive(Default)]
 pub(super) struct Places {
     by_id: Vec<Place>,
+    nesting: Vec<u32>,
 }
 
 impl Places {
     /// A number for a node at a place.
     pub(super) fn add(&mut self, place: Place) -> Id {
         self.by_id.push(place);
+        self.nesting.push(0);
         Id::try_from(self.by_id.len() - 1).unwrap_or(Id::MAX)
     }
 
     pub(super) fn get(&self, id: Id) -> Place {
         self.by_id.get(id as usize).copied().flatten()
+    }
+
+    /// The node nests one deeper than its deepest part.
+    pub(super) fn nest(&mut self, id: Id, parts: &[Id]) {
+        let deepest = parts.iter().map(|part| self.nesting(*part)).max().unwrap_or(0);
+        if let Some(own) = self.nesting.get_mut(id as usize) {
+            *own = (*own).max(deepest + 1);
+        }
+    }
+
+    /// The node nests as deep as one of its parts.
+    pub(super) fn hold(&mut self, id: Id, part: Id) {
+        let deep = self.nesting(part);
+        if let Some(own) = self.nesting.get_mut(id as usize) {
+            *own = (*own).max(deep);
+        }
+    }
+
+    pub(super) fn nesting(&self, id: Id) -> u32 {
+        self.nesting.get(id as usize).copied().unwrap_or(0)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -92,8 +92,8 @@ pub(super) struct Lexeme {
     pub(super) end: u32,
 }
 
-/// All tokens of a text, with the end as last.
-pub(super) fn tokens(text: &str, issues: &mut Reporter<'_>) -> Vec<Lexeme> {
+/// All tokens of a text, with the end as last; `None` when too much of it is none.
+pub(super) fn tokens(text: &str, issues: &mut Reporter<'_>) -> Option<Vec<Lexeme>> {
     let bytes = text.as_bytes();
     let mut out = Vec::new();
     let mut at = 0;
@@ -107,14 +107,14 @@ pub(super) fn tokens(text: &str, issues: &mut Reporter<'_>) -> Vec<Lexeme> {
             }
             Err(failed) => {
                 let end = failed + text[failed..].chars().next().map_or(0, char::len_utf8);
-                let message = format!("Syntax error: token recognition error at: '{}'", &text[at..end]);
-                issues.report(Some(narrow(at)), message);
+                let message = format!("token recognition error at: '{}'", &text[at..end]);
+                issues.syntax(narrow(at), &message).ok()?;
                 at = end;
             }
         }
     }
     out.push(Lexeme { token: Token::End, start: narrow(bytes.len()), end: narrow(bytes.len()) });
-    out
+    Some(out)
 }
 
 fn narrow(at: usize) -> u32 {

@@ -23,6 +23,7 @@ mod plan;
 mod program;
 #[cfg(test)]
 mod recorded;
+mod room;
 pub mod rules;
 mod schema;
 mod source;

@@ -5,10 +5,13 @@ use super::lexer::{self, Lexeme, Token};
 use super::literal;
 use super::macros::Maker;
 use super::source::{Place, Reporter};
-use super::syntax::{Failed, Follow, Rule, Set, Stream, has, set};
+use super::syntax::{Aborted, Failed, Follow, Rule, Set, Stream, has, set};
 
 /// The longest expression, in characters.
 const EXPRESSION_CHARS_MAX: usize = 100_000;
+
+/// How many operators and selections may stand inside each other.
+const NESTING_MAX: u32 = 250;
 
 /// Words that are no variables.
 const RESERVED: [&str; 21] = [
@@ -76,7 +79,9 @@ pub(super) fn parse<'s>(text: &'s str, issues: &mut Reporter<'s>) -> (Expr, Plac
         issues.report(None, message);
         return (Expr { id: places.add(None), kind: Kind::Missing }, places);
     }
-    let tokens = lexer::tokens(text, issues);
+    let Some(tokens) = lexer::tokens(text, issues) else {
+        return (Expr { id: places.add(None), kind: Kind::Missing }, places);
+    };
     let mut parser = Parser { stream: Stream::new(text, tokens, issues), places };
     let expr = parser.start();
     (expr, parser.places)
@@ -88,6 +93,18 @@ struct Parser<'s, 'r> {
 }
 
 type Parsed<T = Expr> = Result<T, Failed>;
+
+/// The levels of precedence, the loosest first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    Or,
+    And,
+    Relation,
+    RelationOperand,
+    Term,
+    Factor,
+    Unary,
+}
 
 const fn follow(tokens: &[Token]) -> Follow {
     Follow { tokens: set(tokens), ends: false }
@@ -111,11 +128,8 @@ impl Parser<'_, '_> {
         Expr { id: self.places.add(at), kind: Kind::Missing }
     }
 
-    /// Runs a rule as part of another; after an error in it parsing goes on behind it.
-    fn rule(&mut self, site: u32, follow: Follow, parse: impl FnOnce(&mut Self) -> Parsed) -> Parsed {
-        self.stream.follows.push(follow);
-        let start = self.stream.lexeme(0);
-        let parsed = if self.stream.aborted { Err(Failed) } else { parse(self) };
+    /// Ends a rule that is part of another: after an error in it parsing goes on behind it.
+    fn end(&mut self, site: u32, start: Lexeme, parsed: Parsed) -> Parsed {
         let expr = match parsed {
             Ok(expr) => expr,
             Err(Failed) => {
@@ -127,12 +141,19 @@ impl Parser<'_, '_> {
         if self.stream.aborted { Err(Failed) } else { Ok(expr) }
     }
 
+    fn enter(&mut self, rule: Rule) -> Parsed<()> {
+        self.stream.enter(rule).map_err(|Aborted| Failed)
+    }
+
     fn expect(&mut self, token: Token, after: Follow) -> Parsed<Lexeme> {
         self.stream.expect(token, after)
     }
 
     fn start(&mut self) -> Expr {
         let Ok(expr) = self.expr(follow(&[Token::End])) else { return self.missing() };
+        if self.places.nesting(expr.id) > NESTING_MAX {
+            return self.report(None, "max recursion depth exceeded");
+        }
         match self.expect(Token::End, may_follow(0)) {
             Ok(_) => expr,
             Err(Failed) => self.missing(),
@@ -140,124 +161,127 @@ impl Parser<'_, '_> {
     }
 
     fn expr(&mut self, after: Follow) -> Parsed {
-        if self.stream.enter(Rule::Expr).is_err() {
-            return Err(Failed);
-        }
-        let parsed = self.rule(1, after, |parser| {
-            let condition = parser.conditional_or(may_follow(set(&[Token::Question])))?;
-            if parser.stream.peek(0) != Token::Question {
-                return Ok(condition);
-            }
-            let op = parser.expect(Token::Question, may_follow(UNARY))?;
-            let id = parser.places.add(Some(op.start));
-            let yes = parser.conditional_or(follow(&[Token::Colon]))?;
-            parser.expect(Token::Colon, Follow { tokens: UNARY, ends: false })?;
-            let no = parser.expr(may_follow(0))?;
-            Ok(parser.call(id, "_?_:_", vec![condition, yes, no]))
-        });
+        self.enter(Rule::Expr)?;
+        self.stream.follows.push(after);
+        let start = self.stream.lexeme(0);
+        let parsed = self.conditional();
+        let parsed = self.end(1, start, parsed);
         self.stream.leave(Rule::Expr);
         parsed
     }
 
-    fn conditional_or(&mut self, after: Follow) -> Parsed {
-        self.rule(2, after, |parser| {
-            let and = Self::conditional_and;
-            parser.logical(("_||_", Token::Or), and)
-        })
+    fn conditional(&mut self) -> Parsed {
+        let question = may_follow(set(&[Token::Question]));
+        let condition = self.operators(Level::Or, question)?;
+        if self.stream.peek(0) != Token::Question {
+            return Ok(condition);
+        }
+        let op = self.expect(Token::Question, may_follow(UNARY))?;
+        let id = self.places.add(Some(op.start));
+        let yes = self.operators(Level::Or, follow(&[Token::Colon]))?;
+        self.expect(Token::Colon, Follow { tokens: UNARY, ends: false })?;
+        let no = self.expr(may_follow(0))?;
+        self.places.nest(id, &[condition.id, yes.id, no.id]);
+        Ok(self.call(id, "_?_:_", vec![condition, yes, no]))
     }
 
-    fn conditional_and(&mut self, after: Follow) -> Parsed {
-        self.rule(3, after, |parser| parser.logical(("_&&_", Token::And), Self::relation))
+    /// Operands and operators from a level of precedence up. All levels are in one function, because each nesting
+    /// goes through all of them and the stack is finite.
+    fn operators(&mut self, level: Level, after: Follow) -> Parsed {
+        self.stream.follows.push(after);
+        let opened = self.open_levels(level)?;
+        let mut left = self.unary(may_follow(FACTORS | TERMS))?;
+        loop {
+            let (operators, operand) = match self.stream.peek(0) {
+                token if has(FACTORS, token) && level <= Level::Factor => (FACTORS | TERMS, Level::Unary),
+                token if has(TERMS, token) && level <= Level::Term => (FACTORS | TERMS, Level::Factor),
+                _ => break,
+            };
+            left = self.binary(left, operators, operand)?;
+        }
+        self.stream.follows.pop();
+        self.stream.leave(Rule::Calc);
+        if level <= Level::RelationOperand {
+            while level <= Level::Relation && has(RELATIONS, self.stream.peek(0)) {
+                left = self.binary(left, RELATIONS, Level::RelationOperand)?;
+            }
+            self.stream.leave(Rule::Relation);
+        }
+        if level <= Level::And {
+            left = self.logical(left, ("_&&_", Token::And), Level::Relation)?;
+        }
+        if level <= Level::Or {
+            left = self.logical(left, ("_||_", Token::Or), Level::And)?;
+        }
+        for _ in 0..opened {
+            self.stream.follows.pop();
+        }
+        Ok(left)
     }
 
-    fn logical(&mut self, op: (&str, Token), term: impl Fn(&mut Self, Follow) -> Parsed) -> Parsed {
-        let (function, token) = op;
-        let after = may_follow(set(&[token]));
-        let mut terms = vec![term(self, after)?];
-        let mut id = None;
+    /// Enters the rules of the levels; how many there are to leave behind the calculation.
+    fn open_levels(&mut self, level: Level) -> Parsed<usize> {
+        let before = self.stream.follows.len() - 1;
+        if level <= Level::Or {
+            self.stream.follows.push(may_follow(set(&[Token::Or])));
+        }
+        if level <= Level::And {
+            self.stream.follows.push(may_follow(set(&[Token::And])));
+        }
+        if level <= Level::RelationOperand {
+            self.enter(Rule::Relation)?;
+            self.stream.follows.push(may_follow(RELATIONS));
+        }
+        self.enter(Rule::Calc)?;
+        // The calculation's own entry is left before the relation's operators are looked for.
+        self.stream.follows.push(may_follow(FACTORS | TERMS));
+        Ok(self.stream.follows.len() - 1 - before)
+    }
+
+    /// One operator and its right operand.
+    fn binary(&mut self, left: Expr, operators: Set, operand: Level) -> Parsed {
+        let token = self.stream.peek(0);
+        let op = self.expect(token, may_follow(UNARY))?;
+        let right = self.operators(operand, may_follow(operators))?;
+        let id = self.places.add(Some(op.start));
+        self.places.nest(id, &[left.id, right.id]);
+        Ok(self.call(id, function_of(token), vec![left, right]))
+    }
+
+    fn logical(&mut self, left: Expr, (function, token): (&str, Token), operand: Level) -> Parsed {
+        if self.stream.peek(0) != token {
+            return Ok(left);
+        }
+        let mut terms = vec![left];
+        let mut id = 0;
         while self.stream.peek(0) == token {
             let at = self.expect(token, may_follow(UNARY))?;
-            terms.push(term(self, after)?);
-            id = Some(self.places.add(Some(at.start)));
+            terms.push(self.operators(operand, may_follow(set(&[token])))?);
+            id = self.places.add(Some(at.start));
         }
-        Ok(match id {
-            Some(id) => self.call(id, function, terms),
-            None => terms.remove(0),
-        })
-    }
-
-    fn relation(&mut self, after: Follow) -> Parsed {
-        let operators = [RELATIONS];
-        self.binary(Rule::Relation, after, &operators)
-    }
-
-    fn calc(&mut self, after: Follow) -> Parsed {
-        self.binary(Rule::Calc, after, &[TERMS, FACTORS])
-    }
-
-    /// A chain of operators that bind to the left; the sets of operators bind tighter from first to last.
-    fn binary(&mut self, rule: Rule, after: Follow, operators: &[Set]) -> Parsed {
-        if self.stream.enter(rule).is_err() {
-            return Err(Failed);
-        }
-        let all = operators.iter().fold(0, |all, set| all | set);
-        let site = 4 + rule as u32;
-        let parsed = self.rule(site, after, |parser| {
-            let mut left = match rule {
-                Rule::Relation => parser.calc(may_follow(all))?,
-                Rule::Expr | Rule::Calc | Rule::Member => parser.unary(may_follow(all))?,
-            };
-            while has(all, parser.stream.peek(0)) {
-                let token = parser.stream.peek(0);
-                if parser.stream.enter(rule).is_err() {
-                    return Err(Failed);
-                }
-                let op = parser.expect(token, may_follow(UNARY))?;
-                let tighter: &[Set] = match operators.iter().position(|set| has(*set, token)) {
-                    Some(at) => &operators[at + 1..],
-                    None => &[],
-                };
-                let right = parser.operand(rule, may_follow(all), tighter)?;
-                let id = parser.places.add(Some(op.start));
-                left = parser.call(id, function_of(token), vec![left, right]);
-            }
-            Ok(left)
-        });
-        self.stream.leave(rule);
-        parsed
-    }
-
-    fn operand(&mut self, rule: Rule, after: Follow, tighter: &[Set]) -> Parsed {
-        if !tighter.is_empty() {
-            return self.binary(rule, after, tighter);
-        }
-        if self.stream.enter(rule).is_err() {
-            return Err(Failed);
-        }
-        let parsed = self.rule(4 + rule as u32, after, |parser| match rule {
-            Rule::Relation => parser.calc(after),
-            Rule::Expr | Rule::Calc | Rule::Member => parser.unary(after),
-        });
-        self.stream.leave(rule);
-        parsed
+        terms.iter().for_each(|term| self.places.hold(id, term.id));
+        Ok(self.call(id, function, terms))
     }
 
     fn unary(&mut self, after: Follow) -> Parsed {
-        self.rule(8, after, |parser| {
-            parser.stream.sync(UNARY)?;
-            let first = parser.stream.peek(0);
-            let second = parser.stream.peek(1);
-            match first {
-                Token::Exclamation => parser.prefixed(Token::Exclamation, "!_"),
-                Token::Minus if has(NUMBERS, second) => parser.member(may_follow(0)),
-                Token::Minus if has(UNARY, second) && second != Token::Exclamation => {
-                    parser.prefixed(Token::Minus, "-_")
-                }
-                Token::Minus => parser.stream.no_alternative(1),
-                _ if has(PRIMARY, first) => parser.member(may_follow(0)),
-                _ => parser.stream.no_alternative(0),
-            }
-        })
+        self.stream.follows.push(after);
+        let start = self.stream.lexeme(0);
+        let parsed = self.unary_inside();
+        self.end(8, start, parsed)
+    }
+
+    fn unary_inside(&mut self) -> Parsed {
+        self.stream.sync(UNARY)?;
+        let first = self.stream.peek(0);
+        let second = self.stream.peek(1);
+        match first {
+            Token::Exclamation => self.prefixed(Token::Exclamation, "!_"),
+            Token::Minus if has(NUMBERS, second) => self.member(may_follow(0)),
+            Token::Minus if has(UNARY, second) && second != Token::Exclamation => self.prefixed(Token::Minus, "-_"),
+            Token::Minus => self.stream.no_alternative(1),
+            _ if has(PRIMARY, first) => self.member(may_follow(0)),
+            _ => self.stream.no_alternative(0),
+        }
     }
 
     fn prefixed(&mut self, token: Token, function: &str) -> Parsed {
@@ -280,30 +304,31 @@ impl Parser<'_, '_> {
         // The operator's number comes before the operand's.
         let id = self.places.add(Some(first.start));
         let operand = self.member(may_follow(0))?;
+        self.places.hold(id, operand.id);
         Ok(self.call(id, function, vec![operand]))
     }
 
     fn member(&mut self, after: Follow) -> Parsed {
-        if self.stream.enter(Rule::Member).is_err() {
-            return Err(Failed);
-        }
-        let parsed = self.rule(MEMBER, after, |parser| {
-            let mut operand = parser.primary(may_follow(SELECTORS))?;
-            while has(SELECTORS, parser.stream.peek(0)) {
-                if parser.stream.enter(Rule::Member).is_err() {
-                    return Err(Failed);
-                }
-                operand = match (parser.stream.peek(0), parser.stream.peek(1), parser.stream.peek(2)) {
-                    (Token::LeftBracket, ..) => parser.index(operand)?,
-                    (_, Token::Ident, Token::LeftParen) => parser.member_call(operand)?,
-                    (_, Token::Ident | Token::EscapedIdent | Token::Question, _) => parser.select(operand)?,
-                    _ => return parser.stream.no_alternative(1),
-                };
-            }
-            Ok(operand)
-        });
+        self.enter(Rule::Member)?;
+        self.stream.follows.push(after);
+        let start = self.stream.lexeme(0);
+        let parsed = self.member_inside();
+        let parsed = self.end(MEMBER, start, parsed);
         self.stream.leave(Rule::Member);
         parsed
+    }
+
+    fn member_inside(&mut self) -> Parsed {
+        let mut operand = self.primary(may_follow(SELECTORS))?;
+        while has(SELECTORS, self.stream.peek(0)) {
+            operand = match (self.stream.peek(0), self.stream.peek(1), self.stream.peek(2)) {
+                (Token::LeftBracket, ..) => self.index(operand)?,
+                (_, Token::Ident, Token::LeftParen) => self.member_call(operand)?,
+                (_, Token::Ident | Token::EscapedIdent | Token::Question, _) => self.select(operand)?,
+                _ => return self.stream.no_alternative(1),
+            };
+        }
+        Ok(operand)
     }
 
     fn index(&mut self, operand: Expr) -> Parsed {
@@ -312,6 +337,7 @@ impl Parser<'_, '_> {
         let id = self.places.add(Some(op.start));
         let index = self.expr(follow(&[Token::RightBracket]))?;
         self.expect(Token::RightBracket, may_follow(SELECTORS))?;
+        self.places.nest(id, &[operand.id, index.id]);
         Ok(self.call(id, if optional { "_[?_]" } else { "_[_]" }, vec![operand, index]))
     }
 
@@ -336,11 +362,13 @@ impl Parser<'_, '_> {
         self.stream.follows.pop();
         let Ok((at, field)) = name else { return Ok(self.report(Some(start), "unsupported ident kind")) };
         if !optional {
-            let operand = Box::new(operand);
-            return Ok(self.node(op, Kind::Select { operand, field, test_only: false }));
+            let id = self.places.add(Some(op.start));
+            self.places.nest(id, &[operand.id]);
+            return Ok(Expr { id, kind: Kind::Select { operand: Box::new(operand), field, test_only: false } });
         }
         let id = self.places.add(Some(op.start));
         let field = self.node(at, Kind::Literal(Literal::String(field.into())));
+        self.places.nest(id, &[operand.id]);
         let kind = Kind::Call { target: None, function: "_?._".to_owned(), args: vec![operand, field] };
         Ok(Expr { id, kind })
     }
@@ -363,6 +391,8 @@ impl Parser<'_, '_> {
         let function = self.stream.slice(name).to_owned();
         let args = self.arguments(SELECTORS)?;
         let id = self.places.add(Some(open.start));
+        let parts: Vec<Id> = std::iter::once(operand.id).chain(args.iter().map(|arg| arg.id)).collect();
+        self.places.nest(id, &parts);
         Ok(self.call_or_macro(id, &function, Some(operand), args))
     }
 
@@ -395,24 +425,34 @@ impl Parser<'_, '_> {
     }
 
     fn primary(&mut self, after: Follow) -> Parsed {
-        self.rule(12, after, |parser| {
-            parser.stream.sync(PRIMARY)?;
-            match parser.stream.peek(0) {
-                Token::LeftParen => {
-                    parser.expect(Token::LeftParen, may_follow(UNARY))?;
-                    let inner = parser.expr(follow(&[Token::RightParen]))?;
-                    parser.expect(Token::RightParen, may_follow(0))?;
-                    Ok(inner)
-                }
-                Token::LeftBracket => parser.list(),
-                Token::LeftBrace => parser.map(),
-                Token::Dot if parser.stream.peek(1) != Token::Ident => parser.stream.no_alternative(1),
-                Token::Dot => parser.name(1),
-                Token::Ident => parser.name(0),
-                token if has(LITERALS, token) => parser.rule(13, may_follow(0), Self::literal),
-                _ => parser.stream.no_alternative(0),
+        self.stream.follows.push(after);
+        let start = self.stream.lexeme(0);
+        let parsed = self.primary_inside();
+        self.end(12, start, parsed)
+    }
+
+    fn primary_inside(&mut self) -> Parsed {
+        self.stream.sync(PRIMARY)?;
+        match self.stream.peek(0) {
+            Token::LeftParen => {
+                self.expect(Token::LeftParen, may_follow(UNARY))?;
+                let inner = self.expr(follow(&[Token::RightParen]))?;
+                self.expect(Token::RightParen, may_follow(0))?;
+                Ok(inner)
             }
-        })
+            Token::LeftBracket => self.list(),
+            Token::LeftBrace => self.map(),
+            Token::Dot if self.stream.peek(1) != Token::Ident => self.stream.no_alternative(1),
+            Token::Dot => self.name(1),
+            Token::Ident => self.name(0),
+            token if has(LITERALS, token) => {
+                self.stream.follows.push(may_follow(0));
+                let start = self.stream.lexeme(0);
+                let parsed = self.literal();
+                self.end(13, start, parsed)
+            }
+            _ => self.stream.no_alternative(0),
+        }
     }
 
     /// A variable, a call of a function or a struct; `dots` is whether a dot stands before it.
@@ -445,6 +485,7 @@ impl Parser<'_, '_> {
             return Ok(self.report(Some(first.start), format!("reserved identifier: {word}")));
         }
         let id = self.places.add(Some(open.start));
+        args.iter().for_each(|arg| self.places.hold(id, arg.id));
         Ok(self.call_or_macro(id, &name, None, args))
     }
 
@@ -461,6 +502,7 @@ impl Parser<'_, '_> {
         let begin = NAMES | set(&[Token::Question]);
         let fields = self.sequence(begin, closing, Self::field)?;
         self.close(Token::RightBrace)?;
+        fields.iter().for_each(|field: &Field| self.places.hold(id, field.value.id));
         Ok(Expr { id, kind: Kind::Struct { name, fields } })
     }
 
@@ -480,6 +522,7 @@ impl Parser<'_, '_> {
         let elements = self.sequence(UNARY | set(&[Token::Question]), closing, |parser| {
             let optional = parser.optional_mark(UNARY | set(&[Token::Question]))?;
             let value = parser.expr(may_follow(set(&[Token::Comma])))?;
+            parser.places.hold(id, value.id);
             Ok(Element { value, optional })
         })?;
         self.close(Token::RightBracket)?;
@@ -496,6 +539,8 @@ impl Parser<'_, '_> {
             let colon = parser.expect(Token::Colon, Follow { tokens: UNARY, ends: false })?;
             parser.places.add(Some(colon.start));
             let value = parser.expr(may_follow(set(&[Token::Comma])))?;
+            parser.places.hold(id, key.id);
+            parser.places.hold(id, value.id);
             Ok(Entry { key, value, optional })
         })?;
         self.close(Token::RightBrace)?;
@@ -560,7 +605,10 @@ impl Parser<'_, '_> {
     fn call_or_macro(&mut self, id: Id, function: &str, target: Option<Expr>, args: Vec<Expr>) -> Expr {
         let place = self.places.get(id);
         match (Maker { places: &mut self.places, place }).expand(function, target, args) {
-            Ok(Ok(expr)) => expr,
+            Ok(Ok(expr)) => {
+                self.places.hold(expr.id, id);
+                expr
+            }
             Ok(Err((about, message))) => {
                 let place = self.places.get(about);
                 self.report(place, message)

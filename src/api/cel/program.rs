@@ -7,6 +7,7 @@ use super::estimate::{self, Range};
 use super::eval::{Activation, Evaluator};
 use super::parser;
 use super::plan::{self, Node};
+use super::room::{self, Depth};
 use super::source::{Issues, Reporter};
 use super::types::Type;
 use super::validate::validate;
@@ -26,6 +27,7 @@ pub struct Program {
     result: Type,
     estimate: Range,
     variables: Vec<String>,
+    depth: Depth,
 }
 
 /// What came of an evaluation.
@@ -42,6 +44,15 @@ impl Program {
     /// # Errors
     /// With all that is wrong with it, in upstream's words.
     pub fn compile(source: &str, env: &Env) -> Result<Self, Issues> {
+        let deep = if room::may_nest_deeply(source) { Depth::Deep } else { Depth::Shallow };
+        room::run(deep, || Self::compile_here(source, env)).unwrap_or_else(|| {
+            let mut issues = Reporter::new(source);
+            issues.report(None, room::NONE);
+            Err(issues.finish().expect("an issue was reported"))
+        })
+    }
+
+    fn compile_here(source: &str, env: &Env) -> Result<Self, Issues> {
         let mut issues = Reporter::new(source);
         let (mut expr, places) = parser::parse(source, &mut issues);
         if let Some(issues) = finished(&mut issues, source) {
@@ -67,6 +78,7 @@ impl Program {
             result: checked.type_of(&expr).clone(),
             estimate: estimate::estimate(&expr, &checked, env.sizes.as_deref()),
             variables,
+            depth: room::depth(&expr),
         })
     }
 
@@ -96,9 +108,12 @@ impl Program {
             Ok(plan) => plan,
             Err(error) => return Outcome { value: Err(error.clone()), cost: 0 },
         };
-        let mut evaluator = Evaluator::new(activation, budget);
-        let value = evaluator.eval(plan);
-        Outcome { value, cost: evaluator.cost }
+        let evaluate = || {
+            let mut evaluator = Evaluator::new(activation, budget);
+            let value = evaluator.eval(plan);
+            Outcome { value, cost: evaluator.cost }
+        };
+        room::run(self.depth, evaluate).unwrap_or_else(|| Outcome { value: Err(Error::new(room::NONE)), cost: 0 })
     }
 }
 

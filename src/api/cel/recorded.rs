@@ -306,3 +306,109 @@ fn rules_of_schemas_say_what_upstreams_say() {
     }
     assert!(breaches.is_empty(), "{} breaches:\n{}", breaches.len(), breaches.join("\n"));
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn any_text_compiles_or_is_refused(source in "[ -~\\n\\u{e9}\\u{1f600}]{0,60}") {
+        check_ends(&source);
+    }
+
+    #[test]
+    fn any_tokens_compile_or_are_refused_and_run_within_the_budget(
+        tokens in proptest::collection::vec(proptest::sample::select(TOKENS), 0..40)
+    ) {
+        check_ends(&tokens.join(" "));
+    }
+}
+
+/// Words from which expressions are made at random.
+const TOKENS: &[&str] = &[
+    "1",
+    "2u",
+    "1.5",
+    "'a'",
+    "b'x'",
+    "true",
+    "null",
+    "x",
+    "d",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    ":",
+    ".",
+    "?",
+    "+",
+    "-",
+    "*",
+    "/",
+    "%",
+    "<",
+    "==",
+    "!",
+    "&&",
+    "||",
+    "in",
+    ".map(x,",
+    ".all(x,",
+    ".filter(x,",
+    ".exists_one(x,",
+    "has(",
+    ".size()",
+    ".?a",
+    "[?0]",
+    "size(",
+    "string(",
+    "lists.range(9)",
+    ".a",
+    "int(",
+    ".orValue(1)",
+    "optional.of(",
+    "type(",
+    "'%s'.format([",
+    ".matches('a')",
+    ".split('')",
+    ".join()",
+    ".transformMap(k,v,v)",
+    ".sort()",
+    ".flatten()",
+    "'",
+];
+
+/// Compiles and, when it can, runs a text; both must end, the run within its budget and one call more.
+#[track_caller]
+fn check_ends(source: &str) {
+    const BUDGET: u64 = 10_000;
+    let env = Env::new(Expressions::Stored).variable("x", Type::Int).variable("d", Type::Dyn);
+    if let Ok(program) = Program::compile(source, &env) {
+        let data = serde_json::json!({ "a": [1, { "b": "text" }, null], "c": 1.5 });
+        let activation = Activation::new().with("x", Value::Int(3)).with("d", Value::from_json(&data));
+        let outcome = program.evaluate(&activation, BUDGET);
+        let stopped = matches!(outcome.value, Err(Error::BudgetExceeded));
+        assert!(stopped || outcome.cost <= BUDGET, "{source} cost {}", outcome.cost);
+    }
+}
+
+#[test]
+fn a_program_is_shared_between_threads() {
+    fn check_shared<T: Send + Sync>(_: &T) {}
+    let program = Program::compile("self.all(x, x > 0)", &Env::new(Expressions::Stored).variable("self", Type::Dyn));
+    check_shared(&program.unwrap());
+}
+
+#[test]
+fn an_evaluation_stops_when_its_budget_does() {
+    let env = Env::new(Expressions::Stored).variable("l", Type::list(Type::Int));
+    let source = "l.all(a, l.all(b, l.all(c, l.all(d, l.all(e, a + b + c + d + e >= 0)))))";
+    let program = Program::compile(source, &env).unwrap();
+    let list = Value::list((0..100).map(Value::Int).collect());
+    let outcome = program.evaluate(&Activation::new().with("l", list), PER_CALL_LIMIT);
+    assert_eq!(outcome.value.unwrap_err(), Error::BudgetExceeded);
+    assert_eq!(outcome.cost, PER_CALL_LIMIT + 1);
+}

@@ -15,7 +15,7 @@ pub(super) type Place = Option<u32>;
 pub struct Issue {
     /// The line, from 1; -1 when the issue has no place.
     pub line: i64,
-    /// The column in characters, from 0.
+    /// The column in characters, from 0; shown from 1.
     pub column: usize,
     /// What is wrong.
     pub message: String,
@@ -25,7 +25,8 @@ pub struct Issue {
 
 impl fmt::Display for Issue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ERROR: <input>:{}:{}: {}", self.line, self.column + 1, self.message)?;
+        let column = if self.line < 0 { 0 } else { self.column + 1 };
+        write!(f, "ERROR: <input>:{}:{column}: {}", self.line, self.message)?;
         let Some(snippet) = &self.snippet else { return Ok(()) };
         write!(f, "\n | {snippet}\n | ")?;
         let mut rest = snippet.chars();
@@ -65,17 +66,29 @@ impl std::error::Error for Issues {}
 /// Collects what is wrong with one text.
 pub(super) struct Reporter<'s> {
     text: &'s str,
+    syntax_errors: usize,
     found: Vec<Issue>,
     more: usize,
 }
 
 impl<'s> Reporter<'s> {
     pub(super) fn new(text: &'s str) -> Self {
-        Self { text, found: Vec::new(), more: 0 }
+        Self { text, syntax_errors: 0, found: Vec::new(), more: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.found.is_empty()
+    }
+
+    /// Reports a syntax error; `Err` when there were so many that parsing ends.
+    pub(super) fn syntax(&mut self, place: u32, message: &str) -> Result<(), ()> {
+        self.syntax_errors += 1;
+        if self.syntax_errors > ISSUES_MAX {
+            self.report(Some(place), format!("Syntax error: More than {ISSUES_MAX} syntax errors"));
+            return Err(());
+        }
+        self.report(Some(place), format!("Syntax error: {message}"));
+        Ok(())
     }
 
     pub(super) fn report(&mut self, place: Place, message: impl Into<String>) {

@@ -117,7 +117,7 @@ impl<'s, 'r> Stream<'s, 'r> {
         if !self.recovering {
             self.recovering = true;
             let place = self.lexeme(0).start;
-            self.issues.report(Some(place), format!("Syntax error: {message}"));
+            self.aborted |= self.issues.syntax(place, message).is_err();
         }
     }
 
@@ -126,9 +126,9 @@ impl<'s, 'r> Stream<'s, 'r> {
         if self.recoveries <= RECOVERIES_MAX {
             return Ok(());
         }
-        let message = format!("Syntax error: error recovery attempt limit exceeded: {RECOVERIES_MAX}");
+        let message = format!("error recovery attempt limit exceeded: {RECOVERIES_MAX}");
         let place = self.lexeme(0).start;
-        self.issues.report(Some(place), message);
+        self.issues.syntax(place, &message).ok();
         self.aborted = true;
         Err(Failed)
     }
@@ -176,7 +176,7 @@ impl<'s, 'r> Stream<'s, 'r> {
         };
         if !self.recovering {
             self.recovering = true;
-            self.issues.report(Some(end.start), format!("Syntax error: {message}"));
+            self.aborted |= self.issues.syntax(end.start, &message).is_err();
         }
         Err(Failed)
     }

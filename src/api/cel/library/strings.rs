@@ -102,9 +102,8 @@ fn last_index_of<'a>(text: &str, part: &str, from: Option<i64>) -> Result<Value<
     if start >= length {
         return Ok(Value::Int(-1));
     }
-    let end = (offset(text, start) + part.len()).min(text.len());
-    let end = (end..=text.len()).find(|end| text.is_char_boundary(*end)).unwrap_or(text.len());
-    let found = text[..end].rfind(part).map(|at| text[..at].chars().count()).filter(|at| *at <= start);
+    let places: Vec<usize> = text.char_indices().map(|(at, _)| at).take(start + 1).collect();
+    let found = places.iter().rposition(|at| text[*at..].starts_with(part));
     Ok(found.map_or(Value::Int(-1), int))
 }
 
