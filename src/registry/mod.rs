@@ -30,7 +30,7 @@ use crate::api::request::{Target, User};
 use crate::api::{Object, Revision, Status};
 use crate::base::Clock;
 use crate::resources::facts::Facts;
-use crate::resources::{Catalog, Kind, Moment};
+use crate::resources::{Catalog, Gated, Gates, Kind, Moment};
 use crate::storage::{Event, Store, Stored};
 
 pub use actions::{Action, Actions, Order, Row};
@@ -52,6 +52,8 @@ pub struct Registry {
     admission: Context,
     actions: Actions,
     facts: Arc<Facts>,
+    gates: Gates,
+    gated: Gated,
     paged: read::Paged,
 }
 
@@ -65,14 +67,16 @@ pub struct Parts {
     /// Creates that are not objects: reviews, tokens, and the like that a higher layer brings.
     pub actions: Actions,
     pub facts: Arc<Facts>,
+    pub gates: Gates,
 }
 
 impl Registry {
     /// A registry over a store.
     pub fn new(parts: Parts) -> Self {
-        let Parts { catalog, plugins, admission, actions, facts } = parts;
+        let Parts { catalog, plugins, admission, actions, facts, gates } = parts;
+        let gated = Gated::new(&facts, &gates);
         let (store, clock) = (admission.store.clone(), admission.clock.clone());
-        Self { catalog, store, clock, plugins, admission, actions, facts, paged: read::Paged::default() }
+        Self { catalog, store, clock, plugins, admission, actions, facts, gates, gated, paged: read::Paged::default() }
     }
 
     /// The types served now.
@@ -88,6 +92,18 @@ impl Registry {
     /// Admission's context: store, clock, authorizer.
     pub fn context(&self) -> &Context {
         &self.admission
+    }
+
+    /// Whether a feature gate is on.
+    pub fn enabled(&self, gate: &str) -> bool {
+        self.gates.enabled(&self.facts, gate)
+    }
+
+    /// Takes out what hangs on gates that are off.
+    fn drop_disabled(&self, kind: &Kind, new: &mut Object, old: Option<&Object>) {
+        if !kind.is_custom() {
+            self.gated.drop_disabled(kind.stored_type_id, new, old);
+        }
     }
 
     fn moment(&self) -> Moment {

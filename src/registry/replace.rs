@@ -170,12 +170,16 @@ impl Registry {
         metadata::keep_system_fields(new, old);
         let part = part_of(call)?;
         match &part {
-            Some(part) => (part.prepare)(new, old, &self.moment()),
+            Some(part) => {
+                (part.prepare)(new, old, &self.moment());
+                self.drop_disabled(kind, new, Some(old));
+            }
             None => {
                 if metadata::has_status(kind) {
                     keep_status(new, old);
                 }
                 kind.behaviour.prepare_update(kind, new, old);
+                self.drop_disabled(kind, new, Some(old));
                 let differs = || {
                     metadata::spec_differs(new, old, metadata::has_status(kind))
                         || kind.behaviour.counts_as_change(new, old)
@@ -205,7 +209,7 @@ impl Registry {
             return by_hand;
         }
         let level = if kind.behaviour.validated_by_hand() { Level::Enforced } else { Level::All };
-        let enabled = |gate: &str| self.facts.gate(gate).is_some_and(|gate| gate.default);
+        let enabled = |gate: &str| self.facts.gate(gate).is_some() && self.enabled(gate);
         let types = (&*kind.types, kind.stored_type_id);
         let options = validate::Options { level, enabled: &enabled };
         validate::merge(by_hand, validate::validate(new.root(), old.map(Object::root), types, options))

@@ -13,7 +13,7 @@ use crate::api::{Object, Reason, Revision};
 use crate::auth::{Attributes, Authorizer, Decision};
 use crate::base::{Shutdown, SystemClock, Tasks};
 use crate::resources::facts::Facts;
-use crate::resources::{Catalog, RuntimeConfig, built_in};
+use crate::resources::{Catalog, Gates, RuntimeConfig, built_in};
 use crate::storage::{self, Place, Retention};
 
 struct Everybody;
@@ -44,6 +44,7 @@ async fn registry() -> Registry {
         admission: Context { store, clock, authorizer: Arc::new(Everybody) },
         actions: Actions::new(Vec::new()),
         facts,
+        gates: Gates::default(),
     })
 }
 

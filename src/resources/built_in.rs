@@ -1,6 +1,6 @@
 //! Joins the generated facts with the table of behaviours: the built-in types as they are served.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use base64::Engine;
@@ -8,21 +8,52 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 use super::facts::{Facts, KindFacts, Release};
-use super::{BUILT_IN, Behaviour, Group, Hooks, Kind, Plain, SelectableField, Served};
+use super::{BUILT_IN, Behaviour, Gates, Group, Hooks, Kind, Plain, SelectableField, Served};
 use crate::api::names::api_version;
 use crate::api::{GroupResource, GroupVersionKind};
 
 /// `--runtime-config`: which versions are served beside or without the default ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuntimeConfig {
-    /// `api/all`, `api/beta`, `api/alpha`, `group/version` or `group/version/resource`, each on or off; the last one
-    /// that fits decides.
+    /// `api/all`, `api/ga`, `api/beta`, `api/alpha`, `group/version` or `group/version/resource`, each on or off; the
+    /// one that says most decides, of equal ones the last.
     pub switches: Vec<(String, bool)>,
-    /// Feature gates that are on beside the default ones, for resources that hang on one.
-    pub gates: Vec<String>,
+    /// For resources that hang on a gate.
+    pub gates: Gates,
 }
 
+/// The switches of many versions at once, those that say more after those that say less.
+pub const STAGES: [&str; 4] = ["api/all", "api/ga", "api/beta", "api/alpha"];
+
 impl RuntimeConfig {
+    /// Whether what is named exists.
+    ///
+    /// # Errors
+    /// Upstream's text.
+    pub fn check(&self, facts: &Facts) -> Result<(), String> {
+        if matches!(self.switches.as_slice(), [(name, false)] if name == "api/all") {
+            return Err("invalid runtime-config with only api/all=false".to_owned());
+        }
+        let mut unknown = BTreeSet::new();
+        for (name, _) in self.switches.iter().filter(|(name, _)| !STAGES.contains(&name.as_str())) {
+            let tokens: Vec<_> = name.split('/').collect();
+            let ([group, version] | [group, version, _]) = tokens[..] else {
+                return Err(format!("runtime-config invalid key {name}"));
+            };
+            match facts.groups.iter().find(|known| known.name == group) {
+                None => drop(unknown.insert(format!("{group}/{version}"))),
+                Some(known) if known.versions.iter().all(|v| v.name != version) => {
+                    return Err(format!("group version {group}/{version} that has not been registered"));
+                }
+                Some(_) => {}
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        Err(format!("unknown api groups {}", unknown.into_iter().collect::<Vec<_>>().join(",")))
+    }
+
     fn serves(&self, facts: &Facts, kind: &KindFacts) -> bool {
         let version = &*kind.gvk.version;
         let exact = api_version(&kind.gvk.group, version);
@@ -35,9 +66,11 @@ impl RuntimeConfig {
             "api/alpha" => version.contains("alpha"),
             other => other == exact || other == resource,
         };
-        let switched = self.switches.iter().rev().find(|(name, _)| fits(name)).map(|(_, on)| *on);
-        let on_by_default = |gate: &str| facts.gate(gate).is_some_and(|gate| gate.default);
-        let gated = kind.gate.is_none_or(|gate| on_by_default(gate) || self.gates.iter().any(|g| g == gate));
+        let weight =
+            |name: &str| STAGES.iter().position(|stage| *stage == name).unwrap_or(name.matches('/').count() + 4);
+        let fitting = self.switches.iter().filter(|(name, _)| fits(name));
+        let switched = fitting.max_by_key(|(name, _)| weight(name)).map(|(_, on)| *on);
+        let gated = kind.gate.is_none_or(|gate| self.gates.enabled(facts, gate));
         switched.unwrap_or(kind.served_by_default) && gated
     }
 }
@@ -158,11 +191,30 @@ mod tests {
 
     #[test]
     fn a_resource_behind_a_gate_is_served_when_the_gate_is_on() {
-        let all = RuntimeConfig { switches: vec![("api/all".to_owned(), true)], gates: Vec::new() };
-        let gated = RuntimeConfig { gates: vec!["GenericWorkload".to_owned()], ..all.clone() };
+        let all = RuntimeConfig { switches: vec![("api/all".to_owned(), true)], ..RuntimeConfig::default() };
+        let gates = Gates::parse(&Facts::load(), &[("GenericWorkload".to_owned(), true)]).unwrap();
+        let gated = RuntimeConfig { gates, ..all.clone() };
         check_served(&RuntimeConfig::default(), ("certificates.k8s.io", "v1", "clustertrustbundles"), true);
         check_served(&all, ("scheduling.k8s.io", "v1beta1", "workloads"), false);
         check_served(&gated, ("scheduling.k8s.io", "v1beta1", "workloads"), true);
+    }
+
+    #[test]
+    fn the_switch_that_says_most_decides_and_unknown_ones_are_refused() {
+        let facts = Facts::load();
+        let config = |switches: &[(&str, bool)]| RuntimeConfig {
+            switches: switches.iter().map(|(name, on)| ((*name).to_owned(), *on)).collect(),
+            ..RuntimeConfig::default()
+        };
+        let some = config(&[("apps/v1", true), ("api/all", false)]);
+        check_served(&some, ("apps", "v1", "deployments"), true);
+        check_served(&some, ("batch", "v1", "jobs"), false);
+        let check = |switches: &[(&str, bool)]| config(switches).check(&facts);
+        assert_eq!(check(&[("api/all", false)]), Err("invalid runtime-config with only api/all=false".to_owned()));
+        assert_eq!(check(&[("foo/v1", true)]), Err("unknown api groups foo/v1".to_owned()));
+        assert_eq!(check(&[("v1", true)]), Err("runtime-config invalid key v1".to_owned()));
+        let unregistered = "group version apps/v9 that has not been registered".to_owned();
+        assert_eq!(check(&[("apps/v9", true)]), Err(unregistered));
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod custom;
 mod discovery;
 pub mod facts;
 mod flowcontrol;
+mod gates;
 #[cfg(test)]
 mod golden;
 mod networking;
@@ -46,8 +47,9 @@ use crate::api::request::{DeleteOptions, Propagation, User};
 use crate::api::schema::{Str, Table, TypeId, decode};
 use crate::api::{GroupKind, GroupResource, GroupVersionKind, Object};
 
-pub use built_in::{RuntimeConfig, built_in};
+pub use built_in::{RuntimeConfig, STAGES, built_in};
 pub use catalog::{Catalog, Group, Served};
+pub use gates::{Gated, Gates};
 pub use table::{BUILT_IN, Row};
 
 /// One version of one resource, as it is served.

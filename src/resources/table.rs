@@ -115,7 +115,7 @@ mod tests {
     use crate::api::Object;
 
     fn every_kind() -> super::super::Served {
-        let everything = RuntimeConfig { switches: vec![("api/all".to_owned(), true)], gates: Vec::new() };
+        let everything = RuntimeConfig { switches: vec![("api/all".to_owned(), true)], ..RuntimeConfig::default() };
         built_in(&Facts::load(), &everything)
     }
 

@@ -10,24 +10,9 @@ use crate::resources::{Behaviour, Kind, Moment};
 
 pub(in crate::resources) struct Lease;
 
-/// Fields of coordinated leader election, whose gate is off.
-const GATED: [[&str; 2]; 2] = [["spec", "strategy"], ["spec", "preferredHolder"]];
-
 impl Behaviour for Lease {
     fn validated_by_hand(&self) -> bool {
         true
-    }
-
-    fn prepare_create(&self, _: &Kind, object: &mut Object, _: &Moment) {
-        for path in GATED {
-            object.remove(&path);
-        }
-    }
-
-    fn prepare_update(&self, _: &Kind, new: &mut Object, old: &Object) {
-        for path in GATED.iter().filter(|path| old.get(*path).is_none()) {
-            new.remove(path);
-        }
     }
 
     fn validate(&self, _: &Kind, object: &Object) -> Errors {
