@@ -37,7 +37,7 @@ async fn over_tls(cluster: &Cluster) -> Client {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("kubeconfig");
     let url = format!("https://{}", cluster.address());
-    coracle::auth::kubeconfig::write(&file, &cluster.kubeconfig_entry(&url)).unwrap();
+    coracle::auth::kubeconfig::write(&file, &cluster.kubeconfig_entry(&url, &cluster.pki().admin())).unwrap();
     let options = KubeConfigOptions { context: Some(CONTEXT.to_owned()), ..KubeConfigOptions::default() };
     let config = kube::Config::from_custom_kubeconfig(Kubeconfig::read_from(&file).unwrap(), &options).await.unwrap();
     Client::try_from(config).unwrap()

@@ -75,14 +75,14 @@ async fn settle(registry: &Registry, user: Arc<User>, wished: Object) -> Result<
     match (bootstrap::reconciled(&wished, present.as_ref()), present) {
         (None, _) => Ok(()),
         (Some(next), None) => create(registry, &call, next).await,
-        (Some(next), Some(_)) => registry.update(&call, input(next), &options()).await.map(|_| ()),
+        (Some(next), Some(_)) => registry.update(&call, input(next), &options(&call)).await.map(|_| ()),
     }
 }
 
 async fn create(registry: &Registry, call: &Call, object: Object) -> Result<()> {
     let target = Target { name: String::new(), ..call.target.clone() };
     let call = Call { user: call.user.clone(), target, kind: call.kind.clone(), warnings: Warnings::default() };
-    match registry.create(&call, input(object), &options()).await {
+    match registry.create(&call, input(object), &options(&call)).await {
         // Another server over the same store was quicker.
         Err(status) if status.reason() == Reason::AlreadyExists => Ok(()),
         written => written.map(|_| ()),
@@ -109,9 +109,14 @@ fn input(object: Object) -> Input {
     Input { value: object.into_value(), duplicates: Vec::new() }
 }
 
-fn options() -> WriteOptions {
+fn options(call: &Call) -> WriteOptions {
+    // Upstream makes the objects of priority and fairness under a name of their own.
+    let manager = match call.target.group.as_str() {
+        "flowcontrol.apiserver.k8s.io" => "api-priority-and-fairness-config-producer-v1",
+        _ => "kube-apiserver",
+    };
     WriteOptions {
-        field_manager: "kube-apiserver".to_owned(),
+        field_manager: manager.to_owned(),
         field_validation: FieldValidation::Ignore,
         ..WriteOptions::default()
     }

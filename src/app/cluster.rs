@@ -17,8 +17,7 @@ use crate::auth::authenticate::{Accept, Authenticators};
 use crate::auth::authorize::{self, Mode};
 use crate::auth::kubeconfig::Entry;
 use crate::auth::openid::OpenId;
-use crate::auth::{self, Tokens};
-use crate::auth::{Authorizer, Pki, PkiConfig};
+use crate::auth::{self, Authorizer, Identity, Pki, PkiConfig, Tokens};
 use crate::base::{Clock, Shutdown, SystemClock, Tasks};
 use crate::client::Transport;
 use crate::controllers;
@@ -74,10 +73,12 @@ impl Cluster {
     }
 
     async fn start_in(config: &Config, clock: Arc<dyn Clock>, tasks: &Tasks) -> anyhow::Result<Self> {
+        config.check()?;
+        let facts = Arc::new(Facts::load());
+        let runtime = config.runtime(&facts)?;
         let listener = port::bind(config.bind_address, config.secure_port)?;
         let address = listener.local_addr()?;
-        let facts = Arc::new(Facts::load());
-        let served = built_in(&facts, &config.runtime(&facts)?);
+        let served = built_in(&facts, &runtime);
         let store = open_store(config, &served, (&clock, tasks)).await?;
         let pki = Arc::new(open_pki(config, &*clock)?);
         let modes = Mode::parse_all(&config.authorization_modes).map_err(anyhow::Error::msg)?;
@@ -100,6 +101,7 @@ impl Cluster {
             },
             actions: Actions::new(actions::rows(reviews)),
             facts: facts.clone(),
+            gates: runtime.gates,
         }));
         let definitions = Definitions::load(registry.clone());
         tasks.spawn("custom resource definitions", definitions.run());
@@ -125,23 +127,31 @@ impl Cluster {
         let renewal_clock = clock.clone();
         tasks.spawn("certificate renewal", async move { renewed.keep_renewed(renewal_clock).await });
         let cluster = Self { server, listening, pki, store, tasks: tasks.clone(), clock };
-        let objects = cluster.first_objects(config)?;
-        let kept = bootstrap::kept(&objects);
-        bootstrap::write(&registry, objects).await?;
-        let keeping = cluster.clock.clone();
-        tasks.spawn("kept objects", async move { bootstrap::keep(&registry, kept, keeping).await });
+        cluster.furnish(config, registry).await?;
         hooks.iter().for_each(Flag::pass);
         cluster.start_controllers(config)?;
         Ok(cluster)
     }
 
-    fn first_objects(&self, config: &Config) -> anyhow::Result<Vec<Object>> {
+    /// What must be there before the cluster is ready, and what keeps it so.
+    async fn furnish(&self, config: &Config, registry: Arc<Registry>) -> anyhow::Result<()> {
+        let objects = self.first_objects(config, &registry)?;
+        let kept = bootstrap::kept(&objects);
+        bootstrap::write(&registry, objects).await?;
+        let keeping = self.clock.clone();
+        self.tasks.spawn("kept objects", async move { bootstrap::keep(&registry, kept, keeping).await });
+        controllers::apiserver::start(self.transport(), self.clock.clone(), &self.tasks).await;
+        Ok(())
+    }
+
+    fn first_objects(&self, config: &Config, registry: &Registry) -> anyhow::Result<Vec<Object>> {
         let first = config.service_cluster_ip_ranges.first().context("no --service-cluster-ip-range is given")?;
         let service_address = first.hosts().next().with_context(|| format!("{first} has no addresses"))?;
         let server = auth::bootstrap::Server {
             host: std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned(),
             address: endpoint_address(config.advertised()),
             port: self.address().port(),
+            group_versions: group_versions(&registry.catalog().served()),
             service_ranges: config.service_cluster_ip_ranges.iter().map(ToString::to_string).collect(),
             service_address,
             client_authorities: self.pki.client_authorities().to_owned(),
@@ -162,8 +172,8 @@ impl Cluster {
     }
 
     /// What a client needs to reach the cluster as its administrator.
-    pub fn kubeconfig_entry<'a>(&'a self, url: &'a str) -> Entry<'a> {
-        Entry { name: CONTEXT, server: url, authority: self.pki.authority(), client: self.pki.admin() }
+    pub fn kubeconfig_entry<'a>(&'a self, url: &'a str, client: &'a Identity) -> Entry<'a> {
+        Entry { name: CONTEXT, server: url, authority: self.pki.authority(), client }
     }
 
     fn start_controllers(&self, config: &Config) -> anyhow::Result<()> {
@@ -214,6 +224,12 @@ impl Cluster {
     }
 }
 
+/// Each group with each of its versions.
+fn group_versions(served: &Served) -> Vec<(String, String)> {
+    let groups = served.groups.iter();
+    groups.flat_map(|group| group.versions.iter().map(|version| (group.name.clone(), version.clone()))).collect()
+}
+
 /// What gives Services their addresses and node ports; not a plugin of upstream's, so it cannot be switched off.
 fn service_addresses(config: &Config) -> Arc<dyn Plugin> {
     Arc::new(ServiceAddresses { ranges: config.service_cluster_ip_ranges.clone(), node_ports: NODE_PORTS })
@@ -239,13 +255,21 @@ fn health_checks(health: &Health) -> Vec<Flag> {
     for name in ["ping", "log", "etcd"] {
         health.add_passing(name, Scope::All);
     }
+    health.add_passing("etcd-readiness", Scope::Ready);
     let hooks = [
+        "poststarthook/priority-and-fairness-config-consumer",
         "poststarthook/start-system-namespaces-controller",
+        "poststarthook/start-cluster-authentication-info-controller",
+        "poststarthook/storage-readiness",
+        "poststarthook/start-legacy-token-tracking-controller",
         "poststarthook/rbac/bootstrap-roles",
         "poststarthook/scheduling/bootstrap-system-priority-classes",
         "poststarthook/priority-and-fairness-config-producer",
         "poststarthook/bootstrap-controller",
         "poststarthook/start-kubernetes-service-cidr-controller",
+        "poststarthook/apiservice-status-local-available-controller",
+        "poststarthook/kube-apiserver-autoregistration",
+        "autoregister-completion",
     ];
     hooks.into_iter().map(|name| health.add(name, Scope::All)).collect()
 }

@@ -13,11 +13,10 @@ use tracing_subscriber::EnvFilter;
 use super::cluster::DATABASE;
 use super::flags::{Cli, Command, LoggingFormat, Up};
 use super::{CONTEXT, Cluster, Data, files};
-use crate::auth::kubeconfig::{self, Entry};
+use crate::auth::kubeconfig::{self, Before, Entry};
 use crate::base::SystemClock;
+use crate::resources::facts::VERSION;
 
-/// The Kubernetes version whose API is served.
-const KUBERNETES: &str = "v1.37.1";
 const STACK_BYTES: usize = 2 * 1024 * 1024;
 
 /// Runs the command line.
@@ -34,7 +33,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
             let file = file.map_or_else(|| Ok(data.path()?.join(DATABASE)), Ok);
             file.and_then(|file| report(files::check(file)))
         }
-        Some(Command::Version) => say(&format!("coracle v{}, Kubernetes {KUBERNETES}\n", env!("CARGO_PKG_VERSION"))),
+        Some(Command::Version) => say(&format!("coracle v{}, Kubernetes {VERSION}\n", env!("CARGO_PKG_VERSION"))),
         Some(Command::Completion { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "coracle", &mut script);
@@ -79,23 +78,43 @@ async fn serve(flags: &Up) -> anyhow::Result<()> {
     let advertised = config.advertised();
     let cluster = Cluster::start(config).await?;
     let url = format!("https://{}", std::net::SocketAddr::new(advertised, cluster.address().port()));
-    let kubeconfig = write_kubeconfig(flags, &data, &cluster.kubeconfig_entry(&url))?;
+    let mut renewals = cluster.pki().admin_renewals();
+    let mut admin = cluster.pki().admin();
+    let kubeconfig = write_kubeconfig(flags, &data, &cluster.kubeconfig_entry(&url, &admin))?;
     say(&greeting(&url, (&data, &kubeconfig), clock.monotonic() - began))?;
-    asked_to_end().await?;
+    let mut end = std::pin::pin!(asked_to_end());
+    loop {
+        tokio::select! {
+            ended = &mut end => break ended?,
+            Ok(()) = renewals.changed() => {
+                admin = cluster.pki().admin();
+                // What stood in the files before the first writing stays known.
+                if let Err(error) = write_kubeconfig(flags, &data, &cluster.kubeconfig_entry(&url, &admin)) {
+                    tracing::error!("the kubeconfig could not be renewed: {error:#}");
+                }
+            }
+        }
+    }
+    let entry = cluster.kubeconfig_entry(&url, &admin);
+    let forgotten = match (&data, &kubeconfig.before) {
+        // Nothing is left that the context could lead to.
+        (Data::Ephemeral, Some(before)) => kubeconfig::restore(&kubeconfig.path, &entry, before),
+        (Data::Ephemeral | Data::Folder(_), _) => Ok(()),
+    };
     cluster.stop().await;
-    Ok(())
+    Ok(forgotten?)
 }
 
-/// Where the kubeconfig is, and whether it is the user's own.
+/// Where the kubeconfig is, and what stood in it before where it is the user's own.
 struct Kubeconfig {
     path: PathBuf,
-    own: bool,
+    before: Option<Before>,
 }
 
 fn write_kubeconfig(flags: &Up, data: &Data, entry: &Entry<'_>) -> anyhow::Result<Kubeconfig> {
     if let Some(path) = &flags.kubeconfig {
         kubeconfig::write(path, entry)?;
-        return Ok(Kubeconfig { path: path.clone(), own: false });
+        return Ok(Kubeconfig { path: path.clone(), before: None });
     }
     if let Data::Folder(folder) = data {
         kubeconfig::write(&folder.join("kubeconfig"), entry)?;
@@ -105,13 +124,13 @@ fn write_kubeconfig(flags: &Up, data: &Data, entry: &Entry<'_>) -> anyhow::Resul
     let home = set("HOME").map(PathBuf::from);
     let path = kubeconfig::users_own(variable.as_deref(), home.as_deref());
     let path = path.context("no home folder is known: name a file with --kubeconfig")?;
-    kubeconfig::merge(&path, entry)?;
-    Ok(Kubeconfig { path, own: true })
+    let before = kubeconfig::merge(&path, entry)?;
+    Ok(Kubeconfig { path, before: Some(before) })
 }
 
 fn greeting(url: &str, (data, kubeconfig): (&Data, &Kubeconfig), took: Duration) -> String {
     let path = kubeconfig.path.display();
-    let (config, next) = if kubeconfig.own {
+    let (config, next) = if kubeconfig.before.is_some() {
         (format!("{path}, context {CONTEXT}"), "kubectl get nodes".to_owned())
     } else {
         (path.to_string(), format!("kubectl --kubeconfig {path} get nodes"))
@@ -121,7 +140,7 @@ fn greeting(url: &str, (data, kubeconfig): (&Data, &Kubeconfig), took: Duration)
         Data::Folder(folder) => folder.display().to_string(),
     };
     format!(
-        "Kubernetes {KUBERNETES} is ready after {} ms\n  server      {url}\n  data        {place}\n  kubeconfig  \
+        "Kubernetes {VERSION} is ready after {} ms\n  server      {url}\n  data        {place}\n  kubeconfig  \
          {config}\n  next        {next}\n",
         took.as_millis()
     )

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
-use crate::resources::RuntimeConfig;
 use crate::resources::facts::Facts;
+use crate::resources::{Gates, RuntimeConfig};
 use crate::server::Limits;
 use crate::server::transport::Bounds;
 
@@ -60,6 +60,8 @@ pub struct Config {
 impl Default for Config {
     /// A whole cluster in memory on a free port of the loopback interface.
     fn default() -> Self {
+        // Upstream's own default, 10.0.0.0/24, is deprecated there: it ends after some 250 Services, and is a common
+        // range of home networks. This one is kind's.
         let range = ipnet::Ipv4Net::new_assert(Ipv4Addr::new(10, 96, 0, 0), 16);
         Self {
             data: Data::Ephemeral,
@@ -87,24 +89,42 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Values that contradict themselves, in upstream's words.
+    ///
+    /// # Errors
+    /// The first of them.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let ranges = &self.service_cluster_ip_ranges;
+        anyhow::ensure!(ranges.len() <= 2, "--service-cluster-ip-range must not contain more than two entries");
+        if let [first, second] = ranges.as_slice()
+            && first.addr().is_ipv4() == second.addr().is_ipv4()
+        {
+            anyhow::bail!(
+                "--service-cluster-ip-range[0] and --service-cluster-ip-range[1] must be of different IP family"
+            );
+        }
+        for (which, range) in ["primary", "secondary"].iter().zip(ranges) {
+            let bits = range.max_prefix_len() - range.prefix_len();
+            let why = "the service cluster IP range must be at least 8 IP addresses";
+            anyhow::ensure!(bits >= 3, "error determining service IP ranges for {which} service cidr: {why}");
+        }
+        for (index, issuer) in self.service_account_issuers.iter().enumerate() {
+            anyhow::ensure!(!issuer.is_empty(), "service-account-issuer should not be an empty string");
+            let again = self.service_account_issuers[..index].contains(issuer);
+            anyhow::ensure!(!again, "service-account-issuer {issuer:?} is already specified");
+        }
+        Ok(())
+    }
+
     /// The types that are served.
     ///
     /// # Errors
-    /// When a feature gate is not known or cannot be set.
+    /// Upstream's text when a feature gate is not known or cannot be set, or a group or version is not known.
     pub fn runtime(&self, facts: &Facts) -> anyhow::Result<RuntimeConfig> {
-        for (name, on) in &self.feature_gates {
-            match facts.gate(name) {
-                None => anyhow::bail!("unrecognized feature gate: {name}"),
-                Some(gate) if gate.locked && gate.default != *on => {
-                    anyhow::bail!("cannot set feature gate {name} to {on}, feature is locked to {}", gate.default)
-                }
-                Some(_) => {}
-            }
-        }
-        let set = |name: &str| self.feature_gates.iter().rev().find(|(gate, _)| gate == name).map(|(_, on)| *on);
-        let on = facts.gates.iter().filter(|gate| set(gate.name).unwrap_or(gate.default));
-        let gates = on.map(|gate| gate.name.to_owned()).collect();
-        Ok(RuntimeConfig { switches: self.runtime.clone(), gates })
+        let gates = Gates::parse(facts, &self.feature_gates).map_err(anyhow::Error::msg)?;
+        let runtime = RuntimeConfig { switches: self.runtime.clone(), gates };
+        runtime.check(facts).map_err(anyhow::Error::msg)?;
+        Ok(runtime)
     }
 
     /// Where certificates and keys are kept.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::config::{Config, Controllers, Data};
+use crate::resources::STAGES;
 
 /// A whole Kubernetes control plane in one binary over one SQLite file.
 #[derive(Parser, Debug)]
@@ -102,7 +103,7 @@ pub(super) struct Up {
     pub token_auth_file: Option<PathBuf>,
     /// Requests without credentials are those of system:anonymous
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
-          default_missing_value = "true", help_heading = "Authentication")]
+          default_missing_value = "true", value_parser = parse_bool, help_heading = "Authentication")]
     pub anonymous_auth: bool,
     /// Issuer of ServiceAccount tokens; the first one issues, all are accepted
     #[arg(long, value_name = "URL", help_heading = "Authentication")]
@@ -139,16 +140,16 @@ pub(super) struct Up {
     /// Feature gates: Name=true
     #[arg(long, value_name = "GATE=BOOL", value_delimiter = ',', help_heading = "API")]
     pub feature_gates: Vec<String>,
-    /// Addresses of services
+    /// Addresses of Services; the default is kind's, since kube-apiserver's own (10.0.0.0/24) is deprecated and small
     #[arg(long, value_name = "CIDR", value_delimiter = ',', default_value = "10.96.0.0/16", help_heading = "API")]
-    pub service_cluster_ip_range: Vec<ipnet::IpNet>,
+    pub service_cluster_ip_range: Vec<String>,
 
     /// Controllers to run: '*' for all, 'name' to run one, '-name' not to
     #[arg(long, value_name = "NAMES", default_value = "*", allow_hyphen_values = true, help_heading = "Cluster")]
     pub controllers: String,
     /// Run the scheduler
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
-          default_missing_value = "true", help_heading = "Cluster")]
+          default_missing_value = "true", value_parser = parse_bool, help_heading = "Cluster")]
     pub scheduler: bool,
     /// How many nodes to simulate
     #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Cluster")]
@@ -184,12 +185,12 @@ impl Up {
             service_account_key_files: self.service_account_key_file.clone(),
             service_account_signing_key_file: self.service_account_signing_key_file.clone(),
             api_audiences: self.api_audiences.clone(),
-            service_cluster_ip_ranges: self.service_cluster_ip_range.clone(),
+            service_cluster_ip_ranges: ranges(&self.service_cluster_ip_range)?,
             authorization_modes: self.authorization_mode.clone(),
             enable_admission_plugins: self.enable_admission_plugins.clone(),
             disable_admission_plugins: self.disable_admission_plugins.clone(),
-            runtime: switches(&self.runtime_config)?,
-            feature_gates: switches(&self.feature_gates)?,
+            runtime: api_switches(&self.runtime_config)?,
+            feature_gates: gate_switches(&self.feature_gates)?,
             controllers: Controllers {
                 selection: self.controllers.clone(),
                 scheduler: self.scheduler,
@@ -207,16 +208,50 @@ impl Up {
     }
 }
 
-fn switches(texts: &[String]) -> anyhow::Result<Vec<(String, bool)>> {
+fn ranges(texts: &[String]) -> anyhow::Result<Vec<ipnet::IpNet>> {
+    let range = |(index, text): (usize, &String)| {
+        text.trim().parse().map_err(|_| anyhow::anyhow!("service-cluster-ip-range[{index}] is not a valid cidr"))
+    };
+    texts.iter().enumerate().map(range).collect()
+}
+
+/// `--runtime-config`: a name without a value is switched on.
+fn api_switches(texts: &[String]) -> anyhow::Result<Vec<(String, bool)>> {
     let switch = |text: &String| {
-        let (name, value) = text.split_once('=').unwrap_or((text, "true"));
-        match value {
-            "true" | "" => Ok((name.to_owned(), true)),
-            "false" => Ok((name.to_owned(), false)),
-            _ => anyhow::bail!("{text}: write {name}=true or {name}=false"),
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        let on = match (STAGES.contains(&name), value) {
+            (_, "") | (true, "true") => true,
+            (true, "false") => false,
+            (true, _) => anyhow::bail!("invalid value {name}={value}"),
+            (false, _) => {
+                parse_bool(value).map_err(|why| anyhow::anyhow!("invalid value of {name}: {value}, err: {why}"))?
+            }
+        };
+        Ok((name.to_owned(), on))
+    };
+    texts.iter().filter(|text| !text.is_empty()).map(switch).collect()
+}
+
+/// `--feature-gates`; names may stand behind the component's.
+fn gate_switches(texts: &[String]) -> anyhow::Result<Vec<(String, bool)>> {
+    let switch = |text: &String| {
+        let text = text.strip_prefix("kube:").unwrap_or(text).trim();
+        let (name, value) = text.split_once('=').ok_or_else(|| anyhow::anyhow!("missing bool value for {text}"))?;
+        match parse_bool(value.trim()) {
+            Ok(on) => Ok((name.trim().to_owned(), on)),
+            Err(why) => anyhow::bail!("invalid value of {name}={value}, err: {why}"),
         }
     };
     texts.iter().filter(|text| !text.is_empty()).map(switch).collect()
+}
+
+/// As Go's `strconv.ParseBool`.
+fn parse_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+        _ => Err(format!("strconv.ParseBool: parsing {text:?}: invalid syntax")),
+    }
 }
 
 fn default_data_dir() -> anyhow::Result<PathBuf> {
@@ -255,10 +290,32 @@ mod tests {
         assert_eq!((config.controllers.selection.as_str(), config.controllers.scheduler), ("*,-deployment", false));
     }
 
+    #[track_caller]
+    fn check_refused(flag: &str, message: &str) {
+        let config = config(&["--ephemeral", flag]).and_then(|config| {
+            config.check()?;
+            config.runtime(&crate::resources::facts::Facts::load())
+        });
+        assert_eq!(config.unwrap_err().to_string(), message, "{flag}");
+    }
+
     #[test]
-    fn a_switch_that_is_neither_on_nor_off_is_refused() {
-        let error = config(&["--ephemeral", "--feature-gates=A=maybe"]).unwrap_err();
-        assert_eq!(error.to_string(), "A=maybe: write A=true or A=false");
+    fn wrong_values_are_refused_in_the_words_of_kube_apiserver() {
+        check_refused("--feature-gates=Foo=true", "unrecognized feature gate: Foo");
+        check_refused("--feature-gates=kube:Foo=true", "unrecognized feature gate: Foo");
+        check_refused("--feature-gates=WatchList", "missing bool value for WatchList");
+        let maybe = "invalid value of WatchList=maybe, err: strconv.ParseBool: parsing \"maybe\": invalid syntax";
+        check_refused("--feature-gates=WatchList=maybe", maybe);
+        check_refused("--runtime-config=foo/v1=true", "unknown api groups foo/v1");
+        let maybe = "invalid value of apps/v1: maybe, err: strconv.ParseBool: parsing \"maybe\": invalid syntax";
+        check_refused("--runtime-config=apps/v1=maybe", maybe);
+        check_refused("--service-cluster-ip-range=foo", "service-cluster-ip-range[0] is not a valid cidr");
+        let small = "error determining service IP ranges for primary service cidr: the service cluster IP range must be at \
+                     least 8 IP addresses";
+        check_refused("--service-cluster-ip-range=10.0.0.0/31", small);
+        let family = "--service-cluster-ip-range[0] and --service-cluster-ip-range[1] must be of different IP family";
+        check_refused("--service-cluster-ip-range=10.0.0.0/16,10.1.0.0/16", family);
+        check_refused("--service-account-issuer=", "service-account-issuer should not be an empty string");
     }
 
     #[test]

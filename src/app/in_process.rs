@@ -15,8 +15,8 @@ impl Transport for InProcess {
         Box::pin(async move {
             let method = Method::parse(ask.method.as_str());
             let mut request = Request::new(method, &ask.target, Peer::Internal((*ask.user).clone()));
+            request.headers.add("user-agent", ask.user_agent());
             request.headers.add("accept", ask.accept);
-            request.headers.add("user-agent", ask.agent);
             if !ask.content_type.is_empty() {
                 request.headers.add("content-type", ask.content_type);
             }

@@ -40,12 +40,66 @@ pub fn write(path: &Path, entry: &Entry<'_>) -> Result<(), Error> {
     write_atomic(path, render(path, &merged(&Value::Null, entry).map_err(unusable(path))?)?.as_bytes(), 0o600)
 }
 
+/// What a merge took the place of.
+#[derive(Clone, Debug)]
+pub struct Before {
+    /// By list, in the order of `LISTS`.
+    items: [Option<Value>; 3],
+    current: Value,
+}
+
+const LISTS: [&str; 3] = ["clusters", "users", "contexts"];
+
 /// Adds the cluster to the user's file, or renews it there, and makes it the current context.
 ///
 /// # Errors
 /// When somebody else holds the lock, when the file is not one that can be understood (it stays as it is), or when it
 /// cannot be written.
-pub fn merge(path: &Path, entry: &Entry<'_>) -> Result<(), Error> {
+pub fn merge(path: &Path, entry: &Entry<'_>) -> Result<Before, Error> {
+    let mut before = None;
+    change(path, |present| {
+        let items = LISTS.map(|list| find(present, list, entry.name).cloned());
+        before = Some(Before { items, current: present["current-context"].clone() });
+        merged(present, entry)
+    })?;
+    Ok(before.expect("the change was worked out"))
+}
+
+/// Puts back what a merge took the place of, for a cluster that is gone. Where somebody else has written another
+/// cluster under the name since, nothing is changed.
+///
+/// # Errors
+/// As `merge`.
+pub fn restore(path: &Path, entry: &Entry<'_>, before: &Before) -> Result<(), Error> {
+    change(path, |present| Ok(restored(present, entry, before)))
+}
+
+fn restored(present: &Value, entry: &Entry<'_>, before: &Before) -> Value {
+    let mut next = present.clone();
+    let ours = find(present, "clusters", entry.name).is_some_and(|item| item["cluster"]["server"] == entry.server);
+    if !ours {
+        return next;
+    }
+    for (list, item) in LISTS.iter().zip(&before.items) {
+        let Some(items) = next[*list].as_array_mut() else { continue };
+        match (items.iter().position(|present| present["name"] == entry.name), item) {
+            (Some(at), Some(item)) => items[at] = item.clone(),
+            (Some(at), None) => drop(items.remove(at)),
+            (None, _) => {}
+        }
+    }
+    if next["current-context"] == entry.name {
+        next["current-context"] = if before.current.is_string() { before.current.clone() } else { json!("") };
+    }
+    next
+}
+
+fn find<'a>(config: &'a Value, list: &str, name: &str) -> Option<&'a Value> {
+    config[list].as_array()?.iter().find(|item| item["name"] == name)
+}
+
+/// Changes a file under its lock.
+fn change(path: &Path, next: impl FnOnce(&Value) -> Result<Value, String>) -> Result<(), Error> {
     make_folder(path)?;
     // A link to a file elsewhere stays a link.
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -56,7 +110,7 @@ pub fn merge(path: &Path, entry: &Entry<'_>) -> Result<(), Error> {
         Err(error) => return Err(file_error(path, "read")(error)),
     };
     let present = if text.trim().is_empty() { Value::Null } else { parse(path, &text)? };
-    let next = merged(&present, entry).map_err(unusable(path))?;
+    let next = next(&present).map_err(unusable(path))?;
     if next == present {
         return Ok(());
     }
@@ -274,5 +328,36 @@ other: kept
         fs::write(&first, "").unwrap();
         assert_eq!(users_own(Some(&list), None), Some(first));
         assert_eq!(users_own(Some(""), Some(Path::new("/h"))), Some(PathBuf::from("/h/.kube/config")));
+    }
+
+    #[test]
+    fn what_a_cluster_that_is_gone_took_the_place_of_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        fs::write(&path, USERS).unwrap();
+        let identity = identity();
+        let kept = entry(&identity, "https://127.0.0.1:6443");
+        merge(&path, &kept).unwrap();
+        let with_kept = read(&path);
+        let gone = entry(&identity, "https://127.0.0.1:7443");
+        let before = merge(&path, &gone).unwrap();
+        assert_ne!(read(&path), with_kept);
+        restore(&path, &gone, &before).unwrap();
+        assert_eq!(read(&path), with_kept);
+        restore(&path, &gone, &before).unwrap();
+        assert_eq!(read(&path), with_kept);
+    }
+
+    #[test]
+    fn the_context_of_a_cluster_that_is_gone_is_taken_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config");
+        fs::write(&path, USERS).unwrap();
+        let before = read(&path);
+        let identity = identity();
+        let gone = entry(&identity, "https://127.0.0.1:7443");
+        let merged = merge(&path, &gone).unwrap();
+        restore(&path, &gone, &merged).unwrap();
+        assert_eq!(read(&path), before);
     }
 }

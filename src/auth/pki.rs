@@ -17,6 +17,7 @@ use rcgen::{
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use tokio::sync::watch;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 
@@ -62,7 +63,7 @@ pub struct Pki {
     authority: Authority,
     front_proxy: Authority,
     serving: Arc<tls::Serving>,
-    admin: Identity,
+    admin: watch::Sender<Arc<Identity>>,
     front_proxy_client: Identity,
     client_authorities: String,
     signing_key: Arc<SigningKey>,
@@ -113,7 +114,7 @@ impl Pki {
             authority,
             front_proxy,
             serving,
-            admin,
+            admin: watch::Sender::new(Arc::new(admin)),
             front_proxy_client,
             client_authorities,
             signing_key,
@@ -142,8 +143,13 @@ impl Pki {
     }
 
     /// The administrator's client certificate: `kubernetes-admin` of `system:masters`.
-    pub fn admin(&self) -> &Identity {
-        &self.admin
+    pub fn admin(&self) -> Arc<Identity> {
+        self.admin.borrow().clone()
+    }
+
+    /// Tells when the administrator's certificate is renewed.
+    pub fn admin_renewals(&self) -> watch::Receiver<Arc<Identity>> {
+        self.admin.subscribe()
     }
 
     /// The key that signs ServiceAccount tokens.
@@ -176,7 +182,7 @@ impl Pki {
         self.authority.sign(params)
     }
 
-    /// Renews the serving certificate before it expires; runs until dropped.
+    /// Renews the serving certificate and the administrator's before they expire; runs until dropped.
     pub async fn keep_renewed(&self, clock: Arc<dyn Clock>) {
         loop {
             clock.sleep(RENEW_CHECK).await;
@@ -185,6 +191,13 @@ impl Pki {
             match renewed.and_then(|identity| certified(&identity)) {
                 Ok(certificate) => self.serving.replace(certificate),
                 Err(error) => tracing::error!(%error, "the serving certificate could not be renewed"),
+            }
+            if self.authority.accepts(&self.admin(), &ADMIN, clock.now()) {
+                continue;
+            }
+            match leaf(directory, &self.authority, ADMIN, clock.now()) {
+                Ok(admin) => drop(self.admin.send_replace(Arc::new(admin))),
+                Err(error) => tracing::error!(%error, "the administrator's certificate could not be renewed"),
             }
         }
     }

@@ -75,6 +75,20 @@ impl Resource {
         &Self::grouped("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
             .of_cluster();
 
+    pub const API_SERVICES: &'static Self =
+        &Self::grouped("apiregistration.k8s.io", "v1", "apiservices", "APIService").of_cluster();
+    pub const FLOW_SCHEMAS: &'static Self =
+        &Self::grouped("flowcontrol.apiserver.k8s.io", "v1", "flowschemas", "FlowSchema").of_cluster();
+    pub const PRIORITY_LEVELS: &'static Self = &Self::grouped(
+        "flowcontrol.apiserver.k8s.io",
+        "v1",
+        "prioritylevelconfigurations",
+        "PriorityLevelConfiguration",
+    )
+    .of_cluster();
+    pub const SERVICE_RANGES: &'static Self =
+        &Self::grouped("networking.k8s.io", "v1", "servicecidrs", "ServiceCIDR").of_cluster();
+
     /// `apps/v1`, or `v1` in the legacy group.
     pub fn api_version(&self) -> String {
         if self.group.is_empty() { self.version.to_string() } else { format!("{}/{}", self.group, self.version) }

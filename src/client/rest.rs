@@ -92,7 +92,7 @@ impl DeleteOptions {
 }
 
 impl Client {
-    /// A client that acts as `user`; `agent` is its User-Agent, such as `kubelet/v1.37.1`.
+    /// A client that acts as `user`; `agent` is the name in its User-Agent, such as `kubelet`.
     pub fn new(transport: Arc<dyn Transport>, user: User, agent: &'static str) -> Self {
         Self { transport, user: Arc::new(user), agent }
     }
@@ -207,6 +207,16 @@ impl Client {
             Patch::Strategic => "application/strategic-merge-patch+json",
         };
         self.write(http::Method::PATCH, target.path(), content_type, body.into()).await
+    }
+
+    /// Server-side apply, forced, as a manager that is not named by the agent.
+    ///
+    /// # Errors
+    /// Any refusal.
+    pub async fn apply(&self, target: Target<'_>, manager: &str, body: impl Into<Bytes>) -> Result<Written, Error> {
+        let query = Query::default().with("fieldManager", manager).with("force", "true");
+        let path = query.appended_to(target.path());
+        self.write(http::Method::PATCH, path, "application/apply-patch+yaml", body.into()).await
     }
 
     /// Deletes an object.

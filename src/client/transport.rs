@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, StreamBody};
 
 use super::error::Error;
 use crate::api::request::User;
+use crate::resources::facts::VERSION;
 
 /// One request.
 #[derive(Clone, Debug)]
@@ -23,8 +24,15 @@ pub struct Ask {
     pub accept: &'static str,
     pub body: Bytes,
     pub user: Arc<User>,
-    /// `User-Agent`; its part before the slash becomes the field manager.
+    /// The name in `User-Agent`; it becomes the field manager.
     pub agent: &'static str,
+}
+
+impl Ask {
+    /// `User-Agent`: the name and the version of Kubernetes.
+    pub fn user_agent(&self) -> String {
+        format!("{}/{VERSION}", self.agent)
+    }
 }
 
 /// What came back, error answers included.
@@ -55,11 +63,12 @@ impl Transport for kube::Client {
     fn exchange(&self, ask: Ask) -> BoxFuture<'static, Result<Reply, Error>> {
         let client = self.clone();
         Box::pin(async move {
+            let agent = ask.user_agent();
             let mut request = http::Request::builder()
                 .method(ask.method)
                 .uri(ask.target)
                 .header(http::header::ACCEPT, ask.accept)
-                .header(http::header::USER_AGENT, ask.agent);
+                .header(http::header::USER_AGENT, agent);
             if !ask.content_type.is_empty() {
                 request = request.header(http::header::CONTENT_TYPE, ask.content_type);
             }

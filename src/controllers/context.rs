@@ -15,7 +15,7 @@ use crate::client::{
     Transport, follow,
 };
 
-const AGENT: &str = "kube-controller-manager/v1.37.1";
+const AGENT: &str = "kube-controller-manager";
 
 /// A view that controllers share a cache of.
 pub(super) trait Shared: Cached {

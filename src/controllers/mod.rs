@@ -2,6 +2,7 @@
 //! like any other, under its own ServiceAccount. It gets a key, reads the present state from shared caches, works out
 //! the wished state with a pure `plan` and writes the difference.
 
+pub mod apiserver;
 mod cluster_role_aggregation;
 mod condition;
 mod context;

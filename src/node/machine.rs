@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::fleet::{Fleet, Node};
 use crate::client::{Client, Error, EventText, Meta, Patch, Resource, encode};
+use crate::resources::facts::VERSION;
 
 const LEASES_NAMESPACE: &str = "kube-node-lease";
 /// How long a lease holds, and how often it is renewed, as a kubelet does.
@@ -159,7 +160,7 @@ fn node_status(fleet: &Fleet, node: &Node, now: Timestamp) -> Value {
         ],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
         "nodeInfo": {
-            "architecture": "amd64", "operatingSystem": "linux", "kubeletVersion": "v1.37.1",
+            "architecture": "amd64", "operatingSystem": "linux", "kubeletVersion": VERSION,
             "kubeProxyVersion": "", "containerRuntimeVersion": "containerd://2.2.0",
             "osImage": "Coracle simulated node", "kernelVersion": "6.12.0",
             "machineID": machine_id(&node.name), "systemUUID": machine_id(&node.name), "bootID": machine_id(&node.name),

@@ -18,7 +18,7 @@ use crate::api::request::User;
 use crate::base::{Clock, Tasks};
 use crate::client::{Client, EventApi, Recorder, Transport};
 
-const AGENT: &str = "kubelet/v1.37.1";
+const AGENT: &str = "kubelet";
 
 /// What the simulated nodes are like.
 #[derive(Clone, Debug)]

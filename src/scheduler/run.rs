@@ -32,7 +32,7 @@ pub fn start(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>, tasks: &Tasks
         groups: vec!["system:authenticated".to_owned()],
         ..User::default()
     };
-    let client = Client::new(transport, user, "kube-scheduler/v1.37.1");
+    let client = Client::new(transport, user, "kube-scheduler");
     let (recorder, writer) = Recorder::new(client.clone(), NAME, EventApi::Events, Arc::clone(&clock));
     tasks.spawn("scheduler event recorder", writer);
     let state = Mutex::new(State { snapshot: Snapshot::default(), queue: Queue::default(), start: 0 });

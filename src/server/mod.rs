@@ -82,6 +82,7 @@ impl Default for Limits {
 struct Inner {
     parts: Parts,
     in_flight: InFlight,
+    flows: filters::Flows,
     discovery: discovery::Documents,
     openapi: openapi::Documents,
     metrics: metrics::Metrics,
@@ -94,7 +95,8 @@ impl Server {
         let discovery = discovery::Documents::default();
         let openapi = openapi::Documents::default();
         let metrics = metrics::Metrics::default();
-        Self { inner: Arc::new(Inner { parts, in_flight, discovery, openapi, metrics }) }
+        let flows = filters::Flows::default();
+        Self { inner: Arc::new(Inner { parts, in_flight, flows, discovery, openapi, metrics }) }
     }
 
     /// Ends all watches.
@@ -113,6 +115,10 @@ impl Server {
 
     fn in_flight(&self) -> &InFlight {
         &self.inner.in_flight
+    }
+
+    fn flows(&self) -> &filters::Flows {
+        &self.inner.flows
     }
 
     fn discovery(&self) -> &discovery::Documents {

@@ -86,22 +86,22 @@ async fn nothing_shown_is_anonymous_and_something_bad_is_refused() {
 #[tokio::test]
 async fn a_client_certificate_names_user_and_groups() {
     let bench = bench().await;
-    let user = bench.ask(chain(bench.pki.admin()), None).unwrap().unwrap();
+    let user = bench.ask(chain(&bench.pki.admin()), None).unwrap().unwrap();
     assert_eq!(user.name, "kubernetes-admin");
     assert_eq!(user.groups, ["system:masters", "system:authenticated"]);
     assert!(user.extra[0].1[0].starts_with("X509SHA256="));
-    assert_eq!(bench.ask(chain(bench.pki.admin()), None).unwrap().unwrap(), user);
+    assert_eq!(bench.ask(chain(&bench.pki.admin()), None).unwrap().unwrap(), user);
 }
 
 #[tokio::test]
 async fn certificates_of_others_and_expired_ones_are_refused() {
     let bench = bench().await;
     let stranger = Pki::open(PkiConfig::default(), bench.clock.now()).unwrap();
-    assert!(bench.ask(chain(stranger.admin()), None).is_err());
+    assert!(bench.ask(chain(&stranger.admin()), None).is_err());
     assert!(bench.ask(vec![b"no certificate".to_vec()], None).is_err());
-    assert!(bench.ask(chain(bench.pki.admin()), None).is_ok());
+    assert!(bench.ask(chain(&bench.pki.admin()), None).is_ok());
     bench.clock.advance(Duration::from_secs(366 * 24 * 3600));
-    assert!(bench.ask(chain(bench.pki.admin()), None).is_err());
+    assert!(bench.ask(chain(&bench.pki.admin()), None).is_err());
 }
 
 #[tokio::test]

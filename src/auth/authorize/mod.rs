@@ -51,7 +51,8 @@ impl Mode {
                 _ => return Err(format!("authorization-mode {} is not a valid mode", go_quote(name))),
             };
             if modes.contains(&mode) {
-                return Err(format!("authorization-mode {} has mode specified more than once", go_quote(name)));
+                let all: Vec<_> = names.iter().map(|name| go_quote(name)).collect();
+                return Err(format!("authorization-mode [{}] has mode specified more than once", all.join(" ")));
             }
             modes.push(mode);
         }
@@ -192,7 +193,7 @@ mod tests {
         let parse = |text: &str| Mode::parse_all(&text.split(',').map(str::to_owned).collect::<Vec<_>>());
         assert_eq!(parse("Node,RBAC"), Ok(DEFAULT_MODES.to_vec()));
         assert_eq!(parse("rbac"), Err(r#"authorization-mode "rbac" is not a valid mode"#.to_owned()));
-        let twice = r#"authorization-mode "RBAC" has mode specified more than once"#;
+        let twice = r#"authorization-mode ["RBAC" "RBAC"] has mode specified more than once"#;
         assert_eq!(parse("RBAC,RBAC"), Err(twice.to_owned()));
     }
 

@@ -2,6 +2,7 @@
 //! `kubernetes`, what others need to know of this server. `app` writes it through the registry like anyone, in one
 //! go, before the server is ready.
 
+mod api_services;
 mod rbac;
 
 use std::net::IpAddr;
@@ -21,6 +22,8 @@ pub struct Server {
     /// Where clients reach it: `--advertise-address` and `--secure-port`.
     pub address: IpAddr,
     pub port: u16,
+    /// The groups and versions that are served, without custom ones.
+    pub group_versions: Vec<(String, String)>,
     /// `--service-cluster-ip-range`, one or two.
     pub service_ranges: Vec<String>,
     /// The first address of the first range.
@@ -38,6 +41,7 @@ pub fn objects(server: &Server, policy: Vec<Object>) -> Vec<Object> {
     all.extend(priority_classes());
     let mut objects: Vec<Object> = all.into_iter().map(object).collect();
     objects.extend(policy);
+    objects.extend(api_services::of(&server.group_versions).into_iter().map(object));
     let rest = [
         service_range(server),
         service(server),
@@ -59,6 +63,7 @@ pub fn reconciled(wished: &Object, present: Option<&Object>) -> Option<Object> {
     match (&*gvk.group, &*gvk.kind) {
         (rbac::GROUP, "Role" | "ClusterRole") => rbac::role(wished, present),
         (rbac::GROUP, "RoleBinding" | "ClusterRoleBinding") => rbac::binding(wished, present),
+        ("apiregistration.k8s.io", _) => api_services::reconciled(wished, present),
         ("flowcontrol.apiserver.k8s.io", _) => flow_control(wished, present),
         ("", "Endpoints") => replaced(wished, present, &["subsets"]),
         ("discovery.k8s.io", "EndpointSlice") => replaced(wished, present, &["endpoints", "ports"]),
@@ -278,6 +283,7 @@ mod tests {
             host: "box".to_owned(),
             address: [127, 0, 0, 1].into(),
             port: 6443,
+            group_versions: vec![("apps".to_owned(), "v1".to_owned())],
             service_ranges: vec!["10.96.0.0/12".to_owned()],
             service_address: [10, 96, 0, 1].into(),
             client_authorities: "ca".to_owned(),

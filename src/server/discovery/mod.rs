@@ -119,13 +119,12 @@ fn top(server: &Server, admitted: &Admitted, scope: Scope, served: &Served) -> R
     if let Some(wish) = wish {
         return Ok(aggregated_answer(server, admitted, scope, wish));
     }
-    let answer = match scope {
+    match scope {
         Scope::Core => {
             legacy_answer(server, admitted, &known::VERSIONS, &legacy::versions(served, &server.parts().advertised))
         }
         Scope::Groups => legacy_answer(server, admitted, &known::GROUP_LIST, &legacy::groups(served)),
-    };
-    Ok(answer?.with_header("vary", "Accept"))
+    }
 }
 
 fn aggregated_answer(server: &Server, admitted: &Admitted, scope: Scope, encoding: Encoding) -> Response {

@@ -3,6 +3,7 @@
 
 mod authentication;
 mod authorization;
+mod flow;
 mod impersonation;
 mod in_flight;
 pub(super) mod request_info;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 
+pub(super) use flow::Flows;
 pub use in_flight::InFlight;
 pub(super) use request_info::RequestInfo;
 
@@ -111,18 +113,41 @@ fn deadline(query: &Query) -> Result<Duration> {
 
 async fn identified(server: &Server, asked: (Request, Query, RequestInfo), failure: Agreed) -> Response {
     let (request, query, info) = asked;
-    let user = async {
-        let user = Arc::new(authentication::authenticate(server, &request).await?);
-        let asked = |user: &Arc<User>| authorization::attributes(&info, user);
-        impersonation::impersonate(server, &request, (user, asked)).await
+    let user = match authentication::authenticate(server, &request).await {
+        Ok(user) => Arc::new(user),
+        Err(status) => return respond::failure(server.parts(), failure, &status),
     };
-    let user = match user.await {
+    let asked = |user: &Arc<User>| authorization::attributes(&info, user);
+    let user = match impersonation::impersonate(server, &request, (user, asked)).await {
         Ok(user) => user,
         Err(status) => return no_sniff(respond::failure(server.parts(), failure, &status)),
     };
     let Some(_permit) = server.in_flight().enter(&info, &user) else {
         return in_flight::refused();
     };
+    // Long-running requests are not counted, so upstream does not classify them; watches count until they begin.
+    let counted = !info.long_running() || info.verb == "watch";
+    let snapshot = server.parts().registry.store().snapshot();
+    let flow = if counted { server.flows().classify(&snapshot, &info, &user) } else { None };
+    let response = authorized(server, Identified { request, query, info, user }, failure).await;
+    match flow {
+        Some((schema, level)) => response
+            .with_header("x-kubernetes-pf-flowschema-uid", schema)
+            .with_header("x-kubernetes-pf-prioritylevel-uid", level),
+        None => response,
+    }
+}
+
+/// A request whose sender is known.
+struct Identified {
+    request: Request,
+    query: Query,
+    info: RequestInfo,
+    user: Arc<User>,
+}
+
+async fn authorized(server: &Server, asked: Identified, failure: Agreed) -> Response {
+    let Identified { request, query, info, user } = asked;
     if let Err(status) = authorization::authorize(server, &info, &user).await {
         return no_sniff(respond::failure(server.parts(), failure, &status));
     }

@@ -4,6 +4,7 @@
 
 mod custom;
 mod descriptions;
+mod discovery;
 mod gnostic;
 mod paths;
 mod schemas;
@@ -18,9 +19,10 @@ use serde_json::{Value, json};
 
 use self::descriptions::Descriptions;
 use self::schemas::Source;
+use super::discovery::etag;
 use super::filters::Admitted;
-use super::message::{Method, Response};
-use super::{Parts, Server, discovery, negotiation, respond};
+use super::message::{Body, Headers, Method, Response};
+use super::{Parts, Server, negotiation, respond};
 use crate::api::{Result, Status};
 use crate::resources::{Kind, Served};
 
@@ -84,7 +86,7 @@ impl Documents {
                 return hash.map(|hash| (path.clone(), hash.clone()));
             }
             let document = maker.document(path)?;
-            Some((path.clone(), discovery::etag(&document).trim_matches('"').to_owned()))
+            Some((path.clone(), etag(&document).trim_matches('"').to_owned()))
         };
         let by_path: BTreeMap<String, String> = made_of.iter().filter_map(hash).collect();
         let by_path = Arc::new(by_path);
@@ -97,7 +99,8 @@ impl Documents {
         match &*slot {
             Some(kept) if kept.etag == etag => kept.clone(),
             Some(_) | None => {
-                let all = v2::document(maker.custom_definitions(), hashes.keys().filter_map(|path| maker.tree(path)));
+                let documents = hashes.keys().filter_map(|path| maker.tree(path));
+                let all = v2::document(&maker.version(), maker.custom_definitions(), documents);
                 let protobuf = respond::gzip_all(&gnostic::encode(&all));
                 let json = respond::gzip_all(all.to_string().as_bytes());
                 slot.insert(AllInOne { etag: etag.to_owned(), json, protobuf }).clone()
@@ -106,12 +109,17 @@ impl Documents {
     }
 }
 
-/// The kinds of `api/v1`, `apis/apps/v1` …
+/// The kinds of `api/v1`, `apis/apps/v1` …; of what is not a resource none.
 fn by_document(served: &Served) -> BTreeMap<String, Vec<Arc<Kind>>> {
-    let mut out: BTreeMap<String, Vec<Arc<Kind>>> = BTreeMap::new();
+    let fixed = ["apis", "version", ".well-known/openid-configuration", "openid/v1/jwks"];
+    let mut out: BTreeMap<String, Vec<Arc<Kind>>> =
+        fixed.into_iter().map(|path| (path.to_owned(), Vec::new())).collect();
     for kind in &served.kinds {
         let base = if kind.gvk.group.is_empty() { "api".to_owned() } else { format!("apis/{}", kind.gvk.group) };
         out.entry(format!("{base}/{}", kind.gvk.version)).or_default().push(kind.clone());
+        if !kind.is_custom() {
+            out.entry(base).or_default();
+        }
     }
     out
 }
@@ -136,7 +144,9 @@ pub(super) fn serve(server: &Server, admitted: &Admitted) -> Option<Result<Respo
     if path.is_empty() {
         return Some(Ok(index(&hashes)));
     }
-    let hash = hashes.get(path)?;
+    let Some(hash) = hashes.get(path) else {
+        return Some(Ok(Response { status: 404, headers: Headers::default(), body: Body::Full(Bytes::new()) }));
+    };
     let gzip = respond::accepts_gzip(&admitted.request);
     let response = one(maker, (admitted, path, hash))?;
     Some(Ok(respond::compressed(response, gzip)))
@@ -177,7 +187,7 @@ fn all_in_one(
     let Some(protobuf) = wants_protobuf(admitted.request.headers.text("accept")) else {
         return Response::full(406, "text/plain; charset=utf-8", "");
     };
-    let etag = discovery::etag(hashes.values().cloned().collect::<String>().as_bytes());
+    let etag = etag(hashes.values().cloned().collect::<String>().as_bytes());
     let content_type = if protobuf { PROTOBUF_V2 } else { "application/json" };
     let response = if admitted.request.headers.get("if-none-match") == Some(&etag) {
         Response::full(304, content_type, Bytes::new())
@@ -228,29 +238,49 @@ impl Maker<'_> {
     }
 
     fn tree(self, path: &str) -> Option<Value> {
-        let mut pieces = path.split('/');
-        let (group, version) = match (pieces.next()?, pieces.next()?, pieces.next()) {
-            ("api", version, None) => ("", version),
-            ("apis", group, Some(version)) => (group, version),
-            _ => return None,
+        let (paths, schemas) = match path.split('/').collect::<Vec<_>>()[..] {
+            ["api", version] => self.of_version(path, ("", version)),
+            ["apis", group, version] => self.of_version(path, (group, version)),
+            _ => {
+                let (paths, types) = discovery::page(path, self.source.facts)?;
+                (paths, schemas::below(self.source, types))
+            }
         };
-        let kinds: Vec<&Arc<Kind>> = self.served.of_version(group, version).collect();
-        let paths = paths::all(&format!("/{path}"), &kinds, self.source.facts);
+        let mut components = serde_json::Map::new();
+        if !schemas.is_empty() {
+            components.insert("schemas".to_owned(), Value::Object(schemas));
+        }
+        components.insert(
+            "securitySchemes".to_owned(),
+            json!({
+                "BearerToken": {
+                    "type": "apiKey", "description": "Bearer Token authentication", "name": "authorization",
+                    "in": "header",
+                },
+            }),
+        );
         Some(json!({
             "openapi": "3.0.0",
-            "info": {"title": "Kubernetes", "version": "v1.37.1"},
+            "info": {"title": "Kubernetes", "version": self.version()},
             "paths": paths,
-            "components": {
-                "schemas": schemas::reachable(self.source, &kinds),
-                "securitySchemes": {
-                    "BearerToken": {
-                        "type": "apiKey",
-                        "description": "Bearer Token authentication",
-                        "name": "authorization",
-                        "in": "header",
-                    },
-                },
-            },
+            "components": components,
         }))
+    }
+
+    /// As documents tell it: major and minor.
+    fn version(self) -> String {
+        let release = self.source.facts.release;
+        format!("{}.{}", release.major, release.minor)
+    }
+
+    /// Paths and schemas of a group and version.
+    fn of_version(
+        self,
+        path: &str,
+        (group, version): (&str, &str),
+    ) -> (serde_json::Map<String, Value>, serde_json::Map<String, Value>) {
+        let kinds: Vec<&Arc<Kind>> = self.served.of_version(group, version).collect();
+        let paths = paths::all(&format!("/{path}"), &kinds, self.source.facts);
+        (paths, schemas::reachable(self.source, &kinds))
     }
 }

@@ -44,11 +44,18 @@ pub(super) fn reachable(source: Source<'_>, kinds: &[&Arc<Kind>]) -> Map<String,
     }
     let meta = ["Status", "DeleteOptions", "WatchEvent"];
     open.extend(meta.iter().filter_map(|name| facts.types.find(&format!("{META}.{name}"))));
-    let mut seen: BTreeSet<TypeId> = BTreeSet::new();
-    let mut out: BTreeMap<String, Value> = special();
+    let mut out = special();
     for (name, schema) in &mut out {
         describe(schema, source.descriptions.of_type(name));
     }
+    out.into_iter().chain(below(source, open)).chain(made).collect()
+}
+
+/// The schemas of types and of all that they lead to, without those of a form of their own.
+pub(super) fn below(source: Source<'_>, mut open: Vec<TypeId>) -> Map<String, Value> {
+    let facts = source.facts;
+    let mut seen: BTreeSet<TypeId> = BTreeSet::new();
+    let mut out: BTreeMap<String, Value> = BTreeMap::new();
     while let Some(id) = open.pop() {
         if !seen.insert(id) {
             continue;
@@ -57,7 +64,6 @@ pub(super) fn reachable(source: Source<'_>, kinds: &[&Arc<Kind>]) -> Map<String,
         out.insert(of.name.to_string(), schema(source, id, of));
         of.fields.iter().for_each(|field| structs(&field.shape, &mut open));
     }
-    out.extend(made);
     out.into_iter().collect()
 }
 

@@ -6,7 +6,7 @@ const REF: &str = "#/components/schemas/";
 
 /// The document made of those of version 3.
 /// `own` are definitions that are in the form of version 2 already.
-pub(super) fn document(own: Map<String, Value>, documents: impl Iterator<Item = Value>) -> Value {
+pub(super) fn document(version: &str, own: Map<String, Value>, documents: impl Iterator<Item = Value>) -> Value {
     let (mut paths, mut definitions) = (Map::new(), own);
     for mut document in documents {
         if let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas").map(Value::take) {
@@ -27,7 +27,7 @@ pub(super) fn document(own: Map<String, Value>, documents: impl Iterator<Item = 
     }
     json!({
         "swagger": "2.0",
-        "info": {"title": "Kubernetes", "version": "v1.37.1"},
+        "info": {"title": "Kubernetes", "version": version},
         "paths": paths,
         "definitions": definitions,
     })

@@ -27,7 +27,7 @@ fn path(server: &Server, admitted: &Admitted) -> Result<Response> {
     let reads = admitted.request.method == Method::Get;
     let answer = match path.trim_end_matches('/') {
         "/metrics" => Some(Ok(server.metrics().answer(server))),
-        "/version" if reads => Some(Ok(version::answer())),
+        "/version" if reads => Some(Ok(version::answer(&server.parts().facts))),
         "/.well-known/openid-configuration" | "/openid/v1/jwks" if reads => issuer(server, path),
         "" if reads => Some(Ok(root(server))),
         "/version" => Some(Err(Status::method_not_allowed())),
@@ -39,7 +39,9 @@ fn path(server: &Server, admitted: &Admitted) -> Result<Response> {
 
 fn discovery_answer(server: &Server, admitted: &Admitted, reads: bool) -> Option<Result<Response>> {
     let answer = discovery::serve(server, admitted)?;
-    Some(if reads { answer } else { Err(Status::method_not_allowed()) })
+    // Upstream's aggregator does not look at the method of requests for the list of groups (v1.37).
+    let any = admitted.info.path.trim_end_matches('/') == "/apis";
+    Some(if reads || any { answer } else { Err(Status::method_not_allowed()) })
 }
 
 /// Below a group that is served the API answers, elsewhere the plain multiplexer.
