@@ -34,7 +34,7 @@ type definition struct {
 }
 
 type definitionAnswer struct {
-	Definition []string        `json:"definition"`
+	Definition []string       `json:"definition"`
 	Changes    []changeAnswer `json:"changes"`
 }
 
@@ -144,4 +144,3 @@ func (d definition) resource() *apiextensions.CustomResourceDefinition {
 		Status: apiextensions.CustomResourceDefinitionStatus{StoredVersions: []string{"v1"}},
 	}
 }
-

@@ -56,6 +56,19 @@ static FUNCTIONS: LazyLock<HashMap<&'static str, Function>> = LazyLock::new(|| {
     functions
 });
 
+/// The function of mutations alone.
+static ESCAPE_KEY: LazyLock<Function> = LazyLock::new(|| Function {
+    name: "jsonpatch.escapeKey",
+    overloads: vec![Overload {
+        id: "string_jsonpatch_escapeKey_string",
+        member: false,
+        result: Type::String,
+        args: vec![Type::String],
+        letters: Vec::new(),
+        stored_only: false,
+    }],
+});
+
 /// The names of types that are values.
 const TYPES: [(&str, &str); 15] = [
     ("bool", "bool"),
@@ -105,6 +118,14 @@ impl Env {
         self
     }
 
+    /// Adds what mutations construct: `Object{…}` with all types below it, `JSONPatch{…}` and the escaping of its keys.
+    #[must_use]
+    pub fn mutations(self) -> Self {
+        let texts = ["op", "path", "from"].map(|field| (field.to_owned(), Type::String));
+        let fields = texts.into_iter().chain([("value".to_owned(), Type::Dyn)]);
+        self.object("Object", []).object("JSONPatch", fields)
+    }
+
     /// Adds the types of a schema. The estimate takes the sizes of every variable from it, as upstream does for the
     /// two variables of a rule.
     #[must_use]
@@ -115,7 +136,11 @@ impl Env {
     }
 
     pub(super) fn function(&self, name: &str) -> Option<&'static Function> {
-        let function = FUNCTIONS.get(name.strip_prefix('.').unwrap_or(name))?;
+        let name = name.strip_prefix('.').unwrap_or(name);
+        if name == ESCAPE_KEY.name && self.objects.contains_key("JSONPatch") {
+            return Some(&ESCAPE_KEY);
+        }
+        let function = FUNCTIONS.get(name)?;
         self.overloads(function).next().map(|_| function)
     }
 

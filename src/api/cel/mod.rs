@@ -6,6 +6,7 @@
 mod ast;
 mod authorizer;
 mod check;
+mod collections;
 mod cost;
 mod env;
 mod error;

@@ -1,6 +1,6 @@
 //! The grammar: from tokens to the tree, macros expanded. Each function is one rule of upstream's grammar.
 
-use super::ast::{Element, Entry, Expr, Field, Id, Kind, Literal, Places};
+use super::ast::{Expr, Id, Kind, Literal, Places};
 use super::lexer::{self, Lexeme, Token};
 use super::literal;
 use super::macros::Maker;
@@ -54,9 +54,9 @@ const LITERALS: Set = set(&[
 ]);
 const PRIMARY: Set =
     set(&[Token::LeftBracket, Token::LeftBrace, Token::LeftParen, Token::Dot, Token::Ident]) | LITERALS;
-const UNARY: Set = PRIMARY | set(&[Token::Exclamation]);
+pub(super) const UNARY: Set = PRIMARY | set(&[Token::Exclamation]);
 const NUMBERS: Set = set(&[Token::Int, Token::Float]);
-const NAMES: Set = set(&[Token::Ident, Token::EscapedIdent]);
+pub(super) const NAMES: Set = set(&[Token::Ident, Token::EscapedIdent]);
 const RELATIONS: Set = set(&[
     Token::Less,
     Token::LessEquals,
@@ -87,12 +87,12 @@ pub(super) fn parse<'s>(text: &'s str, issues: &mut Reporter<'s>) -> (Expr, Plac
     (expr, parser.places)
 }
 
-struct Parser<'s, 'r> {
-    stream: Stream<'s, 'r>,
-    places: Places,
+pub(super) struct Parser<'s, 'r> {
+    pub(super) stream: Stream<'s, 'r>,
+    pub(super) places: Places,
 }
 
-type Parsed<T = Expr> = Result<T, Failed>;
+pub(super) type Parsed<T = Expr> = Result<T, Failed>;
 
 /// The levels of precedence, the loosest first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -106,11 +106,11 @@ enum Level {
     Unary,
 }
 
-const fn follow(tokens: &[Token]) -> Follow {
+pub(super) const fn follow(tokens: &[Token]) -> Follow {
     Follow { tokens: set(tokens), ends: false }
 }
 
-const fn may_follow(tokens: Set) -> Follow {
+pub(super) const fn may_follow(tokens: Set) -> Follow {
     Follow { tokens, ends: true }
 }
 
@@ -145,7 +145,7 @@ impl Parser<'_, '_> {
         self.stream.enter(rule).map_err(|Aborted| Failed)
     }
 
-    fn expect(&mut self, token: Token, after: Follow) -> Parsed<Lexeme> {
+    pub(super) fn expect(&mut self, token: Token, after: Follow) -> Parsed<Lexeme> {
         self.stream.expect(token, after)
     }
 
@@ -160,7 +160,7 @@ impl Parser<'_, '_> {
         }
     }
 
-    fn expr(&mut self, after: Follow) -> Parsed {
+    pub(super) fn expr(&mut self, after: Follow) -> Parsed {
         self.enter(Rule::Expr)?;
         self.stream.follows.push(after);
         let start = self.stream.lexeme(0);
@@ -341,7 +341,7 @@ impl Parser<'_, '_> {
         Ok(self.call(id, if optional { "_[?_]" } else { "_[_]" }, vec![operand, index]))
     }
 
-    fn optional_mark(&mut self, expected: Set) -> Parsed<bool> {
+    pub(super) fn optional_mark(&mut self, expected: Set) -> Parsed<bool> {
         self.stream.sync(expected)?;
         if self.stream.peek(0) != Token::Question {
             return Ok(false);
@@ -373,7 +373,7 @@ impl Parser<'_, '_> {
         Ok(Expr { id, kind })
     }
 
-    fn field_name(&mut self) -> Parsed<(Lexeme, String)> {
+    pub(super) fn field_name(&mut self) -> Parsed<(Lexeme, String)> {
         self.stream.sync(NAMES)?;
         let token = self.stream.peek(0);
         if !has(NAMES, token) {
@@ -487,96 +487,6 @@ impl Parser<'_, '_> {
         let id = self.places.add(Some(open.start));
         args.iter().for_each(|arg| self.places.hold(id, arg.id));
         Ok(self.call_or_macro(id, &name, None, args))
-    }
-
-    fn message(&mut self, lexemes: usize) -> Parsed {
-        let mut name = String::new();
-        for _ in 0..lexemes {
-            let lexeme = self.stream.lexeme(0);
-            name.push_str(self.stream.slice(lexeme));
-            self.expect(lexeme.token, may_follow(0))?;
-        }
-        let open = self.expect(Token::LeftBrace, may_follow(NAMES))?;
-        let id = self.places.add(Some(open.start));
-        let closing = set(&[Token::Comma, Token::RightBrace]);
-        let begin = NAMES | set(&[Token::Question]);
-        let fields = self.sequence(begin, closing, Self::field)?;
-        self.close(Token::RightBrace)?;
-        fields.iter().for_each(|field: &Field| self.places.hold(id, field.value.id));
-        Ok(Expr { id, kind: Kind::Struct { name, fields } })
-    }
-
-    fn field(&mut self) -> Parsed<Field> {
-        let optional = self.optional_mark(NAMES | set(&[Token::Question]))?;
-        let (_, name) = self.field_name()?;
-        let colon = self.expect(Token::Colon, Follow { tokens: UNARY, ends: false })?;
-        let id = self.places.add(Some(colon.start));
-        let value = self.expr(may_follow(set(&[Token::Comma])))?;
-        Ok(Field { id, name, value, optional })
-    }
-
-    fn list(&mut self) -> Parsed {
-        let open = self.expect(Token::LeftBracket, may_follow(UNARY))?;
-        let id = self.places.add(Some(open.start));
-        let closing = set(&[Token::Comma, Token::RightBracket]);
-        let elements = self.sequence(UNARY | set(&[Token::Question]), closing, |parser| {
-            let optional = parser.optional_mark(UNARY | set(&[Token::Question]))?;
-            let value = parser.expr(may_follow(set(&[Token::Comma])))?;
-            parser.places.hold(id, value.id);
-            Ok(Element { value, optional })
-        })?;
-        self.close(Token::RightBracket)?;
-        Ok(Expr { id, kind: Kind::List(elements) })
-    }
-
-    fn map(&mut self) -> Parsed {
-        let open = self.expect(Token::LeftBrace, may_follow(UNARY))?;
-        let id = self.places.add(Some(open.start));
-        let closing = set(&[Token::Comma, Token::RightBrace]);
-        let entries = self.sequence(UNARY | set(&[Token::Question]), closing, |parser| {
-            let optional = parser.optional_mark(UNARY | set(&[Token::Question]))?;
-            let key = parser.expr(follow(&[Token::Colon]))?;
-            let colon = parser.expect(Token::Colon, Follow { tokens: UNARY, ends: false })?;
-            parser.places.add(Some(colon.start));
-            let value = parser.expr(may_follow(set(&[Token::Comma])))?;
-            parser.places.hold(id, key.id);
-            parser.places.hold(id, value.id);
-            Ok(Entry { key, value, optional })
-        })?;
-        self.close(Token::RightBrace)?;
-        Ok(Expr { id, kind: Kind::Map(entries) })
-    }
-
-    /// Items with commas between them; a comma at the end stays for [`Self::close`].
-    fn sequence<T>(&mut self, begin: Set, closing: Set, item: impl Fn(&mut Self) -> Parsed<T>) -> Parsed<Vec<T>> {
-        let mut out = Vec::new();
-        self.stream.sync(begin | closing)?;
-        if !has(begin, self.stream.peek(0)) {
-            return Ok(out);
-        }
-        self.stream.follows.push(Follow { tokens: closing, ends: false });
-        let mut read = || -> Parsed<()> {
-            out.push(item(self)?);
-            while self.stream.peek(0) == Token::Comma && has(begin, self.stream.peek(1)) {
-                self.expect(Token::Comma, may_follow(begin))?;
-                out.push(item(self)?);
-            }
-            Ok(())
-        };
-        if read().is_err() {
-            self.stream.recover(14);
-        }
-        self.stream.follows.pop();
-        if self.stream.aborted { Err(Failed) } else { Ok(out) }
-    }
-
-    fn close(&mut self, token: Token) -> Parsed<()> {
-        self.stream.sync(set(&[Token::Comma, token]))?;
-        if self.stream.peek(0) == Token::Comma {
-            self.expect(Token::Comma, follow(&[token]))?;
-        }
-        self.expect(token, may_follow(0))?;
-        Ok(())
     }
 
     fn literal(&mut self) -> Parsed {

@@ -412,3 +412,24 @@ fn an_evaluation_stops_when_its_budget_does() {
     assert_eq!(outcome.value.unwrap_err(), Error::BudgetExceeded);
     assert_eq!(outcome.cost, PER_CALL_LIMIT + 1);
 }
+
+#[test]
+fn mutations_construct_objects_and_patches() {
+    let env = Env::new(Expressions::New).mutations();
+    let check = |source: &str, shown: &str| {
+        let program = Program::compile(source, &env).unwrap_or_else(|issues| panic!("{issues}"));
+        let value = program.evaluate(&Activation::new(), PER_CALL_LIMIT).value.unwrap();
+        let Value::Struct(of) = value else { panic!("{source} gave {value:?}") };
+        let fields: Vec<String> = of.fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(format!("{} {}", of.type_name, fields.join(",")), shown);
+    };
+    check("Object{spec: Object.spec{replicas: 3}}", "Object spec=Object.spec");
+    check(
+        "JSONPatch{op: 'add', path: '/a/' + jsonpatch.escapeKey('b/c~d'), value: 1}",
+        "JSONPatch op=add,path=/a/b~1c~0d,value=1",
+    );
+    check("Object{?spec: optional.none()}", "Object ");
+    let wrong = Program::compile("JSONPatch{op: 1, nope: 2}", &env).unwrap_err().to_string();
+    assert!(wrong.contains("expected type of field 'op' is 'string' but provided type is 'int'"), "{wrong}");
+    assert!(wrong.contains("undefined field 'nope'"), "{wrong}");
+}
