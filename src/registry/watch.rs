@@ -17,7 +17,7 @@ use crate::storage::{Error, Event, EventKind, Store, Stored, Watch};
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 
 /// How many initial events are handed out at once.
-const INITIAL_BATCH: usize = 500;
+const INITIAL_BATCH: usize = 100;
 
 /// One watch on its way. `next` gives notices until the time is up, the store ends or the watch fell behind.
 pub struct Watching {

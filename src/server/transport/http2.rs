@@ -32,7 +32,12 @@ const KEPT_BYTES_MAX: usize = 4 * 1024;
 /// A piece of a body is handed over when the client has room for so much, or for all of it.
 const PIECE_BYTES_MAX: usize = 64 * 1024;
 
-type Running = Pin<Box<dyn Future<Output = ()>>>;
+/// A request on its way to its answer. What is left of the answer then goes on without it: a watch would hold the room
+/// of the whole way of a request as long as it lasts.
+type Running = Pin<Box<dyn Future<Output = Option<Rest>>>>;
+
+/// What is still to be sent of an answer.
+type Rest = (SendStream<Bytes>, BoxStream<'static, Bytes>);
 
 /// Serves a connection until it ends.
 pub(super) async fn converse<T: AsyncRead + AsyncWrite + Unpin>(io: T, peer: Connection, server: Server) {
@@ -136,8 +141,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Talk<T> {
                 Poll::Pending => {}
             }
             let mut answered = false;
-            while let Poll::Ready(Some(())) = self.running.poll_next_unpin(cx) {
+            while let Poll::Ready(Some(rest)) = self.running.poll_next_unpin(cx) {
                 answered = true;
+                self.go_on(rest);
             }
             if !answered {
                 break;
@@ -153,8 +159,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Talk<T> {
     /// Many requests are answered at once; the others are kept.
     fn begin(&mut self, request: http::Request<RecvStream>, respond: SendResponse<Bytes>, cx: &mut Context<'_>) {
         let mut running: Running = Box::pin(exchange(Rc::clone(&self.context), request, respond));
-        if running.poll_unpin(cx).is_pending() {
-            self.running.push(running);
+        match running.poll_unpin(cx) {
+            Poll::Ready(rest) => self.go_on(rest),
+            Poll::Pending => self.running.push(running),
+        }
+    }
+
+    fn go_on(&mut self, rest: Option<Rest>) {
+        if let Some((stream, pieces)) = rest {
+            self.running.push(Box::pin(async move {
+                if let Err(error) = send_pieces(stream, pieces).await {
+                    tracing::trace!(%error, "an answer could not be sent");
+                }
+                None
+            }));
         }
     }
 
@@ -178,8 +196,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Talk<T> {
     }
 }
 
-/// One request and its answer.
-async fn exchange(context: Rc<Conversation>, request: http::Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+/// One request and its answer, but for what of it comes in pieces.
+async fn exchange(
+    context: Rc<Conversation>,
+    request: http::Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+) -> Option<Rest> {
     let (head, mut body) = request.into_parts();
     let mut own = own_head(&head, &context.peer);
     let response = match read_body(&mut body).await {
@@ -189,15 +211,16 @@ async fn exchange(context: Rc<Conversation>, request: http::Request<RecvStream>,
                 biased;
                 response = context.server.handle(own) => response,
                 // A client that gave the request up needs no answer.
-                _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
+                _ = poll_fn(|cx| respond.poll_reset(cx)) => return None,
             }
         }
         Err(refused) => refused,
     };
     let with_body = head.method != http::Method::HEAD;
-    if let Err(error) = send(&context, response, (respond, with_body)).await {
+    send(&context, response, (respond, with_body)).unwrap_or_else(|error| {
         tracing::trace!(%error, "an answer could not be sent");
-    }
+        None
+    })
 }
 
 fn own_head(head: &http::request::Parts, peer: &Connection) -> Request {
@@ -251,11 +274,11 @@ async fn read_pieces(stream: &mut RecvStream) -> Result<Bytes, Response> {
     Ok(whole.freeze())
 }
 
-async fn send(
+fn send(
     context: &Conversation,
     response: Response,
     (mut respond, with_body): (SendResponse<Bytes>, bool),
-) -> Result<(), h2::Error> {
+) -> Result<Option<Rest>, h2::Error> {
     let mut head = context.head(&response);
     match response.body {
         Body::Full(bytes) => {
@@ -263,13 +286,16 @@ async fn send(
             let ends = bytes.is_empty() || !with_body;
             let mut stream = respond.send_response(head, ends)?;
             // It waits in the connection for the client to have room; `STREAMS_MAX` bounds how much can wait.
-            if ends { Ok(()) } else { stream.send_data(bytes, true) }
+            if !ends {
+                stream.send_data(bytes, true)?;
+            }
+            Ok(None)
         }
-        Body::Stream(pieces) if with_body => send_pieces(respond.send_response(head, false)?, pieces).await,
-        Body::Stream(_) => respond.send_response(head, true).map(drop),
+        Body::Stream(pieces) if with_body => Ok(Some((respond.send_response(head, false)?, pieces))),
+        Body::Stream(_) => respond.send_response(head, true).map(|_| None),
         Body::WebSocket(_) => {
             *head.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
-            respond.send_response(head, true).map(drop)
+            respond.send_response(head, true).map(|_| None)
         }
     }
 }

@@ -110,7 +110,8 @@ fn spoken(
         .client_disconnect_timeout(Duration::from_secs(2))
         .h1_allow_half_closed(false)
         .on_connect_ext(service::on_connect)
-        .h1(move |request| service::answer(http1.clone(), request));
+        // On its own, so that an idle connection has no room for a request, nor a watch for the way of its request.
+        .h1(move |request| Box::pin(service::answer(http1.clone(), request)));
     fn_factory(move || {
         let (server, http1) = (server.clone(), http1.new_service(()));
         async move {
