@@ -40,6 +40,16 @@ impl Cluster {
     async fn start(side: Side) -> (Self, Duration) {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         std::fs::write(folder.path().join("users.csv"), USERS).unwrap();
+        Self::start_on(side, folder).await
+    }
+
+    /// Kills everything and starts what answers requests again, on the same data.
+    pub(crate) async fn again(self, side: Side) -> (Self, Duration) {
+        drop(self.processes);
+        Self::start_on(side, self.folder).await
+    }
+
+    async fn start_on(side: Side, folder: tempfile::TempDir) -> (Self, Duration) {
         let start = Instant::now();
         let cluster = match side {
             Side::Stock => stock(folder).await,

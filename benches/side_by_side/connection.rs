@@ -145,6 +145,21 @@ impl Connection {
         Answer { good, body: &self.body }
     }
 
+    /// Sends a request whose answer does not end, as of a watch, and tells whether it begins well. What comes of it is
+    /// not read, so only an idle one may be begun.
+    pub(crate) async fn begin(&mut self, ask: &Ask) -> bool {
+        self.send(ask).await;
+        let good = loop {
+            let frame = self.next().await;
+            if frame.kind == HEADERS && frame.stream == self.stream {
+                break is_good(fragment(&frame, &self.input[frame.payload.clone()]));
+            }
+            self.control(&frame).await;
+        };
+        self.stream += 2;
+        good
+    }
+
     async fn send(&mut self, ask: &Ask) {
         assert!(ask.body.len() <= FRAME_BYTES_MAX, "the body is longer than a frame");
         let length = i64::try_from(ask.body.len()).unwrap();

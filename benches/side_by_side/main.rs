@@ -8,6 +8,7 @@
 
 mod cluster;
 mod connection;
+mod held;
 mod load;
 mod measures;
 mod process;

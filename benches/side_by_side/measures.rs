@@ -7,11 +7,13 @@ use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, Side, eventually};
 use crate::connection::Ask;
+use crate::held;
 use crate::load::{Load, Outcome, run};
 use crate::report::Figures;
 
-/// The names that `--only` knows. The first two are taken on one cluster, the others on a second one.
-pub(crate) const NAMES: [&str; 6] = ["idle", "list", "create", "get", "patch", "deployment"];
+/// The names that `--only` knows. The first two are taken on one cluster, the next four on a second one, the others on
+/// one each.
+pub(crate) const NAMES: [&str; 8] = ["idle", "list", "create", "get", "patch", "deployment", "held", "restart"];
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const LISTED: &str = "/api/v1/namespaces/listed/pods";
@@ -50,6 +52,13 @@ pub(crate) async fn measure(side: Side, only: Option<&str>) -> Figures {
         if wanted("deployment") {
             deployment(&cluster, &mut figures).await;
         }
+    }
+    if wanted("held") {
+        let (cluster, _) = Cluster::whole(side).await;
+        held::idle(&cluster, &mut figures).await;
+    }
+    if wanted("restart") {
+        held::restart(side, &mut figures).await;
     }
     figures
 }
