@@ -74,6 +74,8 @@ pub enum ErrorKind {
     TooShort,
     Internal,
     TypeInvalid,
+    /// As `Invalid`, of a value that is too large to be told.
+    InvalidWhole,
 }
 
 impl ErrorKind {
@@ -83,7 +85,7 @@ impl ErrorKind {
             Self::NotFound => "FieldValueNotFound",
             Self::Required => "FieldValueRequired",
             Self::Duplicate => "FieldValueDuplicate",
-            Self::Invalid => "FieldValueInvalid",
+            Self::Invalid | Self::InvalidWhole => "FieldValueInvalid",
             Self::NotSupported => "FieldValueNotSupported",
             Self::Forbidden => "FieldValueForbidden",
             Self::TooLong => "FieldValueTooLong",
@@ -100,7 +102,7 @@ impl ErrorKind {
             Self::NotFound => "Not found",
             Self::Required => "Required value",
             Self::Duplicate => "Duplicate value",
-            Self::Invalid | Self::TypeInvalid => "Invalid value",
+            Self::Invalid | Self::TypeInvalid | Self::InvalidWhole => "Invalid value",
             Self::NotSupported => "Unsupported value",
             Self::Forbidden => "Forbidden",
             Self::TooLong => "Too long",
@@ -199,6 +201,7 @@ impl FieldError {
             | ErrorKind::Forbidden
             | ErrorKind::TooLong
             | ErrorKind::TooShort
+            | ErrorKind::InvalidWhole
             | ErrorKind::Internal => words.to_owned(),
             _ if self.value == OMITTED => words.to_owned(),
             ErrorKind::NotFound

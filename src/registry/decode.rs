@@ -6,16 +6,20 @@ use serde_json::Value;
 use super::ownership::fit;
 use super::{Call, Input, PatchKind, Registry};
 use crate::api::codec::{self, json, yaml};
+use crate::api::field::{FieldError, Path};
 use crate::api::request::{FieldValidation, WriteOptions};
 use crate::api::schema::{Table, TypeId, decode, default};
-use crate::api::{GroupVersionKind, Object, Result, Status, patch};
+use crate::api::{GroupKind, GroupVersionKind, Object, Result, Status, patch};
 use crate::resources::Kind;
 
 impl Registry {
     /// The body of a create or update.
     pub(super) fn decode(&self, call: &Call, input: Input, validation: FieldValidation) -> Result<Object> {
-        check_kind(&call.kind.gvk, &input.value)?;
         let kind = &call.kind;
+        if kind.is_custom() {
+            check_custom_kind(kind, &input.value)?;
+        }
+        check_kind(&kind.gvk, &input.value)?;
         let object = self.fit(call, (&kind.gvk, &|value| kind.behaviour.fit(kind, value)), input, validation)?;
         self.decode_tree(call, object)
     }
@@ -87,7 +91,15 @@ impl Registry {
         };
         let unknown = fitted
             .map_err(|error| codec::cannot_be_handled(&kind.gvk.kind, &kind.gvk.version, &kind.gvk.kind, &error))?;
-        self.strict(call, &unknown, &input.duplicates, options.field_validation)?;
+        let doubled = (!input.duplicates.is_empty()).then(|| yaml::strict_error(patch)).flatten();
+        match (doubled, options.field_validation) {
+            (None, _) | (_, FieldValidation::Ignore) => {}
+            (Some(error), FieldValidation::Warn) => call.warnings.add(error),
+            (Some(error), FieldValidation::Strict) => {
+                return Err(Status::bad_request(format!("error strict decoding YAML: {error}")));
+            }
+        }
+        self.strict(call, &unknown, &[], options.field_validation)?;
         let mut config = Object::from_value(input.value).map_err(|_| Status::bad_request("an object is expected"))?;
         config.set_gvk(&kind.gvk);
         Ok(config)
@@ -140,6 +152,18 @@ impl Registry {
 
 /// Brings a tree into the shape of a type.
 type Fit<'a> = dyn Fn(&mut Value) -> std::result::Result<Vec<String>, codec::Error> + 'a;
+
+/// Of custom resources another kind is a fault of the object.
+fn check_custom_kind(kind: &Kind, value: &Value) -> Result<()> {
+    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or("");
+    let given = text("/kind");
+    if given.is_empty() || given == kind.gvk.kind || text("/apiVersion") != kind.gvk.api_version() {
+        return Ok(());
+    }
+    let error = FieldError::invalid(&Path::new("kind"), given, format!("must be {}", kind.gvk.kind));
+    let named = GroupKind { group: kind.gvk.group.clone(), kind: given.to_owned().into() };
+    Err(Status::invalid(&named, text("/metadata/name"), &[error]))
+}
 
 /// The body's kind, where it says one, must be the path's.
 fn check_kind(expected: &GroupVersionKind, value: &Value) -> Result<()> {

@@ -19,6 +19,9 @@ static STATUS: LazyLock<FieldSet<'static>> = LazyLock::new(|| FieldSet::of_field
 /// What writers of `status` do not own.
 static SPEC: LazyLock<FieldSet<'static>> = LazyLock::new(|| FieldSet::of_fields(&["spec"]));
 
+/// The same of custom resources, whose metadata such a write leaves as it was.
+static SPEC_AND_METADATA: LazyLock<FieldSet<'static>> = LazyLock::new(|| FieldSet::of_fields(&["metadata", "spec"]));
+
 /// The writer of one operation.
 #[derive(Clone, Copy)]
 pub(super) struct Owner<'a> {
@@ -99,6 +102,7 @@ impl Owner<'_> {
         let api_version = kind.gvk.api_version();
         let owns = match self.call.target.subresource.as_str() {
             "" if metadata::has_status(kind) => Owns::Except(&STATUS),
+            "status" if kind.is_custom() => Owns::Except(&SPEC_AND_METADATA),
             "status" => Owns::Except(&SPEC),
             _ => Owns::All,
         };

@@ -22,7 +22,13 @@ impl Registry {
 
     /// The scale of a stored object.
     pub(super) fn scale_of(&self, call: &Call, stored: &Stored) -> Result<Object> {
-        self.project(call, &persist::tree(&call.kind, stored)?)
+        let object = persist::tree(&call.kind, stored)?;
+        let paths = self.paths(call)?;
+        if call.kind.is_custom() && at(&object, &paths.spec_replicas).is_none() {
+            let path = crate::api::field::go_quote(&format!(".{}", paths.spec_replicas.join(".")));
+            return Err(Status::internal(format!("the spec replicas field {path} does not exist")));
+        }
+        self.project(call, &object)
     }
 
     fn project(&self, call: &Call, object: &Object) -> Result<Object> {
@@ -59,7 +65,8 @@ impl Registry {
     pub(super) fn with_scale(&self, call: &Call, old: Option<&Object>, scale: &Object) -> Result<Object> {
         let old = old.ok_or_else(|| Status::not_found(&call.kind.group_resource(), &call.target.name))?;
         let replicas = scale.int_at(&["spec", "replicas"]).unwrap_or(0);
-        if replicas < 0 {
+        // A custom resource is refused by its own rules.
+        if replicas < 0 && !call.kind.is_custom() {
             let spec = Path::new("spec");
             let error = FieldError::invalid(&spec.child("replicas"), replicas, "must be greater than or equal to 0");
             let kind = GroupKind { group: "autoscaling".into(), kind: "Scale".into() };

@@ -250,3 +250,143 @@ async fn an_event_is_selected_by_the_names_of_either_group() {
         assert_eq!(found.items.len(), 1, "{selector}");
     }
 }
+
+fn definition(schema: &Value) -> Value {
+    json!({ "metadata": { "name": "foos.g.io" }, "spec": { "group": "g.io", "scope": "Namespaced",
+        "names": { "plural": "foos", "kind": "Foo" },
+        "versions": [
+            { "name": "v1", "served": true, "storage": true, "schema": { "openAPIV3Schema": schema },
+              "subresources": { "status": {} }, "selectableFields": [{ "jsonPath": ".spec.a" }] },
+            { "name": "v2", "served": true, "storage": false,
+              "schema": { "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } } }] } })
+}
+
+fn foo_schema() -> Value {
+    json!({ "type": "object", "properties": {
+        "spec": { "type": "object", "properties": { "a": { "type": "string" }, "n": { "type": "integer", "maximum": 5 } } },
+        "status": { "type": "object", "properties": { "phase": { "type": "string" } } } } })
+}
+
+/// A registry that serves what its definitions define.
+async fn with_definitions(schema: &Value) -> Arc<Registry> {
+    let registry = Arc::new(registry().await);
+    let tasks = Tasks::new(Shutdown::default());
+    tasks.spawn("definitions", super::Definitions::load(registry.clone()).run());
+    let path = "apiextensions.k8s.io/v1/customresourcedefinitions";
+    create(&registry, path, definition(schema)).await.unwrap();
+    served(&registry, |registry| registry.catalog().served().find("g.io", "v1", "foos").is_some()).await;
+    registry
+}
+
+/// Waits until what is served is as asked.
+async fn served(registry: &Registry, is: impl Fn(&Registry) -> bool) {
+    let mut changes = registry.catalog().changes();
+    while !is(registry) {
+        changes.changed().await.unwrap();
+    }
+}
+
+fn foo(name: &str, spec: Value) -> Value {
+    json!({ "apiVersion": "g.io/v1", "kind": "Foo", "metadata": { "name": name }, "spec": spec })
+}
+
+#[tokio::test]
+async fn a_custom_resource_lives_by_its_schema() {
+    let registry = with_definitions(&foo_schema()).await;
+    let made = create(&registry, "g.io/v1/foos", foo("a", json!({"a": "x", "odd": 1}))).await.unwrap();
+    assert_eq!(made.get(&["spec"]), Some(&json!({"a": "x"})));
+    assert_eq!(made.generation(), 1);
+    let error = create(&registry, "g.io/v1/foos", foo("b", json!({"n": 6}))).await.unwrap_err();
+    assert_eq!(
+        error.message(),
+        "Foo.g.io \"b\" is invalid: spec.n: Invalid value: 6: spec.n in body should be less than or equal to 5"
+    );
+    let patched =
+        patch(&registry, "g.io/v1/foos/a/status", json!({"status": {"phase": "Up"}, "spec": {"a": "y"}})).await;
+    let patched = patched.unwrap();
+    assert_eq!(patched.text_at(&["status", "phase"]), "Up");
+    assert_eq!((patched.text_at(&["spec", "a"]), patched.generation()), ("x", 1));
+    let changed = patch(&registry, "g.io/v1/foos/a", json!({"spec": {"a": "y"}})).await.unwrap();
+    assert_eq!(changed.generation(), 2);
+    let options = ListOptions { field_selector: "spec.a=y".to_owned(), ..ListOptions::default() };
+    assert_eq!(registry.list(&call(&registry, "g.io/v1/foos"), &options).await.unwrap().items.len(), 1);
+}
+
+#[tokio::test]
+async fn an_object_is_read_in_every_served_version() {
+    let registry = with_definitions(&foo_schema()).await;
+    create(
+        &registry,
+        "g.io/v2/foos",
+        json!({ "apiVersion": "g.io/v2", "kind": "Foo", "metadata": { "name": "a" },
+        "spec": { "a": "x", "only": "v2" } }),
+    )
+    .await
+    .unwrap();
+    let read = |version: &str| {
+        let call = call(&registry, &format!("g.io/{version}/foos/a"));
+        let stored = registry.find(&call).unwrap();
+        registry.serve(&call.kind, &stored).unwrap()
+    };
+    assert_eq!((read("v1").text_at(&["apiVersion"]), read("v2").text_at(&["apiVersion"])), ("g.io/v1", "g.io/v2"));
+    // The version in which it is stored does not have the field.
+    assert_eq!(read("v2").get(&["spec"]), Some(&json!({"a": "x"})));
+}
+
+#[tokio::test]
+async fn a_new_default_shows_in_what_was_stored_before() {
+    let registry = with_definitions(&foo_schema()).await;
+    create(&registry, "g.io/v1/foos", foo("a", json!({}))).await.unwrap();
+    let before = registry.catalog().served().find("g.io", "v1", "foos").unwrap().clone();
+    let mut schema = foo_schema();
+    schema["properties"]["spec"]["properties"]["a"]["default"] = json!("given");
+    let versions = definition(&schema)["spec"]["versions"].clone();
+    let path = "apiextensions.k8s.io/v1/customresourcedefinitions/foos.g.io";
+    patch(&registry, path, json!({ "spec": { "versions": versions } })).await.unwrap();
+    served(&registry, |registry| {
+        let served = registry.catalog().served();
+        served.find("g.io", "v1", "foos").is_some_and(|kind| !Arc::ptr_eq(kind, &before))
+    })
+    .await;
+    let call = call(&registry, "g.io/v1/foos/a");
+    let stored = registry.find(&call).unwrap();
+    assert!(!Registry::served_as_stored(&call.kind, &stored));
+    assert_eq!(registry.serve(&call.kind, &stored).unwrap().text_at(&["spec", "a"]), "given");
+}
+
+#[tokio::test]
+async fn a_deleted_definition_takes_its_objects_with_it() {
+    let registry = with_definitions(&foo_schema()).await;
+    create(&registry, "g.io/v1/foos", foo("a", json!({}))).await.unwrap();
+    let kind = registry.catalog().served().find("g.io", "v1", "foos").unwrap().clone();
+    let call = call(&registry, "apiextensions.k8s.io/v1/customresourcedefinitions/foos.g.io");
+    registry.delete(&call, &DeleteOptions::default()).await.unwrap();
+    served(&registry, |registry| registry.catalog().served().find("g.io", "v1", "foos").is_none()).await;
+    assert_eq!(registry.store().snapshot().list(&kind.collection, None, None).count(), 0);
+    assert!(registry.find(&call).is_err());
+}
+
+#[tokio::test]
+async fn rules_of_a_schema_refuse_what_they_forbid() {
+    let mut schema = foo_schema();
+    schema["properties"]["spec"]["x-kubernetes-validations"] = json!([
+        { "rule": "self.n < 4", "message": "too many" },
+        { "rule": "self.n >= oldSelf.n", "messageExpression": "'not ' + 'less'", "fieldPath": ".n" }]);
+    let registry = with_definitions(&schema).await;
+    let error = create(&registry, "g.io/v1/foos", foo("a", json!({"n": 5}))).await.unwrap_err();
+    assert_eq!(error.message(), "Foo.g.io \"a\" is invalid: spec: Invalid value: too many");
+    create(&registry, "g.io/v1/foos", foo("a", json!({"n": 2}))).await.unwrap();
+    let error = patch(&registry, "g.io/v1/foos/a", json!({"spec": {"n": 1}})).await.unwrap_err();
+    assert_eq!(error.message(), "Foo.g.io \"a\" is invalid: spec.n: Invalid value: not less");
+    patch(&registry, "g.io/v1/foos/a", json!({"spec": {"n": 3}})).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_definition_with_an_expression_that_is_none_is_refused() {
+    let registry = registry().await;
+    let mut schema = foo_schema();
+    schema["properties"]["spec"]["x-kubernetes-validations"] = json!([{ "rule": "self.none == 1" }]);
+    let path = "apiextensions.k8s.io/v1/customresourcedefinitions";
+    let error = create(&registry, path, definition(&schema)).await.unwrap_err();
+    assert!(error.message().contains("undefined field 'none'"), "{}", error.message());
+}

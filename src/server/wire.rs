@@ -9,7 +9,7 @@ use super::negotiation::{self, Encoding};
 use crate::api::codec::json::{self, Layout};
 use crate::api::codec::{self, protobuf, yaml};
 use crate::api::schema::{Table, TypeId};
-use crate::api::{GroupVersionKind, Reason, Result, Status};
+use crate::api::{GroupVersionKind, Result, Status};
 use crate::registry::Input;
 use crate::resources::Kind;
 
@@ -41,9 +41,8 @@ impl<'a> Typed<'a> {
     /// 500 when a value does not have the shape of its field.
     pub(super) fn message(self, value: &Value) -> Result<Vec<u8>> {
         if self.custom {
-            let message = "object *unstructured.Unstructured does not implement the protobuf marshalling interface and \
-                           cannot be encoded to a protobuf message";
-            return Err(Status::new(406, Reason::NotAcceptable, message));
+            let taken = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+            return Err(Status::not_acceptable(&taken));
         }
         protobuf::encode(value, self.types, self.id).map_err(Status::internal)
     }

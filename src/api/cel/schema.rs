@@ -243,7 +243,7 @@ impl Declared {
     }
 
     /// How often a value of the type could stand in one request.
-    pub(super) fn cardinality_max(&self) -> u64 {
+    pub fn cardinality_max(&self) -> u64 {
         REQUEST_BYTES_MAX / (self.bytes_min + 1)
     }
 

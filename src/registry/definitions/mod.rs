@@ -41,6 +41,8 @@ pub struct Definitions {
 /// One definition as it is served now.
 struct Known {
     group: String,
+    /// That of the object that was read last; what comes late and is older is passed over.
+    revision: crate::api::Revision,
     /// What the kinds were made of; they are kept as long as it is the same.
     made_of: Made,
     /// Empty while it is not served.
@@ -140,6 +142,9 @@ impl Definitions {
     /// Notes a definition; whether what is served changes.
     fn learn(&mut self, stored: &Stored) -> bool {
         let name = &stored.key.name;
+        if self.known.get(name).is_some_and(|known| known.revision >= stored.revision) {
+            return false;
+        }
         let source: &Bytes = &stored.body.json;
         let definition = match Definition::parse(source) {
             Ok(definition) => definition,
@@ -160,6 +165,7 @@ impl Definitions {
         {
             custom::renew_source(&known.kinds, source);
             known.accepted = definition;
+            known.revision = stored.revision;
             return false;
         }
         let kinds = if made_of.serves { custom::kinds(&definition, source, &self.facts) } else { Vec::new() };
@@ -168,7 +174,9 @@ impl Definitions {
         if renamed {
             self.look_at_group(&group);
         }
-        let before = self.known.insert(name.clone(), Known { group, made_of, kinds, accepted: definition });
+        let before = self
+            .known
+            .insert(name.clone(), Known { group, revision: stored.revision, made_of, kinds, accepted: definition });
         let was_empty = before.is_none_or(|before| before.kinds.is_empty());
         !was_empty || self.known.get(name).is_some_and(|known| !known.kinds.is_empty())
     }
@@ -262,6 +270,7 @@ impl Definitions {
         if self.learn(&written) {
             self.publish();
         }
+        self.dirty.remove(name);
         Ok(true)
     }
 }

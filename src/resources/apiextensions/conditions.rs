@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::validation::approval;
+use super::approval::approval;
 use crate::api::Object;
 use crate::api::field::{Errors, Path};
 use crate::api::schema::structural::check::{unsupported, validate_structural};
@@ -198,7 +198,9 @@ fn copy(into: &mut Value, from: &Value, key: &str) {
 /// Conditions that only tell: schemas that are not structural, groups that need an approval.
 fn advise(definition: &Object, moment: &Moment) -> Option<Object> {
     let mut wished = Vec::new();
-    let violations = violations(definition);
+    // A schema that is pruned by is structural, or it would not have been taken.
+    let pruned = definition.get(&["spec", "preserveUnknownFields"]) != Some(&Value::Bool(true));
+    let violations = if pruned { Errors::new() } else { violations(definition) };
     if !violations.is_empty() {
         let texts: Vec<String> = violations.iter().map(ToString::to_string).collect();
         let message = if texts.len() == 1 { texts[0].clone() } else { format!("[{}]", texts.join(", ")) };

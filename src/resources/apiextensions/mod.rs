@@ -1,7 +1,9 @@
 //! The kinds of `apiextensions.k8s.io`.
 
+mod approval;
 pub mod conditions;
 pub(super) mod definition;
+mod expressions;
 mod schema;
 mod validation;
 

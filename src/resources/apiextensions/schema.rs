@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::expressions;
 use crate::api::field::{Errors, FieldError, Path};
 use crate::api::schema::structural::check::{
     Props, any, child, entries, flag, list, text, unsupported, validate_structural,
@@ -64,7 +65,11 @@ pub(super) fn validate(props: &Props, (options, status): (&Options, bool), path:
             errors.extend(wrong);
         }
     }
+    let before = errors.len();
     Walk { options: *options, errors }.node(props, Position { root: true, ..Position::default() }, &at);
+    if errors.len() == before && options.structural {
+        expressions::validate(props, &at, errors);
+    }
 }
 
 fn beside_status(props: &Props, path: &Path<'_>, errors: &mut Errors) {

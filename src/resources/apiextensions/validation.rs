@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::approval::approved;
 use super::schema::{self, Options};
 use crate::api::Object;
 use crate::api::field::{Errors, FieldError, Path};
@@ -14,7 +15,6 @@ use crate::api::schema::structural::check::{
 use crate::api::validation::names;
 use crate::resources::tree::{list, texts};
 
-const APPROVED: &str = "api-approved.kubernetes.io";
 const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
 const COLUMN_FORMATS: [&str; 9] =
     ["byte", "date", "date-time", "double", "float", "int32", "int64", "name", "password"];
@@ -117,11 +117,13 @@ fn spec(object: &Object, rules: &Rules, errors: &mut Errors) {
     };
     let structural = rules.schema.structural || pruning || schemas(object).any(|(_, props)| any(props, &special));
     let options = Options { structural, ..rules.schema };
-    versions(spec, &options, &path, errors);
+    let shared = Shared::of(spec);
+    versions(spec, (&options, &shared), &path, errors);
     required_names(spec, &path, errors);
     if let Some(given) = child(spec, "names") {
         names_of(given, &path.child("names"), errors);
     }
+    shared.validate(&options, &path, errors);
     conversion(spec, rules, &path, errors);
 }
 
@@ -154,7 +156,59 @@ fn required_schemas(object: &Object, rules: &Rules, (path, pruning): (&Path<'_>,
     }
 }
 
-fn versions(spec: &Props, options: &Options, path: &Path<'_>, errors: &mut Errors) {
+/// What all versions say alike, which upstream holds once for all of them.
+struct Shared<'a> {
+    first: Option<&'a Props>,
+    schema: bool,
+    subresources: bool,
+    columns: bool,
+    selectable: bool,
+}
+
+impl<'a> Shared<'a> {
+    fn of(spec: &'a Props) -> Self {
+        let all: Vec<&Props> = schemas_of(spec, "versions").collect();
+        let same = |key: &str| {
+            let first = all.first().and_then(|version| version.get(key));
+            first.is_some() && all.iter().all(|version| version.get(key) == first)
+        };
+        Self {
+            first: all.first().copied(),
+            schema: same("schema"),
+            subresources: same("subresources"),
+            columns: same("additionalPrinterColumns"),
+            selectable: same("selectableFields"),
+        }
+    }
+
+    fn validate(&self, options: &Options, path: &Path<'_>, errors: &mut Errors) {
+        let Some(first) = self.first else { return };
+        let schema = child(first, "schema").and_then(|schema| child(schema, "openAPIV3Schema"));
+        let subresources = child(first, "subresources");
+        if let Some(props) = schema.filter(|_| self.schema) {
+            let status = subresources.is_some_and(|subresources| subresources.contains_key("status"));
+            schema::validate(props, (options, status), &path.child("validation"), errors);
+        }
+        if let Some(of) = subresources.and_then(|s| child(s, "scale")).filter(|_| self.subresources) {
+            scale(of, &path.child("subresources"), errors);
+        }
+        if self.columns {
+            columns(first, path, errors);
+        }
+        if self.selectable {
+            selectable(first, schema, path, errors);
+        }
+    }
+}
+
+fn columns(version: &Props, path: &Path<'_>, errors: &mut Errors) {
+    let columns = path.child("additionalPrinterColumns");
+    for (index, of) in schemas_of(version, "additionalPrinterColumns").enumerate() {
+        column(of, &columns.index(index), errors);
+    }
+}
+
+fn versions(spec: &Props, (options, shared): (&Options, &Shared<'_>), path: &Path<'_>, errors: &mut Errors) {
     let all = path.child("versions");
     let (mut seen, mut unique, mut stored) = (BTreeSet::new(), true, 0);
     for (index, version) in schemas_of(spec, "versions").enumerate() {
@@ -165,7 +219,7 @@ fn versions(spec: &Props, options: &Options, path: &Path<'_>, errors: &mut Error
         if let Some(message) = join(names::dns1035_label(name)) {
             errors.push(FieldError::invalid(&at.child("name"), name, message));
         }
-        self::version(version, options, &at, errors);
+        self::version(version, (options, shared), &at, errors);
     }
     let value = || spec.get("versions").cloned().unwrap_or_default();
     if !unique {
@@ -174,25 +228,32 @@ fn versions(spec: &Props, options: &Options, path: &Path<'_>, errors: &mut Error
     if stored != 1 {
         errors.push(FieldError::invalid(&all, value(), "must have exactly one version marked as storage version"));
     }
+    if let Some(first) = schemas_of(spec, "versions").next()
+        && let Some(message) = join(names::dns1035_label(text(first, "name")))
+    {
+        errors.push(FieldError::invalid(&path.child("version"), text(first, "name"), message));
+    }
 }
 
-fn version(version: &Props, options: &Options, path: &Path<'_>, errors: &mut Errors) {
+fn version(version: &Props, (options, shared): (&Options, &Shared<'_>), path: &Path<'_>, errors: &mut Errors) {
     deprecation(version, path, errors);
     let subresources = child(version, "subresources");
     let status = subresources.is_some_and(|subresources| subresources.contains_key("status"));
     let schema = child(version, "schema").and_then(|schema| child(schema, "openAPIV3Schema"));
     let schema_path = path.child("schema");
-    if let Some(props) = schema {
+    if let Some(props) = schema.filter(|_| !shared.schema) {
         schema::validate(props, (options, status), &schema_path, errors);
     }
-    if let Some(scale) = subresources.and_then(|subresources| child(subresources, "scale")) {
+    let scale = subresources.and_then(|subresources| child(subresources, "scale"));
+    if let Some(scale) = scale.filter(|_| !shared.subresources) {
         self::scale(scale, &path.child("subresources"), errors);
     }
-    let columns = path.child("additionalPrinterColumns");
-    for (index, of) in schemas_of(version, "additionalPrinterColumns").enumerate() {
-        column(of, &columns.index(index), errors);
+    if !shared.columns {
+        columns(version, path, errors);
     }
-    selectable(version, schema, path, errors);
+    if !shared.selectable {
+        selectable(version, schema, path, errors);
+    }
 }
 
 fn deprecation(version: &Props, path: &Path<'_>, errors: &mut Errors) {
@@ -481,7 +542,7 @@ fn stored_versions(object: &Object, errors: &mut Errors) {
     let path = path.child("storedVersions");
     let value: Vec<Value> = stored.iter().map(|version| Value::from(*version)).collect();
     if stored.is_empty() {
-        errors.push(FieldError::invalid(&path, value, "must have at least one stored version"));
+        errors.push(FieldError::invalid(&path, Value::Null, "must have at least one stored version"));
         return;
     }
     let names: Vec<&str> = list(object, &["spec", "versions"]).map(|version| text(version, "name")).collect();
@@ -499,53 +560,6 @@ fn stored_versions(object: &Object, errors: &mut Errors) {
              status.storedVersions"
         );
         errors.push(FieldError::invalid(&path.index(index), *version, detail));
-    }
-}
-
-/// Status, reason and message of the condition that tells whether a group of the community's has its approval.
-pub(super) fn approval(object: &Object) -> Option<(&'static str, &'static str, String)> {
-    let group = object.text_at(&["spec", "group"]);
-    let protected = ["k8s.io", "kubernetes.io"]
-        .iter()
-        .any(|domain| group.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')));
-    if !protected {
-        return None;
-    }
-    let given = object.annotation(APPROVED).unwrap_or("");
-    let link = "see https://github.com/kubernetes/enhancements/pull/1111";
-    let host = given
-        .split_once("://")
-        .is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.starts_with('/') && !rest.is_empty());
-    Some(if given.is_empty() {
-        let message = format!("protected groups must have approval annotation \"{APPROVED}\", {link}");
-        ("False", "MissingAnnotation", message)
-    } else if given.starts_with("unapproved") {
-        ("False", "UnapprovedAnnotation", format!("not approved: {}", crate::api::field::go_quote(given)))
-    } else if host {
-        ("True", "ApprovedAnnotation", format!("approved in {given}"))
-    } else {
-        let message = format!(
-            "protected groups must have approval annotation \"{APPROVED}\" with either a URL or a reason starting \
-             with \"unapproved\", {link}"
-        );
-        ("False", "InvalidAnnotation", message)
-    })
-}
-
-fn approved(new: &Object, old: Option<&Object>, errors: &mut Errors) {
-    let Some((_, reason, message)) = approval(new) else { return };
-    if old.and_then(approval).is_some_and(|(_, before, _)| before == reason) {
-        return;
-    }
-    let path = Path::new("metadata");
-    let annotations = path.child("annotations");
-    let at = annotations.key(APPROVED);
-    match reason {
-        "MissingAnnotation" => errors.push(FieldError::required(&at, message)),
-        "InvalidAnnotation" => {
-            errors.push(FieldError::invalid(&at, new.annotation(APPROVED).unwrap_or(""), message));
-        }
-        _ => {}
     }
 }
 

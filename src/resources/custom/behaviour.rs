@@ -9,7 +9,7 @@ use super::columns::{self, Printed};
 use super::definition::{Strategy, VersionSpec};
 use super::{Shared, scale_paths, stamp};
 use crate::api::codec::Error;
-use crate::api::field::{Errors, FieldError, Path};
+use crate::api::field::{ErrorKind, Errors, FieldError, Path};
 use crate::api::schema::structural::{
     Malformed, Place, Schema, coerce, coerce_metadata, fill, prune, prune_nulls, validate, validate_embedded,
     validate_lists,
@@ -104,6 +104,19 @@ impl CustomResource {
         errors
     }
 
+    /// Rules need a well-formed object; of others it is only told that they were not run.
+    fn run_rules(&self, new: &Object, old: Option<&Object>, errors: &mut Errors) {
+        let Some(rules) = self.shared.rules(self.at) else { return };
+        if errors.iter().any(|error| blocks_rules(error.kind)) {
+            let detail = "some validation rules were not checked because the object was invalid; correct the existing \
+                          errors to complete validation";
+            errors.push(FieldError::invalid(&Path::new("<nil>"), Value::Null, detail));
+            return;
+        }
+        let value = |object: &Object| Value::Object(object.root().clone());
+        errors.extend(rules.run(&value(new), old.map(value).as_ref()).0);
+    }
+
     fn lists(&self, object: &Object) -> Errors {
         let mut errors = Errors::new();
         validate_lists(object.root(), &self.schema(), &Path::ROOT, &mut errors);
@@ -122,22 +135,32 @@ impl CustomResource {
     }
 }
 
+fn blocks_rules(kind: ErrorKind) -> bool {
+    use ErrorKind::{NotSupported, Required, TooLong, TooMany, TypeInvalid};
+    matches!(kind, NotSupported | Required | TooLong | TooMany | TypeInvalid)
+}
+
 fn scale_fault(part: usize, value: &Value, path: &str) -> Option<String> {
     let path = path.strip_prefix('.').unwrap_or(path);
     if part == 2 {
         let given = go_type(value);
         return (!value.is_string())
-            .then(|| format!(".{path} accessor error: {value} is of the type {given}, expected string"));
+            .then(|| format!(".{path} accessor error: {} is of the type {given}, expected string", go_plain(value)));
     }
     match value.as_i64() {
         None => {
             let given = go_type(value);
-            Some(format!(".{path} accessor error: {value} is of the type {given}, expected int64"))
+            Some(format!(".{path} accessor error: {} is of the type {given}, expected int64", go_plain(value)))
         }
         Some(number) if number < 0 => Some("should be a non-negative integer".to_owned()),
         Some(number) if number > i64::from(i32::MAX) => Some(format!("should be less than or equal to {}", i32::MAX)),
         Some(_) => None,
     }
+}
+
+/// A value as Go's `%v` prints it, texts without quotes.
+fn go_plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn go_type(value: &Value) -> &'static str {
@@ -175,6 +198,7 @@ impl Behaviour for CustomResource {
         errors.extend(self.scale_errors(object, &[0, 1, 2]));
         errors.extend(self.embedded(object));
         errors.extend(self.lists(object));
+        self.run_rules(object, None, &mut errors);
         errors
     }
 
@@ -185,6 +209,7 @@ impl Behaviour for CustomResource {
         if self.lists(old).is_empty() {
             errors.extend(self.lists(new));
         }
+        self.run_rules(new, Some(old), &mut errors);
         errors
     }
 
@@ -202,6 +227,7 @@ impl Behaviour for CustomResource {
         if self.lists(old).is_empty() {
             errors.extend(self.lists(new));
         }
+        self.run_rules(new, Some(old), &mut errors);
         errors
     }
 
@@ -210,7 +236,13 @@ impl Behaviour for CustomResource {
         let mut added: Vec<&str> = object.finalizers().filter(|name| !known.contains(name)).collect();
         added.sort_unstable();
         added.dedup();
-        added.into_iter().flat_map(finalizer_warnings).collect()
+        let mut out: Vec<String> = added.into_iter().flat_map(finalizer_warnings).collect();
+        // Rules that were broken before and still are in what did not change.
+        if let (Some(rules), Some(old)) = (self.shared.rules(self.at), old) {
+            let value = |object: &Object| Value::Object(object.root().clone());
+            out.extend(rules.run(&value(object), Some(&value(old))).1);
+        }
+        out
     }
 
     fn part(&self, subresource: &str) -> Option<Part> {

@@ -6,6 +6,7 @@ mod behaviour;
 pub(super) mod columns;
 mod definition;
 mod read;
+pub(super) mod rules;
 
 use std::sync::{Arc, OnceLock};
 
@@ -26,6 +27,7 @@ use behaviour::CustomResource;
 pub use definition::{CLEANUP, Definition, Names, schema_of};
 use definition::{Scale, VersionSpec};
 pub use read::versions_by_preference;
+use rules::Rules;
 
 /// The name under which the stamp stands among the fields of stored objects; no path of a selectable field is so.
 const STAMP: &str = "/schema";
@@ -54,6 +56,7 @@ struct OneVersion {
     name: Str,
     selectable: Vec<Str>,
     schema: OnceLock<Arc<Schema>>,
+    rules: OnceLock<Option<Rules>>,
     built: OnceLock<Built>,
 }
 
@@ -121,6 +124,13 @@ impl Shared {
         self.versions[at].schema.get_or_init(compile).clone()
     }
 
+    /// The compiled rules, if there are any.
+    fn rules(&self, at: usize) -> Option<&Rules> {
+        let version = &self.versions[at];
+        let compile = || schema_of(&self.source.load(), &version.name).as_ref().and_then(Rules::of);
+        version.rules.get_or_init(compile).as_ref()
+    }
+
     fn built(&self, at: usize) -> &Built {
         self.versions[at].built.get_or_init(|| build(&self.schema(at), self.facts.meta()))
     }
@@ -169,6 +179,7 @@ fn share(definition: &Definition, source: &Bytes, facts: &Metadata) -> Shared {
         name: version.name.clone().into(),
         selectable: version.selectable_fields.iter().map(|field| Str::Owned(field.name().to_owned())).collect(),
         schema: OnceLock::new(),
+        rules: OnceLock::new(),
         built: OnceLock::new(),
     };
     let storage = spec.versions.iter().find(|version| version.storage).map_or("", |version| &version.name);

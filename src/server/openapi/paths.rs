@@ -119,7 +119,6 @@ impl Place<'_> {
         let mut out = json!({
             "tags": [self.tag()],
             "operationId": self.operation_id(verb, path, sub),
-            "parameters": parameters(verb).into_iter().map(query).collect::<Vec<_>>(),
             "responses": {
                 "200": {"description": "OK", "content": content(self.media_types(), &answered)},
                 "401": {"description": "Unauthorized"},
@@ -127,6 +126,10 @@ impl Place<'_> {
             "x-kubernetes-action": action(verb),
             "x-kubernetes-group-version-kind": {"group": gvk.group, "version": gvk.version, "kind": gvk.kind},
         });
+        let parameters: Vec<Value> = parameters(verb).into_iter().map(query).collect();
+        if !parameters.is_empty() {
+            out["parameters"] = Value::from(parameters);
+        }
         let body = match verb {
             "create" | "update" => Some((content(&["*/*"], &schema), true)),
             "patch" => Some((content(self.patch_types(), &reference(&format!("{META}.Patch"))), true)),

@@ -53,7 +53,9 @@ fn not_found(server: &Server, path: &str) -> Response {
         (Some("apis"), Some(group)) => Some(group),
         _ => None,
     };
-    if group.is_some_and(|group| served.groups.iter().any(|g| g.name == group)) {
+    // Groups that only definitions make are none of the API's own.
+    let own = |group: &str| served.kinds.iter().any(|kind| kind.gvk.group == group && !kind.is_custom());
+    if group.is_some_and(own) {
         let agreed = negotiation::Agreed {
             encoding: negotiation::Encoding::Json,
             form: negotiation::Form::Plain,

@@ -23,6 +23,12 @@ struct Place {
 
 /// Answers a request whose path names a resource.
 pub(super) async fn serve(server: &Server, admitted: &Admitted) -> Result<Response> {
+    if let Some(kind) = missing_subresource(server, admitted) {
+        if !kind.deprecation.is_empty() {
+            admitted.warnings.add(kind.deprecation.to_string());
+        }
+        return Err(Status::not_found(&kind.group_resource(), &admitted.info.target().name));
+    }
     let Some(place) = place(server, admitted) else {
         return Ok(super::not_found(server, &admitted.info.path));
     };
@@ -44,6 +50,15 @@ pub(super) async fn serve(server: &Server, admitted: &Admitted) -> Result<Respon
     answer
 }
 
+/// The custom resource of a path with a subresource that it does not have.
+fn missing_subresource(server: &Server, admitted: &Admitted) -> Option<Arc<Kind>> {
+    let info = &admitted.info;
+    let served = server.parts().registry.catalog().served();
+    let kind = served.find(&info.group, &info.version, &info.resource).filter(|kind| kind.is_custom())?;
+    let asked = !info.subresource.is_empty() && kind.subresource(&info.subresource).is_none();
+    (asked && info.parts.len() == 3 && info.namespace.is_empty() != kind.namespaced).then(|| kind.clone())
+}
+
 /// The kind and subresource of a path, if its shape is that of one.
 fn place(server: &Server, admitted: &Admitted) -> Option<Place> {
     let info = &admitted.info;
@@ -55,6 +70,11 @@ fn place(server: &Server, admitted: &Admitted) -> Option<Place> {
     // Named objects of namespaced types stand below their namespace, those of other types never do.
     let named = info.parts.len() > 1;
     if in_namespace != kind.namespaced && (in_namespace || named) {
+        return None;
+    }
+    // Of custom resources upstream looks for nothing but lists and watches outside namespaces.
+    let reads = admitted.request.method == Method::Get;
+    if kind.is_custom() && kind.namespaced && !in_namespace && !reads {
         return None;
     }
     let subresource = match info.subresource.as_str() {

@@ -403,14 +403,16 @@ fn bounds(found: &mut Found, checks: &Checks, (at, number): (At<'_>, &Number)) {
     let path = at.path;
     let (float, int) = (number.as_f64().unwrap_or_default(), number.as_i64());
     if let Some(factor) = checks.multiple_of {
+        // An integer is held against the factor cut to an integer.
+        let whole = int.map_or(factor, |_| factor.trunc());
         let fits = match int {
-            _ if factor <= 0.0 => {
-                let factor = go_number(factor);
+            _ if whole <= 0.0 => {
+                let factor = go_number(whole);
                 found.other(at, format!("factor MultipleOf declared for {path} must be positive: {factor}"));
                 true
             }
-            Some(int) if factor.fract() == 0.0 => int % cut(factor) == 0,
-            _ => is_integer(if factor < 1.0 { 1.0 / factor * float } else { float / factor }),
+            Some(int) => int % cut(factor) == 0,
+            None => is_integer(if factor < 1.0 { 1.0 / factor * float } else { float / factor }),
         };
         if !fits {
             found.other(at, format!("{path} in body should be a multiple of {}", go_number(factor)));
