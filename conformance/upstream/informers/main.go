@@ -96,7 +96,7 @@ func followsAndResumes(folder string, streamed bool) {
 	ok("after the server was killed and started again it goes on where it was")
 }
 
-// listsAgain: an informer that was away for longer than history is kept is told so and begins anew.
+// listsAgain: an informer that was away for longer than history is kept begins anew.
 func listsAgain(folder string, streamed bool) {
 	server := start(folder, "--ephemeral")
 	defer func() { server.kill() }()
@@ -139,7 +139,7 @@ func listsAgain(folder string, streamed bool) {
 	seen.mend()
 	eventually("the store follows after 410", func() error { return same(other, store) })
 	check(seen.begun() > before, "it did not begin anew")
-	ok("told that its revision is gone it begins anew, and what was deleted meanwhile is gone from its store")
+	ok("cut off until its revision is no longer kept it begins anew, and what was deleted meanwhile is gone from its store")
 }
 
 // follow runs an informer on ConfigMaps until stopped.
