@@ -128,6 +128,32 @@ pub struct FieldError {
     /// What was given; printed for the kinds that print it.
     pub value: Value,
     pub detail: String,
+    pub shown: Shown,
+}
+
+/// How the value of an error is printed.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub enum Shown {
+    /// As the tree says it.
+    #[default]
+    Tree,
+    /// Not at all (upstream's `OmitValueType`).
+    Nothing,
+    /// As Go prints the type of this definition name: in the order of its fields, of types of the server's own with
+    /// Go's names. Who has the table of types makes a `Text` of it.
+    As(&'static str),
+    Text(String),
+    /// Not at all; the detail ends with what differs between two values of a type. Who has the table of types puts it
+    /// there.
+    Difference(Box<Difference>),
+}
+
+/// Two values of the type of a definition name; with `/embedded` behind it, of the struct that is embedded in it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Difference {
+    pub of: &'static str,
+    pub from: Value,
+    pub to: Value,
 }
 
 /// All that is wrong, in upstream's order.
@@ -190,7 +216,12 @@ impl FieldError {
 
     /// Any kind.
     pub fn new(kind: ErrorKind, path: &Path<'_>, value: impl Into<Value>, detail: impl Into<String>) -> Self {
-        Self { kind, field: path.to_string(), value: value.into(), detail: detail.into() }
+        Self { kind, field: path.to_string(), value: value.into(), detail: detail.into(), shown: Shown::Tree }
+    }
+
+    /// The same with its value printed otherwise.
+    pub fn shown(self, shown: Shown) -> Self {
+        Self { shown, ..self }
     }
 
     /// The message without the field, as it stands in a cause.
@@ -210,7 +241,11 @@ impl FieldError {
             | ErrorKind::NotSupported
             | ErrorKind::TooMany
             | ErrorKind::TooFew
-            | ErrorKind::TypeInvalid => format!("{words}: {}", go_value(&self.value)),
+            | ErrorKind::TypeInvalid => match &self.shown {
+                Shown::Nothing => words.to_owned(),
+                Shown::Text(text) => format!("{words}: {text}"),
+                Shown::Tree | Shown::As(_) | Shown::Difference(_) => format!("{words}: {}", go_value(&self.value)),
+            },
         };
         if self.detail.is_empty() { head } else { format!("{head}: {}", self.detail) }
     }

@@ -94,9 +94,9 @@ impl Registry {
         if kind.behaviour.generation() {
             object.set(&["metadata", "generation"], 1);
         }
+        self.drop_disabled(kind, &mut object, None);
         kind.behaviour.stamp_requester(&mut object, &call.user);
         kind.behaviour.prepare_create(kind, &mut object, &moment);
-        self.drop_disabled(kind, &mut object, None);
         companions.extend(self.allocate(admission, Some(&mut object)).await?);
         self.complete(kind, &mut object);
         self.validate_new(kind, &object)?;

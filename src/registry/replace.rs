@@ -17,7 +17,7 @@ use crate::api::schema::validate::{self, Level};
 use crate::api::status::OBJECT_WAS_MODIFIED;
 use crate::api::validation::metadata as metadata_rules;
 use crate::api::{GroupKind, Object, Result, Revision, Status};
-use crate::resources::{Kind, Moment, Part};
+use crate::resources::{Kind, Moment, Part, go_print};
 use crate::storage::{Change, Expect, Stored, Write};
 
 /// Makes the new object, in the stored version and before anything of the server's own, from the present one.
@@ -212,7 +212,10 @@ impl Registry {
         let enabled = |gate: &str| self.facts.gate(gate).is_some() && self.enabled(gate);
         let types = (&*kind.types, kind.stored_type_id);
         let options = validate::Options { level, enabled: &enabled };
-        validate::merge(by_hand, validate::validate(new.root(), old.map(Object::root), types, options))
+        let declared = validate::validate(new.root(), old.map(Object::root), types, options);
+        let mut errors = validate::merge(by_hand, declared);
+        go_print::settle(&mut errors, &kind.types);
+        errors
     }
 
     async fn finish(&self, r: &Replacement<'_>, f: Finished) -> Result<Attempt> {

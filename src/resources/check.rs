@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::tree::{Tree, int};
-use crate::api::field::{Errors, FieldError, Path};
+use crate::api::field::{Difference, Errors, FieldError, Path, Shown};
 use crate::api::validation::ip::{Strictness, legacy_cidr, legacy_ip, parse_ip};
 use crate::api::validation::names;
 
@@ -53,6 +53,39 @@ pub(super) fn nonnegative(errors: &mut Errors, tree: &Tree, key: &str, path: &Pa
     if let Some(value) = int(tree, key).filter(|value| *value < 0) {
         errors.push(FieldError::invalid(&path.child(key), value, "must be greater than or equal to 0"));
     }
+}
+
+/// A field of a type that Go prints in its own way, which no update may change.
+pub(super) fn immutable_as(
+    errors: &mut Errors,
+    (new, old): (Option<&Value>, Option<&Value>),
+    name: &'static str,
+    path: &Path<'_>,
+) {
+    let first = errors.len();
+    immutable(errors, new, old, path);
+    errors[first..].iter_mut().for_each(|error| error.shown = Shown::As(name));
+}
+
+/// An error about a value that Go prints in its own way.
+pub(super) fn invalid_as(path: &Path<'_>, value: impl Into<Value>, name: &'static str, detail: &str) -> FieldError {
+    FieldError::invalid(path, value, detail).shown(Shown::As(name))
+}
+
+/// A refusal that ends with what differs between two values of a type.
+pub(super) fn forbidden_difference(
+    path: &Path<'_>,
+    detail: String,
+    of: &'static str,
+    (from, to): (&Tree, &Tree),
+) -> FieldError {
+    let difference = Difference { of, from: from.clone().into(), to: to.clone().into() };
+    FieldError::forbidden(path, detail).shown(Shown::Difference(Box::new(difference)))
+}
+
+/// Fields that may not be negative.
+pub(super) fn nonnegatives(errors: &mut Errors, tree: &Tree, keys: &[&str], path: &Path<'_>) {
+    keys.iter().for_each(|key| nonnegative(errors, tree, key, path));
 }
 
 /// A field that no update may change.

@@ -2,6 +2,7 @@
 //! types served right now. A custom resource is the same `Kind`, made at run time.
 
 mod admissionregistration;
+mod amount;
 pub mod apiextensions;
 mod apiregistration;
 mod apiserverinternal;
@@ -12,6 +13,7 @@ mod built_in;
 mod catalog;
 mod certificates;
 mod check;
+mod conditions;
 mod coordination;
 mod core;
 pub mod custom;
@@ -19,6 +21,8 @@ mod discovery;
 pub mod facts;
 mod flowcontrol;
 mod gates;
+mod go_diff;
+pub mod go_print;
 #[cfg(test)]
 mod golden;
 mod networking;

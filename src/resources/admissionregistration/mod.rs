@@ -4,3 +4,4 @@ mod match_resources;
 pub(super) mod policy;
 pub(super) mod policy_binding;
 pub(super) mod webhook;
+mod webhook_validation;

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::match_resources::{default_rules, default_selectors, name_warnings};
+use super::webhook_validation::validate;
 use crate::api::Object;
+use crate::api::field::Errors;
 use crate::resources::print::age;
 use crate::resources::tree::{Tree, child_mut, fill, items_mut, list};
 use crate::resources::{Behaviour, Kind, Moment};
@@ -20,6 +22,14 @@ impl Behaviour for MutatingWebhookConfiguration {
             default_webhook(webhook);
             fill(webhook, "reinvocationPolicy", "Never");
         }
+    }
+
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validate(object)
     }
 
     fn generation(&self) -> bool {
@@ -42,6 +52,14 @@ impl Behaviour for MutatingWebhookConfiguration {
 impl Behaviour for ValidatingWebhookConfiguration {
     fn default(&self, _: &Kind, object: &mut Object) {
         items_mut(object.root_mut(), "webhooks").for_each(default_webhook);
+    }
+
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validate(object)
     }
 
     fn generation(&self) -> bool {

@@ -3,14 +3,39 @@
 use serde_json::{Value, json};
 
 use crate::api::Object;
+use crate::api::field::{Errors, FieldError, Path};
 use crate::api::names::GroupVersionKind;
+use crate::resources::check::{immutable, nonnegative};
 use crate::resources::print::{age, int, or_none};
 use crate::resources::tree::{list, text};
-use crate::resources::{Behaviour, Moment};
+use crate::resources::{Behaviour, Kind, Moment};
 
 pub(in crate::resources) struct ControllerRevision;
 
 impl Behaviour for ControllerRevision {
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        let mut errors = Errors::new();
+        nonnegative(&mut errors, object.root(), "revision", &Path::ROOT);
+        let path = Path::new("data");
+        match object.root().get("data").filter(|data| !data.is_null()) {
+            None => errors.push(FieldError::required(&path, "data is mandatory")),
+            Some(Value::Object(_)) => {}
+            Some(_) => errors.push(FieldError::required(&path, "data must be a valid JSON object")),
+        }
+        errors
+    }
+
+    fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
+        let mut errors = Errors::new();
+        nonnegative(&mut errors, new.root(), "revision", &Path::ROOT);
+        immutable(&mut errors, new.root().get("data"), old.root().get("data"), &Path::new("data"));
+        errors
+    }
+
     fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {
         Some(vec![
             json!(object.name()),

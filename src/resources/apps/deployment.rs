@@ -4,11 +4,12 @@ use serde_json::{Value, json};
 
 use super::validation::{selector, spec, status_numbers, template};
 use crate::api::Object;
-use crate::api::field::{Errors, FieldError, Path};
+use crate::api::field::{Errors, FieldError, Path, Shown};
 use crate::api::validation::names::percent;
-use crate::resources::check::{immutable, messages, nonnegative};
+use crate::resources::check::{immutable_as, messages, nonnegative};
 use crate::resources::core::pod_template::default_template;
 use crate::resources::core::pod_warnings::template_warnings;
+use crate::resources::go_print::LABEL_SELECTOR;
 use crate::resources::part::keep_rest;
 use crate::resources::print::{age, containers_and_images, int, selector_text};
 use crate::resources::tree::{Tree, child, ensure, fill, fill_zero, int as number, is_set, keep, text};
@@ -50,7 +51,8 @@ impl Behaviour for Deployment {
         let mut errors = validate_spec(new);
         let path = Path::new("spec");
         let selector = |o: &Object| o.get(&["spec", "selector"]).cloned();
-        immutable(&mut errors, selector(new).as_ref(), selector(old).as_ref(), &path.child("selector"));
+        let pair = (selector(new), selector(old));
+        immutable_as(&mut errors, (pair.0.as_ref(), pair.1.as_ref()), LABEL_SELECTOR, &path.child("selector"));
         errors
     }
 
@@ -136,7 +138,8 @@ fn validate_strategy(errors: &mut Errors, spec: &Tree, path: &Path<'_>) {
         },
         _ => {
             let supported = ["Recreate", "RollingUpdate"];
-            errors.push(FieldError::not_supported(path, Value::Object(strategy.clone()), &supported));
+            let error = FieldError::not_supported(path, Value::Object(strategy.clone()), &supported);
+            errors.push(error.shown(Shown::As("io.k8s.api.apps.v1.DeploymentStrategy")));
         }
     }
 }

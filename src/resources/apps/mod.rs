@@ -5,6 +5,7 @@ pub(super) mod daemon_set;
 pub(super) mod deployment;
 pub(super) mod replica_set;
 pub(super) mod stateful_set;
+mod stateful_set_validation;
 pub(super) mod validation;
 
 use super::Scale;

@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use super::validation::{selector, spec, status_numbers, template};
 use crate::api::Object;
 use crate::api::field::{Errors, Path};
-use crate::resources::check::{immutable, nonnegative};
+use crate::resources::check::{immutable_as, nonnegative};
 use crate::resources::core::pod_template::default_template;
 use crate::resources::core::pod_warnings::template_warnings;
+use crate::resources::go_print::LABEL_SELECTOR;
 use crate::resources::part::STATUS;
 use crate::resources::print::{age, containers_and_images, int, label_selector};
 use crate::resources::tree::{Tree, child, ensure, fill};
@@ -44,7 +45,8 @@ impl Behaviour for ReplicaSet {
         let mut errors = validate_spec(new);
         let path = Path::new("spec");
         let selector = |o: &Object| o.get(&["spec", "selector"]).cloned();
-        immutable(&mut errors, selector(new).as_ref(), selector(old).as_ref(), &path.child("selector"));
+        let pair = (selector(new), selector(old));
+        immutable_as(&mut errors, (pair.0.as_ref(), pair.1.as_ref()), LABEL_SELECTOR, &path.child("selector"));
         errors
     }
 

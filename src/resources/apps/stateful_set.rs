@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::stateful_set_validation as validation;
 use crate::api::Object;
 use crate::api::field::{Errors, Path};
 use crate::api::validation::names::label_name;
 use crate::resources::core::pod_template::default_template;
-use crate::resources::core::pod_validation::validate_template_at;
 use crate::resources::core::pod_warnings::template_warnings;
 use crate::resources::core::volume_claim::{claim_warnings, default_claim};
 use crate::resources::part::STATUS;
@@ -43,8 +43,16 @@ impl Behaviour for StatefulSet {
         object.remove(&["status"]);
     }
 
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
     fn validate(&self, _: &Kind, object: &Object) -> Errors {
-        validate_template_at(object, &["spec", "template"])
+        validation::validate(object)
+    }
+
+    fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
+        validation::validate_update(new, old)
     }
 
     fn generation(&self) -> bool {
@@ -69,7 +77,7 @@ impl Behaviour for StatefulSet {
     }
 
     fn part(&self, subresource: &str) -> Option<Part> {
-        (subresource == "status").then_some(STATUS)
+        (subresource == "status").then_some(Part { validate: validation::validate_status, ..STATUS })
     }
 
     fn scale(&self, _: &Kind) -> Option<Scale> {

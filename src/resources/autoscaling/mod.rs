@@ -2,4 +2,5 @@
 
 mod metrics;
 pub(super) mod pod_autoscaler;
+mod pod_autoscaler_validation;
 mod versions;

@@ -3,8 +3,10 @@
 use serde_json::{Value, json};
 
 use super::metrics::metrics_cell;
+use super::pod_autoscaler_validation as validation;
 use super::versions::{to_v1, to_v2};
 use crate::api::Object;
+use crate::api::field::Errors;
 use crate::api::names::GroupVersionKind;
 use crate::resources::part::STATUS;
 use crate::resources::print::{age, int, plain};
@@ -33,8 +35,20 @@ impl Behaviour for HorizontalPodAutoscaler {
         true
     }
 
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validation::validate(object, None)
+    }
+
+    fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
+        validation::validate(new, Some(old))
+    }
+
     fn part(&self, subresource: &str) -> Option<Part> {
-        (subresource == "status").then_some(STATUS)
+        (subresource == "status").then_some(Part { validate: validation::validate_status, ..STATUS })
     }
 
     fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
+use super::job_validation;
 use crate::api::Object;
 use crate::api::field::{Errors, FieldError, Path};
 use crate::api::request::Propagation;
 use crate::resources::apps::name_warnings;
 use crate::resources::core::pod_template::default_template;
-use crate::resources::core::pod_validation::validate_template_at;
 use crate::resources::core::pod_warnings::template_warnings;
 use crate::resources::part::STATUS;
 use crate::resources::print::{age, containers_and_images, elapsed, human_duration, int, label_selector};
@@ -52,11 +52,16 @@ impl Behaviour for Job {
         object.remove(&["status"]);
     }
 
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
     fn validate(&self, _: &Kind, object: &Object) -> Errors {
-        let mut errors = validate_template_at(object, &["spec", "template"]);
-        let spec = child(object.root(), "spec");
-        errors.extend(spec.into_iter().flat_map(|spec| validate_restart_policy(spec, &Path::new("spec"))));
-        errors
+        job_validation::validate(object)
+    }
+
+    fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
+        job_validation::validate_update(new, old)
     }
 
     fn generation(&self) -> bool {

@@ -5,13 +5,13 @@ use std::cmp::Ordering;
 use serde_json::Value;
 
 use crate::api::Object;
-use crate::api::field::{ErrorKind, Errors, FieldError, Path};
+use crate::api::field::{ErrorKind, Errors, FieldError, Path, Shown};
 use crate::api::quantity::Quantity;
 use crate::api::validation::ip::parse_cidr;
 use crate::api::validation::metadata::label_key;
 use crate::api::validation::names::label_value;
 use crate::resources::check::range;
-use crate::resources::tree::{Tree, child, items, list, text, texts};
+use crate::resources::tree::{child, items, list, text, texts};
 
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 const FEATURE_BYTES_MAX: usize = 253;
@@ -96,19 +96,12 @@ fn taints(errors: &mut Errors, node: &Object) {
         }
         if seen.contains(&(effect, key)) {
             let detail = "taints must be unique by key and effect pair";
-            errors.push(FieldError::new(ErrorKind::Duplicate, &at, Value::Object(internal_taint(taint)), detail));
+            let error = FieldError::new(ErrorKind::Duplicate, &at, taint.clone(), detail);
+            errors.push(error.shown(Shown::As("io.k8s.api.core.v1.Taint")));
             continue;
         }
         seen.push((effect, key));
     }
-}
-
-/// A taint as upstream shows a duplicate: its internal form, whose fields have Go's names.
-fn internal_taint(taint: &Tree) -> Tree {
-    let of = |key: &str| Value::String(text(taint, key).to_owned());
-    let time = taint.get("timeAdded").cloned().unwrap_or(Value::Null);
-    let fields = [("Key", of("key")), ("Value", of("value")), ("Effect", of("effect")), ("TimeAdded", time)];
-    fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 fn amounts(errors: &mut Errors, node: &Object) {
@@ -210,7 +203,7 @@ mod tests {
             &validate_node(&node(given)),
             &[
                 "metadata.taints[1].effect: Unsupported value: \"Never\": supported values: \"NoSchedule\", \"PreferNoSchedule\", \"NoExecute\"",
-                "metadata.taints[2]: Duplicate value: {\"Effect\":\"NoSchedule\",\"Key\":\"a\",\"TimeAdded\":null,\"Value\":\"\"}: taints must be unique by key and effect pair",
+                "metadata.taints[2]: Duplicate value: {\"effect\":\"NoSchedule\",\"key\":\"a\"}: taints must be unique by key and effect pair",
             ],
         );
     }

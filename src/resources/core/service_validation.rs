@@ -8,7 +8,7 @@ use super::service::externally_accessible;
 use super::service_addresses::{validate_address_changes, validate_addresses};
 use super::service_fields::needs_health_check;
 use crate::api::Object;
-use crate::api::field::{Errors, FieldError, Path};
+use crate::api::field::{Errors, FieldError, Path, Shown};
 use crate::api::validation::metadata::labels;
 use crate::api::validation::names;
 use crate::resources::check::{
@@ -190,14 +190,10 @@ fn duplicate_ports(errors: &mut Errors, spec: &Tree, path: &Path<'_>) {
     for (i, port) in items(spec, "ports").enumerate() {
         let (protocol, number) = (text(port, "protocol"), int(port, "port").unwrap_or(0));
         if !seen.insert((protocol, number)) {
-            errors.push(FieldError::duplicate(&list.index(i), bare_port(protocol, number)));
+            let error = FieldError::duplicate(&list.index(i), json!({"protocol": protocol, "port": number}));
+            errors.push(error.shown(Shown::As("io.k8s.api.core.v1.ServicePort")));
         }
     }
-}
-
-/// A port with protocol and number alone, as upstream shows a duplicate: its internal form, every field in it.
-fn bare_port(protocol: &str, number: i64) -> Value {
-    json!({"Name": "", "Protocol": protocol, "AppProtocol": null, "Port": number, "TargetPort": 0, "NodePort": 0})
 }
 
 fn source_ranges(errors: &mut Errors, object: &Object, old: Option<&Object>) {

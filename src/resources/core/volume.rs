@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use super::resource_list::round;
 use super::volume_claim::{BETA_STORAGE_CLASS, access_modes};
+use super::volume_validation as validation;
 use crate::api::Object;
+use crate::api::field::Errors;
 use crate::resources::part::{STATUS, keep_rest};
 use crate::resources::print::{age, quantity, text_or};
 use crate::resources::tree::{child, fill, fill_zero, keep};
@@ -40,6 +42,18 @@ impl Behaviour for PersistentVolume {
 
     fn prepare_create(&self, _: &Kind, object: &mut Object, moment: &Moment) {
         object.set(&["status"], json!({"phase": "Pending", "lastPhaseTransitionTime": moment.seconds()}));
+    }
+
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validation::validate(object)
+    }
+
+    fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
+        validation::validate_update(new, old)
     }
 
     fn fields(&self) -> &'static [SelectableField] {

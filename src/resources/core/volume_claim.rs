@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::resource_list::{amount, round, round_requirements};
+use super::volume_claim_validation as validation;
 use crate::api::Object;
-use crate::api::field::Path;
+use crate::api::field::{Errors, Path};
 use crate::resources::part::STATUS;
 use crate::resources::print::{age, quantity, text_or};
 use crate::resources::tree::{Tree, child, child_mut, ensure, fill, fill_zero, is_set, text, texts};
@@ -35,6 +36,18 @@ impl Behaviour for PersistentVolumeClaim {
         equal_sources(spec);
     }
 
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validation::validate(object)
+    }
+
+    fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
+        validation::validate_update(new, old)
+    }
+
     fn returns_deleted(&self) -> bool {
         true
     }
@@ -53,7 +66,7 @@ impl Behaviour for PersistentVolumeClaim {
     }
 
     fn part(&self, subresource: &str) -> Option<Part> {
-        (subresource == "status").then_some(STATUS)
+        (subresource == "status").then_some(Part { validate: validation::validate_status, ..STATUS })
     }
 
     fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {

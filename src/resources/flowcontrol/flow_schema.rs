@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::flow_schema_validation::validate;
 use crate::api::Object;
+use crate::api::field::Errors;
 use crate::resources::part::STATUS_ALONE;
 use crate::resources::print::{age, int, text_or};
 use crate::resources::tree::{fill_zero, list, text};
@@ -25,8 +27,16 @@ impl Behaviour for FlowSchema {
         true
     }
 
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validate(object)
+    }
+
     fn part(&self, subresource: &str) -> Option<Part> {
-        (subresource == "status").then_some(STATUS_ALONE)
+        (subresource == "status").then_some(Part { validate: |new, _| validate(new), ..STATUS_ALONE })
     }
 
     fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::ingress_validation as validation;
 use crate::api::Object;
+use crate::api::field::Errors;
 use crate::resources::part::STATUS;
 use crate::resources::print::{age, load_balancer, text_or};
 use crate::resources::tree::{list, text};
@@ -22,6 +24,18 @@ impl Behaviour for Ingress {
         true
     }
 
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validation::validate(object)
+    }
+
+    fn validate_update(&self, _: &Kind, new: &Object, _: &Object) -> Errors {
+        validation::validate_update(new)
+    }
+
     fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
         let by_annotation = object.annotation(CLASS_ANNOTATION).is_some();
         if old.is_some() || !by_annotation || object.get(&["spec", "ingressClassName"]).is_some() {
@@ -31,7 +45,7 @@ impl Behaviour for Ingress {
     }
 
     fn part(&self, subresource: &str) -> Option<Part> {
-        (subresource == "status").then_some(STATUS)
+        (subresource == "status").then_some(Part { validate: validation::validate_status, ..STATUS })
     }
 
     fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::network_policy_validation::validate;
 use crate::api::Object;
-use crate::api::field::Path;
+use crate::api::field::{Errors, Path};
 use crate::api::validation::ip::cidr_warnings;
 use crate::resources::print::{age, label_selector};
 use crate::resources::tree::{Tree, child, count, fill, fill_zero, items, items_mut, list, text, texts};
@@ -27,6 +28,18 @@ impl Behaviour for NetworkPolicy {
 
     fn generation(&self) -> bool {
         true
+    }
+
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validate(object, None)
+    }
+
+    fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
+        validate(new, Some(old))
     }
 
     fn warnings(&self, object: &Object, _: Option<&Object>) -> Vec<String> {

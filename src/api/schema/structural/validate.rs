@@ -5,7 +5,7 @@ use serde_json::{Map, Number, Value};
 
 use super::{Additional, Checks, JsonType, ListType, Schema, formats};
 use crate::api::codec::json::write_number;
-use crate::api::field::{ErrorKind, Errors, FieldError};
+use crate::api::field::{ErrorKind, Errors, FieldError, Shown};
 
 /// What is held against a schema, and where it stands.
 #[derive(Clone, Copy)]
@@ -98,7 +98,7 @@ impl Fault {
             FaultKind::Other { value } => (ErrorKind::Invalid, value, self.message),
             FaultKind::Loose => (ErrorKind::Invalid, Value::String(String::new()), self.message),
         };
-        FieldError { kind, field, value, detail }
+        FieldError { kind, field, value, detail, shown: Shown::Tree }
     }
 }
 

@@ -26,14 +26,7 @@ pub(super) fn validate(errors: &mut Errors, affinity: &Tree, path: &Path<'_>) {
 
 fn nodes(errors: &mut Errors, affinity: &Tree, path: &Path<'_>) {
     if let Some(selector) = child(affinity, REQUIRED) {
-        let at = path.child(REQUIRED);
-        let list = at.child("nodeSelectorTerms");
-        if count(selector, "nodeSelectorTerms") == 0 {
-            errors.push(FieldError::required(&list, "must have at least one node selector term"));
-        }
-        for (i, term) in items(selector, "nodeSelectorTerms").enumerate() {
-            node_term(errors, term, true, &list.index(i));
-        }
+        validate_node_selector(errors, selector, &path.child(REQUIRED));
     }
     let list = path.child(PREFERRED);
     for (i, preferred) in items(affinity, PREFERRED).enumerate() {
@@ -41,6 +34,17 @@ fn nodes(errors: &mut Errors, affinity: &Tree, path: &Path<'_>) {
         weight(errors, preferred, &at);
         // Values are not checked: a preference that can never be met has always been accepted.
         node_term(errors, sub(preferred, "preference"), false, &at.child("preference"));
+    }
+}
+
+/// Terms of which a node must fit one.
+pub(in crate::resources) fn validate_node_selector(errors: &mut Errors, selector: &Tree, path: &Path<'_>) {
+    let list = path.child("nodeSelectorTerms");
+    if count(selector, "nodeSelectorTerms") == 0 {
+        errors.push(FieldError::required(&list, "must have at least one node selector term"));
+    }
+    for (i, term) in items(selector, "nodeSelectorTerms").enumerate() {
+        node_term(errors, term, true, &list.index(i));
     }
 }
 

@@ -8,6 +8,7 @@ mod env;
 mod mounts;
 mod probes;
 mod projected;
+mod resize;
 mod resources;
 mod security;
 mod spec;
@@ -19,8 +20,11 @@ mod volumes;
 
 use serde_json::Value;
 
+pub(in crate::resources) use self::affinity::validate_node_selector;
+pub(in crate::resources) use self::resize::validate_pod_resize;
+use self::update::metadata_and_spec_changes;
 pub(in crate::resources) use self::update::{
-    validate_ephemeral_containers_update, validate_pod_resize, validate_pod_status_update, validate_pod_update,
+    validate_ephemeral_containers_update, validate_pod_status_update, validate_pod_update,
 };
 use crate::api::Object;
 use crate::api::field::{Errors, FieldError, Path};

@@ -10,7 +10,7 @@ use super::sub;
 use crate::api::field::{Errors, FieldError, Path};
 use crate::api::quantity::Quantity;
 use crate::api::validation::names;
-use crate::resources::check::{dns_label, dns_subdomain, messages, required_choice};
+use crate::resources::check::{dns_label, dns_subdomain, invalid_as, messages, required_choice};
 use crate::resources::tree::{Tree, child, is_set, items, text};
 
 const HUGE_PAGES: &str = "hugepages-";
@@ -328,7 +328,7 @@ pub(super) fn pod_claims(errors: &mut Errors, spec: &Tree, metadata: Option<&Tre
             _ => "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified",
         };
         if !detail.is_empty() {
-            errors.push(FieldError::invalid(&at, json!(claim), detail));
+            errors.push(invalid_as(&at, json!(claim), "io.k8s.api.core.v1.PodResourceClaim", detail));
         }
         for key in keys.into_iter().filter(|key| is_set(claim, key)) {
             dns_subdomain(errors, text(claim, key), &at.child(key));

@@ -8,7 +8,7 @@ use super::mounts::descending;
 use super::{each_container, flag, sub};
 use crate::api::field::{Errors, FieldError, Path};
 use crate::api::validation::names;
-use crate::resources::check::{choice, dns_subdomain, messages};
+use crate::resources::check::{choice, dns_subdomain, invalid_as, messages};
 use crate::resources::tree::{Tree, child, count, int, is_set, is_zero, items, text, texts};
 
 const SYSCTL_BYTES_MAX: usize = 253;
@@ -181,7 +181,8 @@ fn seccomp(errors: &mut Errors, context: &Tree, path: &Path<'_>) {
         }
         Some(file) if kind == "Localhost" => descending(errors, file, &at),
         Some(_) => {
-            errors.push(FieldError::invalid(&at, json!(profile), "can only be set when seccomp type is Localhost"));
+            let detail = "can only be set when seccomp type is Localhost";
+            errors.push(invalid_as(&at, json!(profile), "io.k8s.api.core.v1.SeccompProfile", detail));
         }
         None => {}
     }

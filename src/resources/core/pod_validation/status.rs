@@ -21,6 +21,10 @@ pub(super) fn validate(errors: &mut Errors, new: &Object, old: &Object) {
     let (nominated, at) = (text(status, "nominatedNodeName"), path.child("nominatedNodeName"));
     if nominated != text(before, "nominatedNodeName") && !nominated.is_empty() {
         dns_subdomain(errors, nominated, &at);
+        if !text(spec, "nodeName").is_empty() {
+            let detail = "may not be set on pods that are already bound to a node";
+            errors.push(FieldError::forbidden(&at, detail));
+        }
     }
     if let Some(generation) = int(status, "observedGeneration").filter(|generation| *generation < 0) {
         let detail = "must be a non-negative integer";

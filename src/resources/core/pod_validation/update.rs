@@ -6,19 +6,22 @@ use super::env::quantity;
 use super::{annotations, metadata_and_spec, status, sub, tolerations};
 use crate::api::Object;
 use crate::api::field::{Errors, FieldError, Path, go_quote};
+use crate::resources::check::forbidden_difference;
 use crate::resources::tree::{Tree, count, int, is_zero, items, text};
 
 const CHANGEABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\
                           `spec.tolerations` (only additions to existing tolerations),\
                           `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously \
                           negative)";
+const POD_SPEC: &str = "io.k8s.api.core.v1.PodSpec";
+const EPHEMERAL: &str = "io.k8s.api.core.v1.EphemeralContainer";
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// A pod that a client changes.
 pub(in crate::resources) fn validate_pod_update(new: &Object, old: &Object) -> Errors {
     let mut errors = Errors::new();
-    whole(&mut errors, new, old);
+    metadata_and_spec_changes(&mut errors, new, old);
     let (now, before, path) = (sub(new.root(), "spec"), sub(old.root(), "spec"), Path::new("spec"));
     for list in ["containers", "initContainers"] {
         let at = path.child(list);
@@ -41,14 +44,14 @@ pub(in crate::resources) fn validate_pod_update(new: &Object, old: &Object) -> E
     removed_gates(&mut errors, now, before, &path.child("schedulingGates"));
     let munged = munge(&mut errors, now, before, &path);
     if !same(&munged, before) {
-        let detail = format!("pod updates may not change fields other than {CHANGEABLE}\n{}", changes(&munged, before));
-        errors.push(FieldError::forbidden(&path, detail));
+        let detail = format!("pod updates may not change fields other than {CHANGEABLE}\n");
+        errors.push(forbidden_difference(&path, detail, POD_SPEC, (before, &munged)));
     }
     errors
 }
 
 /// What all changes of a pod have in common.
-fn whole(errors: &mut Errors, new: &Object, old: &Object) {
+pub(super) fn metadata_and_spec_changes(errors: &mut Errors, new: &Object, old: &Object) {
     metadata_and_spec(errors, new);
     annotation_changes(errors, new, old);
 }
@@ -75,7 +78,7 @@ pub(in crate::resources) fn validate_ephemeral_containers_update(new: &Object, o
         return vec![FieldError::forbidden(&Path::ROOT, "static pods do not support ephemeral containers")];
     }
     let mut errors = Errors::new();
-    whole(&mut errors, new, old);
+    metadata_and_spec_changes(&mut errors, new, old);
     let (now, before, spec) = (sub(new.root(), "spec"), sub(old.root(), "spec"), Path::new("spec"));
     let path = spec.child("ephemeralContainers");
     for container in items(before, "ephemeralContainers") {
@@ -87,20 +90,12 @@ pub(in crate::resources) fn validate_ephemeral_containers_update(new: &Object, o
                 errors.push(FieldError::forbidden(&path, detail));
             }
             Some(other) if !same(other, container) => {
-                let detail =
-                    format!("existing ephemeral containers {quoted} may not be changed\n{}", changes(other, container));
-                errors.push(FieldError::forbidden(&path, detail));
+                let detail = format!("existing ephemeral containers {quoted} may not be changed\n");
+                errors.push(forbidden_difference(&path, detail, EPHEMERAL, (container, other)));
             }
             Some(_) => {}
         }
     }
-    errors
-}
-
-/// Containers that get other resources.
-pub(in crate::resources) fn validate_pod_resize(new: &Object, old: &Object) -> Errors {
-    let mut errors = Errors::new();
-    whole(&mut errors, new, old);
     errors
 }
 
@@ -252,26 +247,10 @@ fn same_value(pair: (&Value, &Value), amounts: bool) -> bool {
     }
 }
 
-/// The fields that differ, a line for each value that went and each that came.
-fn changes(new: &Tree, old: &Tree) -> String {
-    let mut lines = String::new();
-    let null = &Value::Null;
-    let keys = old.keys().chain(new.keys().filter(|key| !old.contains_key(*key)));
-    for key in keys {
-        let (now, before) = (new.get(key).unwrap_or(null), old.get(key).unwrap_or(null));
-        if same_value((now, before), false) {
-            continue;
-        }
-        let mut letters = key.chars();
-        let name: String = letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect();
-        lines.push_str(&format!("- \"{name}\": {before},\n+ \"{name}\": {now},\n"));
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::field::Shown;
     use crate::resources::check::testing::check_errors;
 
     fn pod(change: impl FnOnce(&mut Value)) -> Object {
@@ -310,7 +289,8 @@ mod tests {
             text.starts_with("spec: Forbidden: pod updates may not change fields other than `spec.containers"),
             "{text}"
         );
-        assert!(text.ends_with("+ \"Hostname\": \"h\",\n"), "{text}");
+        let Shown::Difference(between) = &errors[0].shown else { panic!("{:?}", errors[0].shown) };
+        assert_eq!((&between.from["hostname"], &between.to["hostname"]), (&Value::Null, &json!("h")));
         check(
             |_| {},
             |p| p["spec"]["containers"] = json!([p["spec"]["containers"][0], {"name": "b", "image": "i", "imagePullPolicy": "Always", "terminationMessagePolicy": "File"}]),

@@ -2,17 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::{Value, json};
-
 use super::containers::PULL_POLICIES;
 use super::env::{field_reference, quantity, resource_reference};
 use super::mounts::{descending, no_backsteps, not_reserved};
 use super::{projected, security, sub};
 use crate::api::field::{Errors, FieldError, Path};
-use crate::api::labels::validate_label_selector;
 use crate::api::validation::metadata;
 use crate::resources::check::{choice, dns_label, dns_subdomain, required_choice};
-use crate::resources::tree::{Tree, child, count, int, is_set, is_zero, items, text, texts};
+use crate::resources::core::network_volumes::{self, needed};
+use crate::resources::core::volume_claim_validation::validate_claim_spec;
+use crate::resources::tree::{Tree, child, int, is_set, items, text};
 
 const ONE_ONLY: &str = "may not specify more than 1 volume type";
 const FILE_MODE: &str = "must be a number between 0 and 0777 (octal), both inclusive";
@@ -54,7 +53,8 @@ const HOST_PATH_TYPES: [&str; 8] =
     ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
 const DOWNWARD_FIELDS: [&str; 5] =
     ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
-const ACCESS_MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
+
+const PORTAL_BYTES_MAX: usize = 64;
 
 /// `volumes` of a spec; gives the valid ones by name.
 pub(super) fn validate<'a>(
@@ -109,6 +109,9 @@ fn source(errors: &mut Errors, volume: &Tree, pod: &str, path: &Path<'_>) {
         }
         found = true;
         one(errors, key, given, &path.child(name));
+        if key == "iscsi" {
+            portal(errors, volume, given, path);
+        }
         let (name, claim) = (text(volume, "name"), format!("{pod}-{}", text(volume, "name")));
         if key == "ephemeral" && !pod.is_empty() && !name.is_empty() {
             for message in crate::api::validation::names::dns1123_subdomain(&claim) {
@@ -122,6 +125,16 @@ fn source(errors: &mut Errors, volume: &Tree, pod: &str, path: &Path<'_>) {
     }
 }
 
+/// The name of an interface that is made of both must not be too long.
+fn portal(errors: &mut Errors, volume: &Tree, given: &Tree, path: &Path<'_>) {
+    let (name, portal) = (text(volume, "name"), text(given, "targetPortal"));
+    if is_set(given, "initiatorName") && name.len() + portal.len() + 1 > PORTAL_BYTES_MAX {
+        let detail = "Total length of <volume name>:<iscsi.targetPortal> must be under 64 characters if \
+                      iscsi.initiatorName is specified.";
+        errors.push(FieldError::invalid(&path.child("name"), name, detail));
+    }
+}
+
 fn empty_dir(errors: &mut Errors, dir: &Tree, path: &Path<'_>) {
     if dir.get("sizeLimit").and_then(quantity).is_some_and(|size| size.is_negative()) {
         let detail = "SizeLimit field must be a valid resource quantity";
@@ -130,13 +143,6 @@ fn empty_dir(errors: &mut Errors, dir: &Tree, path: &Path<'_>) {
     if let Some(mode) = int(dir, "mode").filter(|mode| !(0..=0o1777).contains(mode)) {
         let detail = "must be a number between 0 and 01777 (octal), both inclusive";
         errors.push(FieldError::invalid(&path.child("mode"), mode, detail));
-    }
-}
-
-/// Fields that must not be empty.
-fn needed(errors: &mut Errors, tree: &Tree, keys: &[&str], path: &Path<'_>) {
-    for key in keys.iter().filter(|key| tree.get(**key).is_none_or(is_zero)) {
-        errors.push(FieldError::required(&path.child(key), ""));
     }
 }
 
@@ -158,11 +164,10 @@ fn one(errors: &mut Errors, key: &str, given: &Tree, path: &Path<'_>) {
                 errors.push(FieldError::invalid(&path.child("path"), value, "must be an absolute path"));
             }
         }
-        "iscsi" => needed(errors, given, &["targetPortal", "iqn"], path),
         "glusterfs" => needed(errors, given, &["endpoints", "path"], path),
         "persistentVolumeClaim" => needed(errors, given, &["claimName"], path),
         "rbd" => needed(errors, given, &["monitors", "image"], path),
-        "cinder" | "portworxVolume" => needed(errors, given, &["volumeID"], path),
+        "portworxVolume" => needed(errors, given, &["volumeID"], path),
         "cephfs" => needed(errors, given, &["monitors"], path),
         "downwardAPI" => {
             modes(errors, given, "default", path);
@@ -174,7 +179,6 @@ fn one(errors: &mut Errors, key: &str, given: &Tree, path: &Path<'_>) {
         "azureFile" => needed(errors, given, &["secretName", "shareName"], path),
         "vsphereVolume" => needed(errors, given, &["volumePath"], path),
         "photonPersistentDisk" => needed(errors, given, &["pdID"], path),
-        "azureDisk" => needed(errors, given, &["diskName", "diskURI"], path),
         "projected" => {
             modes(errors, given, "default", path);
             projected::sources(errors, given, path);
@@ -185,7 +189,9 @@ fn one(errors: &mut Errors, key: &str, given: &Tree, path: &Path<'_>) {
             needed(errors, given, &["reference"], path);
             required_choice(errors, text(given, "pullPolicy"), &path.child("pullPolicy"), &PULL_POLICIES);
         }
-        _ => {}
+        _ => {
+            network_volumes::validate(errors, key, given, path);
+        }
     }
 }
 
@@ -284,28 +290,5 @@ fn ephemeral(errors: &mut Errors, given: &Tree, path: &Path<'_>) {
     let meta_path = at.child("metadata");
     metadata::annotations(sub(meta, "annotations"), &meta_path.child("annotations"), errors);
     metadata::labels(sub(meta, "labels"), &meta_path.child("labels"), errors);
-    let modes_path = spec_path.child("accessModes");
-    if count(spec, "accessModes") == 0 {
-        errors.push(FieldError::required(&modes_path, "at least 1 access mode is required"));
-    }
-    if let Some(selector) = spec.get("selector").filter(|s| !s.is_null()) {
-        errors.extend(validate_label_selector(selector, &spec_path.child("selector")));
-    }
-    for mode in texts(spec, "accessModes") {
-        choice(errors, mode, &modes_path, &ACCESS_MODES);
-    }
-    let single = |mode: &str| mode == "ReadWriteOncePod";
-    if texts(spec, "accessModes").any(single)
-        && texts(spec, "accessModes").any(|m| !single(m) && ACCESS_MODES.contains(&m))
-    {
-        errors.push(FieldError::forbidden(&modes_path, "may not use ReadWriteOncePod with other access modes"));
-    }
-    let (resources, zero) = (spec_path.child("resources"), json!("0"));
-    let storage = sub(sub(spec, "resources"), "requests").get("storage");
-    if storage.is_none() {
-        errors.push(FieldError::required(&resources.key("storage"), ""));
-    } else if let Some(size) = quantity(storage.unwrap_or(&zero)).filter(|size| size.is_zero() || size.is_negative()) {
-        let detail = "must be greater than zero";
-        errors.push(FieldError::invalid(&resources.key("storage"), Value::String(size.to_string()), detail));
-    }
+    validate_claim_spec(errors, spec, &spec_path);
 }

@@ -1,0 +1,60 @@
+//! The indexes of pods of an indexed Job as text: `0,2-4`.
+
+use crate::api::field::go_quote;
+
+/// How many indexes a text names.
+///
+/// # Errors
+/// With upstream's words when it is no ascending list of indexes below the number of completions.
+pub(super) fn total_indexes(text: &str, completions: i64) -> Result<i64, String> {
+    if text.is_empty() {
+        return Ok(0);
+    }
+    let mut total = 0;
+    let mut last: Option<i64> = None;
+    for interval in text.split(',') {
+        let (first, end) = interval_of(interval, completions)?;
+        if let Some(last) = last.filter(|last| *last >= first) {
+            return Err(format!("non-increasing order, previous: {last}, current: {first}"));
+        }
+        total += end - first + 1;
+        last = Some(end);
+    }
+    Ok(total)
+}
+
+fn interval_of(interval: &str, completions: i64) -> Result<(i64, i64), String> {
+    let limits: Vec<&str> = interval.split('-').collect();
+    let number = |text: &str| {
+        let number: i64 =
+            text.parse().map_err(|_| format!("cannot convert string to integer for index: {}", go_quote(text)))?;
+        if number >= completions { Err(format!("too large index: {}", go_quote(text))) } else { Ok(number) }
+    };
+    match limits.as_slice() {
+        [one] => number(one).map(|one| (one, one)),
+        [first, end] => {
+            let (first, end) = (number(first)?, number(end)?);
+            if first >= end {
+                return Err(format!("non-increasing order, previous: {first}, current: {end}"));
+            }
+            Ok((first, end))
+        }
+        _ => Err(format!(
+            "the fragment {} violates the requirement that an index interval can have at most two parts separated by '-'",
+            go_quote(interval)
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn indexes_are_counted_in_ascending_order() {
+        assert_eq!(total_indexes("0,2-4", 5), Ok(4));
+        assert_eq!(total_indexes("3,1", 5), Err("non-increasing order, previous: 3, current: 1".to_owned()));
+        assert_eq!(total_indexes("5", 5), Err("too large index: \"5\"".to_owned()));
+        assert_eq!(total_indexes("a", 5), Err("cannot convert string to integer for index: \"a\"".to_owned()));
+    }
+}
