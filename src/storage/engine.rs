@@ -60,11 +60,11 @@ struct Engine {
 
 /// Starts the tasks over what was loaded.
 pub(super) fn start(options: Options, log: Arc<dyn Log>, loaded: Loaded) -> Arc<dyn Store> {
-    let Loaded { state, compacted, marks, words } = loaded;
+    let Loaded { state, compacted, marks, words, lasts } = loaded;
     let revision = state.revision;
     let horizon = Horizon::new(revision, compacted);
     let shared = Arc::new(Shared {
-        hub: Arc::new(Hub::new(Arc::clone(&log), horizon)),
+        hub: Arc::new(Hub::new(Arc::clone(&log), (horizon, lasts))),
         log,
         clock: options.clock,
         present: ArcSwap::from_pointee(Snapshot::new(state)),

@@ -1,6 +1,7 @@
 //! What keeps the history: the small trait under the engine. An implementation stores groups of events in the order of
 //! their revisions and reads them back; the engine does everything else.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,12 +21,20 @@ pub(super) struct Loaded {
     pub marks: Vec<Mark>,
     /// The strings that the objects and their indexes share.
     pub words: Words,
+    /// The last revision of each collection in the history; one that has none is not there.
+    pub lasts: HashMap<Collection, Revision>,
 }
 
 impl Loaded {
     /// Of a log that has nothing yet.
     pub(super) fn nothing(state: State) -> Self {
-        Self { state, compacted: Revision::default(), marks: Vec::new(), words: Words::default() }
+        Self {
+            state,
+            compacted: Revision::default(),
+            marks: Vec::new(),
+            words: Words::default(),
+            lasts: HashMap::new(),
+        }
     }
 }
 

@@ -8,7 +8,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
@@ -21,8 +21,12 @@ use crate::api::Revision;
 const RING_EVENTS_MAX: usize = 8_192;
 /// How many bytes of JSON the recent events of a collection may hold.
 const RING_BYTES_MAX: usize = 8 << 20;
-/// How many events a watcher gets at once.
+/// How many bytes of JSON the recent events of all collections may hold; above it the largest ring forgets half.
+const RINGS_BYTES_MAX: usize = 32 << 20;
+/// How many events a watcher gets at once …
 const BATCH_EVENTS_MAX: usize = 256;
+/// … and no more when they have this many bytes of JSON: a watcher that does not read holds one batch.
+const BATCH_BYTES_MAX: usize = 256 << 10;
 /// How many past events are looked at in one reading of the log.
 const PAGE_EVENTS_MAX: usize = 512;
 
@@ -58,37 +62,60 @@ impl Horizon {
     }
 }
 
-/// The rings of all collections.
-pub(super) struct Hub {
-    pub(super) horizon: Horizon,
-    log: Arc<dyn Log>,
-    /// Protects the table, not the rings; comes before any ring's lock.
-    rings: RwLock<HashMap<Collection, Arc<Ring>>>,
-}
+/// The lanes whose watchers wait for what was published; woken when it is dropped.
+#[must_use]
+pub(super) struct Waiting(Vec<Arc<Lane>>);
 
-impl Hub {
-    pub(super) fn new(log: Arc<dyn Log>, horizon: Horizon) -> Self {
-        Self { horizon, log, rings: RwLock::default() }
-    }
-
-    /// Shows events to all watchers. The snapshot with the events must be visible before.
-    pub(super) fn publish(&self, events: &[Arc<Event>]) {
-        let Some(last) = events.last() else { return };
-        let mut woken = Vec::new();
-        for event in events {
-            self.ring(&event.object.key.collection, event.revision).push(event, &mut woken);
-        }
-        self.horizon.published.store(last.revision.0, Ordering::Release);
-        for lane in woken {
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        for lane in self.0.drain(..) {
             lane.told.store(false, Ordering::Release);
             lane.notify.notify_waiters();
         }
     }
+}
+
+/// The rings of all collections.
+pub(super) struct Hub {
+    pub(super) horizon: Horizon,
+    log: Arc<dyn Log>,
+    /// The last revision of each collection when the log was opened: a ring forgets nothing that is after it.
+    lasts: HashMap<Collection, Revision>,
+    /// Of a collection that had none then.
+    oldest: Revision,
+    /// Protects the table, not the rings; comes before any ring's lock.
+    rings: RwLock<HashMap<Collection, Arc<Ring>>>,
+    /// Bytes of JSON in all rings; only the publisher changes it.
+    bytes: AtomicUsize,
+}
+
+impl Hub {
+    pub(super) fn new(log: Arc<dyn Log>, (horizon, lasts): (Horizon, HashMap<Collection, Revision>)) -> Self {
+        let oldest = horizon.compacted();
+        Self { horizon, log, lasts, oldest, rings: RwLock::default(), bytes: AtomicUsize::new(0) }
+    }
+
+    /// Shows events to all watchers that look; who waits is woken by what is given back. The snapshot with the events
+    /// must be visible before.
+    pub(super) fn publish(&self, events: &[Arc<Event>]) -> Waiting {
+        let mut woken = Vec::new();
+        let Some(last) = events.last() else { return Waiting(woken) };
+        let mut bytes = self.bytes.load(Ordering::Acquire);
+        for event in events {
+            let freed = self.ring(&event.object.key.collection).push(event, &mut woken);
+            bytes = bytes + size(event) - freed;
+        }
+        if bytes > RINGS_BYTES_MAX {
+            bytes -= self.forget_most();
+        }
+        self.bytes.store(bytes, Ordering::Release);
+        self.horizon.published.store(last.revision.0, Ordering::Release);
+        Waiting(woken)
+    }
 
     /// A watcher of what is in `scope` after `after`, which must be between the compacted and the present revision.
     pub(super) fn watch(self: &Arc<Self>, collection: &Collection, after: Revision, scope: Scope) -> Watch {
-        let next = Revision(self.horizon.published().0 + 1);
-        let ring = self.ring(collection, next);
+        let ring = self.ring(collection);
         let lane = ring.join(&scope);
         Watch { hub: Arc::clone(self), ring, lane, collection: Arc::clone(collection), scope, seen: after }
     }
@@ -110,15 +137,28 @@ impl Hub {
         }
     }
 
-    /// The ring of a collection. A new one knows nothing of what was before `first`.
-    fn ring(&self, collection: &Collection, first: Revision) -> Arc<Ring> {
+    /// The ring of a collection. Every event since the log was opened goes into one, so that a new one has forgotten
+    /// only what was before: who has seen the last change of a collection that rarely changes need not ask the log.
+    fn ring(&self, collection: &Collection) -> Arc<Ring> {
         if let Some(ring) = self.rings.read().get(collection) {
             return Arc::clone(ring);
         }
         let mut rings = self.rings.write();
-        let new = || Arc::new(Ring::new(Revision(first.0.saturating_sub(1))));
+        let new = || Arc::new(Ring::new(self.lasts.get(collection).copied().unwrap_or(self.oldest)));
         Arc::clone(rings.entry(Arc::clone(collection)).or_insert_with(new))
     }
+
+    /// Lets the largest ring forget half; gives the bytes that it freed.
+    fn forget_most(&self) -> usize {
+        let rings = self.rings.read();
+        let largest = rings.values().map(|ring| (ring.lanes.lock().bytes, ring)).max_by_key(|(bytes, _)| *bytes);
+        largest.map_or(0, |(bytes, ring)| ring.trim(&mut ring.lanes.lock(), bytes / 2))
+    }
+}
+
+/// What an event counts in a ring.
+fn size(event: &Event) -> usize {
+    event.object.body.json.len()
 }
 
 /// The recent events of a collection.
@@ -163,9 +203,10 @@ impl Ring {
         Self { all: Arc::new(all), lanes: Mutex::default() }
     }
 
-    fn push(&self, event: &Arc<Event>, woken: &mut Vec<Arc<Lane>>) {
+    /// Gives the bytes of what is forgotten for it.
+    fn push(&self, event: &Arc<Event>, woken: &mut Vec<Arc<Lane>>) -> usize {
         let mut lanes = self.lanes.lock();
-        lanes.bytes += event.object.body.json.len();
+        lanes.bytes += size(event);
         let mut add = |lane: &Arc<Lane>| {
             lane.recent.lock().events.push_back(Arc::clone(event));
             if !lane.told.swap(true, Ordering::AcqRel) {
@@ -174,23 +215,23 @@ impl Ring {
         };
         add(&self.all);
         lanes.matching(event, &mut add);
-        self.trim(&mut lanes);
+        self.trim(&mut lanes, RING_BYTES_MAX)
     }
 
-    fn trim(&self, lanes: &mut Lanes) {
+    /// Forgets the oldest events until there are few enough; gives their bytes.
+    fn trim(&self, lanes: &mut Lanes, bytes_max: usize) -> usize {
+        let before = lanes.bytes;
         loop {
             let oldest = {
                 let mut recent = self.all.recent.lock();
-                let over = recent.events.len() > RING_EVENTS_MAX || lanes.bytes > RING_BYTES_MAX;
+                let over = recent.events.len() > RING_EVENTS_MAX || lanes.bytes > bytes_max;
                 // The newest stays whatever its size, so that those who are awake can have it.
-                if !over || recent.events.len() < 2 {
-                    return;
-                }
-                let Some(oldest) = recent.events.pop_front() else { return };
+                let oldest = if over && recent.events.len() > 1 { recent.events.pop_front() } else { None };
+                let Some(oldest) = oldest else { return before - lanes.bytes };
                 recent.forgotten = oldest.revision;
                 oldest
             };
-            lanes.bytes -= oldest.object.body.json.len();
+            lanes.bytes -= size(&oldest);
             lanes.matching(&oldest, &mut |lane| {
                 let mut recent = lane.recent.lock();
                 if recent.events.front().is_some_and(|front| front.revision == oldest.revision) {
@@ -294,7 +335,13 @@ impl Lane {
             return Some(Vec::new());
         }
         let start = recent.events.partition_point(|event| event.revision <= seen);
-        Some(recent.events.range(start..).take(BATCH_EVENTS_MAX).cloned().collect())
+        let mut bytes = 0;
+        let room = |event: &&Arc<Event>| {
+            let fits = bytes < BATCH_BYTES_MAX;
+            bytes += size(event);
+            fits
+        };
+        Some(recent.events.range(start..).take(BATCH_EVENTS_MAX).take_while(room).cloned().collect())
     }
 }
 
@@ -383,5 +430,118 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.ring.leave(&self.lane, &self.scope);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use futures::FutureExt;
+    use futures::future::BoxFuture;
+
+    use super::super::fixture::key;
+    use super::super::log::{AppendError, Page, PastState};
+    use super::super::{Body, Checked, EventKind, Facts, Stored};
+    use super::*;
+
+    /// A log that must not be asked.
+    struct Untouched;
+
+    impl Log for Untouched {
+        fn append<'a>(&'a self, _: &'a [Arc<Event>], _: jiff::Timestamp) -> BoxFuture<'a, Result<(), AppendError>> {
+            unreachable!("nothing is appended")
+        }
+
+        fn page(&self, query: PageQuery) -> BoxFuture<'_, Result<Page, Error>> {
+            panic!("the log is asked for {query:?}")
+        }
+
+        fn undo(&self, _: Revision, _: Revision) -> BoxFuture<'_, Result<Vec<PastState>, Error>> {
+            unreachable!("nothing is undone")
+        }
+
+        fn compact(&self, _: Revision) -> BoxFuture<'_, Result<(), Error>> {
+            unreachable!("nothing is compacted")
+        }
+
+        fn bytes(&self) -> u64 {
+            0
+        }
+
+        fn back_up<'a>(&'a self, _: &'a Path) -> BoxFuture<'a, Result<Checked, Error>> {
+            unreachable!("nothing is copied")
+        }
+
+        fn close(&self) -> BoxFuture<'_, ()> {
+            async {}.boxed()
+        }
+    }
+
+    fn hub(published: u64, lasts: &[(&str, u64)]) -> Arc<Hub> {
+        let lasts = lasts.iter().map(|(name, last)| (Collection::from(*name), Revision(*last))).collect();
+        Arc::new(Hub::new(Arc::new(Untouched), (Horizon::new(Revision(published), Revision(0)), lasts)))
+    }
+
+    fn event(path: &str, revision: u64, bytes: usize) -> Arc<Event> {
+        let body = Body { json: vec![b'x'; bytes].into(), revision_at: 0..0 };
+        let object = Stored { key: key(path), revision: Revision(revision), body, facts: Facts::default() };
+        Arc::new(Event::new(EventKind::Created, Arc::new(object), None))
+    }
+
+    #[test]
+    fn a_watch_after_the_last_change_of_a_collection_does_not_ask_the_log() {
+        let hub = hub(1_000_000, &[("pods", 5)]);
+        for (collection, after) in [("pods", 5), ("pods", 700), ("nodes", 0)] {
+            let mut watch = hub.watch(&collection.into(), Revision(after), Scope::All);
+            assert!(watch.next_batch().now_or_never().is_none(), "{collection} after {after}");
+            assert_eq!(watch.progress(), Revision(1_000_000));
+        }
+        let mut watch = hub.watch(&"pods".into(), Revision(5), Scope::All);
+        drop(hub.publish(&[event("pods/x/a", 1_000_001, 10)]));
+        let batch = watch.next_batch().now_or_never().unwrap().unwrap();
+        assert_eq!(batch[0].revision, Revision(1_000_001));
+    }
+
+    #[test]
+    #[should_panic(expected = "the log is asked for")]
+    fn a_watch_before_it_does() {
+        let mut watch = hub(1_000_000, &[("pods", 5)]).watch(&"pods".into(), Revision(4), Scope::All);
+        let _ = watch.next_batch().now_or_never();
+    }
+
+    #[test]
+    fn all_rings_together_are_bounded() {
+        let hub = hub(0, &[]);
+        let collections: Vec<_> = (0..40).map(|number| format!("kind-{number}/x/a")).collect();
+        let mut revision = 0;
+        for round in 0..100 {
+            for path in &collections {
+                revision += 1;
+                // The last of them is small, and is not what is forgotten.
+                let bytes = if *path == collections[39] { 10 } else { 50_000 };
+                drop(hub.publish(&[event(path, revision, bytes)]));
+            }
+            let rings = hub.rings.read();
+            let held: usize = rings.values().map(|ring| ring.lanes.lock().bytes).sum();
+            assert!(held <= RINGS_BYTES_MAX, "{held} in round {round}");
+            assert_eq!(held, hub.bytes.load(Ordering::Acquire));
+            assert_eq!(rings["kind-39"].all.recent.lock().events.len(), round + 1);
+        }
+    }
+
+    #[test]
+    fn a_batch_of_large_events_is_short() {
+        let hub = hub(0, &[]);
+        let mut watch = hub.watch(&"pods".into(), Revision(0), Scope::All);
+        let events: Vec<_> = (1..=50).map(|revision| event("pods/x/a", revision, 100_000)).collect();
+        drop(hub.publish(&events));
+        let mut seen = Vec::new();
+        while let Some(batch) = watch.next_batch().now_or_never() {
+            let batch = batch.unwrap();
+            assert!(batch.len() <= 3, "{}", batch.len());
+            seen.extend(batch.iter().map(|event| event.revision.0));
+        }
+        assert_eq!(seen, (1..=50).collect::<Vec<_>>());
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::engine::Shared;
 use super::log::AppendError;
 use super::snapshot::{Snapshot, State, Words};
+use super::watch::Waiting;
 use super::{Body, Cause, Change, Error, Event, EventKind, Expect, Key, Stored, Write};
 use crate::api::Revision;
 
@@ -85,17 +86,23 @@ impl Writer {
             }
         }
         let events = group.events;
-        let outcome = if events.is_empty() { Ok(()) } else { self.store(&present, &events).await };
+        let stored = if events.is_empty() { Ok(None) } else { self.store(&present, &events).await.map(Some) };
+        let (outcome, waiting) = match stored {
+            Ok(waiting) => (Ok(()), waiting),
+            Err(error) => (Err(error), None),
+        };
         for (answer, result) in answers {
             let result = outcome.clone().and(result);
             let objects = result.map(|range| events[range].iter().map(|event| Arc::clone(&event.object)).collect());
             // Whoever asked may have gone.
             let _ = answer.send(objects);
         }
+        // Those who wrote go before those who watch: there may be thousands to wake.
+        drop(waiting);
     }
 
-    /// Makes a group durable, then visible.
-    async fn store(&mut self, present: &Snapshot, events: &[Arc<Event>]) -> Result<(), Error> {
+    /// Makes a group durable, then visible; gives those to wake.
+    async fn store(&mut self, present: &Snapshot, events: &[Arc<Event>]) -> Result<Waiting, Error> {
         if let Some(cause) = &self.broken {
             return Err(Error::ReadOnly { source: Arc::clone(cause) });
         }
@@ -120,9 +127,9 @@ impl Writer {
         let bytes = events.iter().map(|event| event.object.body.json.len() as u64).sum();
         self.shared.present.store(Arc::new(Snapshot::new(state)));
         self.shared.history.lock().wrote(revision, bytes, now);
-        self.shared.hub.publish(events);
+        let waiting = self.shared.hub.publish(events);
         self.shared.reached.send_replace(revision);
-        Ok(())
+        Ok(waiting)
     }
 }
 

@@ -87,12 +87,12 @@ pub(in crate::storage) async fn open(
         backlog: Arc::clone(&backlog),
         lock: parking_lot::Mutex::new(Some(lock)),
     });
-    let words = load(&log, tasks, &mut state).await?;
+    let (words, lasts) = load(&log, tasks, &mut state).await?;
     state.revision = last;
     // What an earlier process left in its write-ahead log.
     backlog.add(beside(path, "-wal").metadata().map_or(0, |metadata| metadata.len()));
     tasks.spawn_to_end("storage-checkpointer", backlog.relieve_when_due(log.readers.clone()));
-    Ok((log, Loaded { state, compacted, marks, words }))
+    Ok((log, Loaded { state, compacted, marks, words, lasts }))
 }
 
 /// The name of a file that belongs to the database.
