@@ -70,8 +70,15 @@ async fn trace(life: &Life, stage: &Stage, (inject, time): (&str, Duration)) {
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let Ok(mut tracer) = child else { return };
     stage.wait(time + Duration::from_millis(100)).await;
-    // With SIGINT it lets go of the server; with SIGKILL the calls it stands in would fail.
+    // On SIGINT it lets go of the server in order, but sometimes it hangs.
     Signal::Interrupt.send(tracer.id());
+    for _ in 0..50 {
+        if !matches!(tracer.try_wait(), Ok(None)) {
+            return;
+        }
+        stage.wait(Duration::from_millis(20)).await;
+    }
+    let _ = tracer.kill();
     let _ = tracer.wait();
 }
 
