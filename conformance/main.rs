@@ -8,6 +8,7 @@ mod differential;
 mod durability;
 mod faults;
 mod files;
+mod hostile;
 mod kube_rs;
 mod kubectl;
 mod replay;

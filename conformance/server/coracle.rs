@@ -42,6 +42,12 @@ pub(crate) fn program() -> String {
     std::env::var("CORACLE").unwrap_or_else(|_| env!("CARGO_BIN_EXE_coracle").to_owned())
 }
 
+/// Whether the binary is another than that of this build.
+#[expect(clippy::disallowed_methods, reason = "a switch of the tests that users of them turn")]
+pub(crate) fn chosen() -> bool {
+    std::env::var("CORACLE").is_ok()
+}
+
 /// The address that the server prints when it is ready.
 pub(super) fn address(log: &Path) -> Option<String> {
     let text = std::fs::read_to_string(log).ok()?;

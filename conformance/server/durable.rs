@@ -1,8 +1,13 @@
 //! Our own binary on a data folder that outlives its processes, for tests of what outlives a kill.
 
 use std::cell::RefCell;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::process::Process;
 use super::{READY_MAX, coracle, eventually, tail};
@@ -67,10 +72,15 @@ impl DataFolder {
 
     /// Starts a process and does not wait for it.
     pub(crate) fn start(&mut self) -> Life {
+        self.start_with(&[])
+    }
+
+    /// The same with more flags.
+    pub(crate) fn start_with(&mut self, flags: &[&str]) -> Life {
         self.starts += 1;
         let log = self.folder.path().join(format!("coracle-{}.log", self.starts));
         let mut command = coracle::command(self.folder.path());
-        command.arg("--data-dir").arg(self.folder.path().join("data"));
+        command.arg("--data-dir").arg(self.folder.path().join("data")).args(flags);
         let database = self.database();
         Life {
             process: RefCell::new(Process::start(&mut command, &log)),
@@ -145,6 +155,13 @@ impl Life {
         assert!(eventually(ended).await, "it does not end; it says:\n{}", tail(&self.log));
     }
 
+    /// Bytes of memory that the process has.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.process.borrow().id()
     }
@@ -182,6 +199,28 @@ impl Connection {
 
     /// A request of the administrator.
     pub(crate) fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.base)).bearer_auth("admin-token").timeout(READY_MAX)
+        self.request_of("admin", method, path)
+    }
+
+    /// A request of a user.
+    pub(crate) fn request_of(&self, user: &str, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.client.request(method, format!("{}{path}", self.base));
+        request.bearer_auth(format!("{user}-token")).timeout(READY_MAX)
+    }
+
+    /// A connection below HTTP, after its handshake.
+    pub(crate) fn raw(&self) -> std::io::Result<rustls::StreamOwned<rustls::ClientConnection, TcpStream>> {
+        let mut roots = rustls::RootCertStore::empty();
+        for certificate in CertificateDer::pem_file_iter(&self.ca).unwrap() {
+            roots.add(certificate.unwrap()).unwrap();
+        }
+        let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let address = self.base.strip_prefix("https://").unwrap();
+        let name = ServerName::try_from(address.split(':').next().unwrap().to_owned()).unwrap();
+        let mut tls = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+        let mut tcp = TcpStream::connect(address)?;
+        tcp.set_read_timeout(Some(READY_MAX))?;
+        tls.complete_io(&mut tcp)?;
+        Ok(rustls::StreamOwned::new(tls, tcp))
     }
 }

@@ -9,7 +9,7 @@ mod stock;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub(crate) use coracle::{coracle, program};
+pub(crate) use coracle::{chosen, coracle, program};
 pub(crate) use durable::{Connection, DataFolder, Life, Protocol, Signal};
 pub(crate) use stock::{BINARIES, stock};
 

@@ -71,6 +71,7 @@ fn up(flags: &Up) -> anyhow::Result<()> {
 
 async fn serve(flags: &Up) -> anyhow::Result<()> {
     survive_file_limits()?;
+    allow_many_connections();
     let clock = SystemClock::shared();
     let began = clock.monotonic();
     let config = flags.config()?;
@@ -152,6 +153,17 @@ fn survive_file_limits() -> io::Result<()> {
     const FILE_TOO_LARGE: i32 = 25;
     // What was registered once stays.
     tokio::signal::unix::signal(tokio::signal::unix::SignalKind::from_raw(FILE_TOO_LARGE)).map(drop)
+}
+
+/// Takes as many open files as the system gives without being asked: each connection is one, and the usual limit is
+/// 1,024.
+fn allow_many_connections() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
 }
 
 /// Resolves on Ctrl-C and SIGTERM.

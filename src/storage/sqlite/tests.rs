@@ -316,6 +316,134 @@ async fn too_much_history_is_forgotten_by_size() {
     assert!(store.compacted() < store.revision());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_file_is_bounded_by_what_lives_and_what_is_kept() {
+    /// Of the history; 100 objects of 20 KB live, and 120 MB are written.
+    const KEPT_BYTES: u64 = 16 << 20;
+    const LIVE_BYTES: u64 = 100 * 20_000;
+    let bench = Bench::new(Backend::Sqlite).await;
+    bench.store.close().await;
+    let retention = Retention { bytes_max: KEPT_BYTES, ..Retention::default() };
+    let options = options(Backend::Sqlite, &bench.path(), &bench.clock);
+    let store = open_store(crate::storage::Options { retention, ..options }).await.unwrap();
+    let size = |path: &Path| path.metadata().unwrap().len();
+    let mut largest = 0;
+    for _ in 0..60 {
+        rewrite(&store, 1, 100).await;
+        let revision = store.revision().0;
+        let forgotten = || {
+            bench.clock.advance(std::time::Duration::from_secs(1));
+            // Each state is 20 KB of the history, which is forgotten a round at a time.
+            store.compacted().0 + KEPT_BYTES / 20_000 + 100 >= revision
+        };
+        crate::storage::fixture::eventually(forgotten).await;
+        largest = largest.max(size(&bench.path()));
+    }
+    assert!(largest <= 2 * (LIVE_BYTES + KEPT_BYTES), "{largest}");
+    store.close().await;
+    assert_eq!(faults(&bench.path()).await, [""; 0]);
+}
+
+/// What a check finds.
+async fn faults(path: &Path) -> Vec<String> {
+    check(path, &mut |_| Ok(())).await.unwrap().faults
+}
+
+/// Runs statements on a good file, and tells what a check finds then.
+async fn faults_after(statements: &'static str) -> Vec<String> {
+    let mut bench = Bench::new(Backend::Sqlite).await;
+    let first = bench.create("pods/x/a").await;
+    let second = bench.update(&first).await;
+    let other = bench.create("pods/x/b").await;
+    bench.delete(&second).await;
+    bench.update(&other).await;
+    bench.reopen().await;
+    bench.store.close().await;
+    assert_eq!(faults(&bench.path()).await, [""; 0]);
+    run(&bench.path(), statements).await;
+    faults(&bench.path()).await
+}
+
+#[tokio::test]
+async fn a_check_finds_what_breaks_the_history() {
+    for (statements, found) in [
+        ("DELETE FROM log WHERE revision = 3", "no row is between 2 and 4"),
+        ("UPDATE log SET previous = NULL WHERE revision = 2", "does not say from what"),
+        ("UPDATE log SET previous = 1 WHERE revision = 5", "which is at 3"),
+        ("UPDATE log SET kind = 0 WHERE revision = 5", "creates pods x/b, which there is"),
+        ("UPDATE log SET kind = 7 WHERE revision = 5", "is of no known kind"),
+        ("UPDATE log SET name = 'c' WHERE revision = 3", "row 3 is not as it was written"),
+        ("UPDATE log SET body = x'7b7d' WHERE revision = 1", "row 1 is not as it was written"),
+        ("UPDATE log SET collection = 9 WHERE revision = 1", "of a collection that does not exist"),
+        ("UPDATE log SET written = 0 WHERE revision = 4", "counts fewer bytes"),
+        ("UPDATE bounds SET compacted = 99", "the history was compacted to 99"),
+    ] {
+        let faults = faults_after(statements).await;
+        assert!(faults.iter().any(|fault| fault.contains(found)), "{statements}: {faults:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_check_asks_what_else_must_be_true() {
+    let bench = Bench::new(Backend::Sqlite).await;
+    bench.create("pods/x/a").await;
+    let judged = check(&bench.path(), &mut |stored| Err(format!("{} is wrong", stored.key.name))).await.unwrap();
+    assert_eq!(judged.faults, ["the object of row 1: a is wrong"]);
+}
+
+#[tokio::test]
+async fn a_compacted_file_is_whole() {
+    let mut bench = Bench::new(Backend::Sqlite).await;
+    let mut present: Vec<Arc<Stored>> = Vec::new();
+    for number in 0..60 {
+        present.push(bench.create(&format!("pods/x/{number}")).await);
+        if number % 3 == 0 {
+            let first = present.remove(0);
+            present.push(bench.update(&first).await);
+        }
+        if number % 5 == 0 {
+            bench.delete(&present.remove(0)).await;
+        }
+        if number % 20 == 19 {
+            bench.store.compact_before(Revision(bench.store.revision().0 - number % 7)).await.unwrap();
+            assert_eq!(faults(&bench.path()).await, [""; 0], "after {number}");
+        }
+    }
+    bench.reopen().await;
+    assert_eq!(faults(&bench.path()).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_write_ahead_log_cut_anywhere_opens_to_the_commits_before_the_cut() {
+    const HEADER_BYTES: usize = 32;
+    const FRAME_BYTES: usize = 24 + open::PAGE_BYTES as usize;
+    let bench = Bench::new(Backend::Sqlite).await;
+    let wal = open::beside(&bench.path(), "-wal");
+    // Where each commit ends, and its revision.
+    let mut ends = vec![(0, 0)];
+    for round in 0..6 {
+        let writes = (0..round * 7 + 1).map(|number| create(&format!("pods/x/{round}-{number}"))).collect();
+        bench.store.commit(writes).await.unwrap();
+        ends.push((wal.metadata().unwrap().len() as usize, bench.store.revision().0));
+    }
+    let bytes = std::fs::read(&wal).unwrap();
+    let crashed = bench.folder.path().join("crashed.db");
+    let frames = (bytes.len() - HEADER_BYTES) / FRAME_BYTES;
+    for frame in 0..=frames {
+        let boundary = HEADER_BYTES + frame * FRAME_BYTES;
+        for cut in [boundary, boundary + 10, boundary + FRAME_BYTES / 2].into_iter().filter(|cut| *cut <= bytes.len()) {
+            std::fs::copy(bench.path(), &crashed).unwrap();
+            std::fs::write(open::beside(&crashed, "-wal"), &bytes[..cut]).unwrap();
+            let expected = ends.iter().rev().find(|(end, _)| *end <= cut).unwrap().1;
+            let store = open_at(&crashed).await.unwrap();
+            assert_eq!(store.revision(), Revision(expected), "cut at {cut}");
+            assert_eq!(store.snapshot().count("pods"), expected as usize);
+            store.close().await;
+            std::fs::remove_file(&crashed).unwrap();
+        }
+    }
+}
+
 #[tokio::test]
 async fn each_statement_uses_an_index() {
     let folder = tempfile::tempdir().unwrap();
@@ -332,8 +460,9 @@ async fn each_statement_uses_an_index() {
         (open::MARK, 0),
         (read::PAGE, 0),
         (read::UNDO, 0),
-        // Loading walks the log, by nature.
+        // Loading and checking walk the log, by nature.
         (load::LOAD, 1),
+        (check::ROWS, 1),
     ];
     let mut connection = log.readers.acquire().await.unwrap();
     for (statement, scans) in statements {
