@@ -105,7 +105,7 @@ impl Watcher {
 
     /// How far its last connection came.
     pub(super) fn reached(&self) -> Revision {
-        self.watches.last().and_then(|watch| watch.told.last()).map_or(0, |(_, told)| told.revision())
+        self.watches.last().map_or(0, come_to)
     }
 
     async fn read(&self, connection: &Connection, stage: &Stage, (watch, goal): (&mut Watch, Revision)) {
@@ -127,7 +127,7 @@ impl Watcher {
             return;
         }
         let mut buffer = Vec::new();
-        while watch.told.last().is_none_or(|(_, told)| told.revision() < goal) {
+        while come_to(watch) < goal {
             let Ok(Some(piece)) = response.chunk().await else { return };
             buffer.extend_from_slice(&piece);
             while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
@@ -145,6 +145,13 @@ impl Watcher {
             }
         }
     }
+}
+
+/// How far a watch came: an initial state counts when it was told to its end.
+fn come_to(watch: &Watch) -> Revision {
+    let is_end = |told: &Told| matches!(told, Told::Bookmark { initial_events_end: true, .. });
+    let begun = watch.from != From::Initial || watch.told.iter().any(|(_, told)| is_end(told));
+    watch.told.last().filter(|_| begun).map_or(0, |(_, told)| told.revision())
 }
 
 /// What a line of a watch says, or how it ends the watch.
