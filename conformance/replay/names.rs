@@ -127,6 +127,8 @@ impl Names {
                         }
                         "object" if bookmark => {
                             value.get_mut("metadata").into_iter().for_each(hide_version);
+                            let row = value.pointer_mut("/rows/0/object/metadata");
+                            row.into_iter().for_each(hide_version);
                             self.walk(value);
                         }
                         // The order of the first depends on which second of the clock a write fell into; stock gives

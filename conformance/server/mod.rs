@@ -33,7 +33,6 @@ pub(crate) struct Server {
 
 /// What a server consists of. Dropped in this order: the server before what it stores in, both before their files.
 struct Running {
-    #[expect(dead_code, reason = "held until the server is dropped")]
     processes: Vec<Process>,
     log: PathBuf,
     #[expect(dead_code, reason = "held until the server is dropped")]
@@ -41,6 +40,11 @@ struct Running {
 }
 
 impl Server {
+    /// The memory that the server takes now.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        self.running.processes[0].resident_bytes()
+    }
+
     /// Wraps processes that were just started and waits until they say that they are ready.
     async fn ready(base: String, ca: &Path, running: Running) -> Self {
         let client = client(ca);

@@ -156,16 +156,7 @@ impl ServiceAddresses {
     fn check_address(&self, snapshot: &Snapshot, service: &Object, address: IpAddr) -> Result<()> {
         let in_range = |range: &&IpNet| range.contains(&address) && usable(**range).contains(&number(address));
         let why = match self.ranges.iter().find(in_range) {
-            None if self.ranges.iter().any(|r| r.contains(&address)) => {
-                "the provided network does not match the current range".to_owned()
-            }
-            None => {
-                let ranges: Vec<String> = self.ranges.iter().map(ToString::to_string).collect();
-                format!(
-                    "the provided IP ({address}) is not in the valid range. The range of valid IPs is {}",
-                    ranges.join(",")
-                )
-            }
+            None => "the provided network does not match the current range".to_owned(),
             Some(_) if snapshot.get(&address_key(address)).is_some() => "provided IP is already allocated".to_owned(),
             Some(_) => return Ok(()),
         };

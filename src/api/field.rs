@@ -170,6 +170,16 @@ impl FieldError {
         Self::new(ErrorKind::Invalid, path, value, detail)
     }
 
+    /// With a path that is printed already.
+    pub fn printed(kind: ErrorKind, field: String, (value, detail): (Value, String)) -> Self {
+        Self { kind, field, value, detail, shown: Shown::Tree }
+    }
+
+    /// `Invalid value: JSON: detail`, the JSON as it stands.
+    pub fn invalid_literal(path: &Path<'_>, json: String, detail: impl Into<String>) -> Self {
+        Self::invalid(path, Value::Null, detail).shown(Shown::Text(json))
+    }
+
     /// `Forbidden: detail`.
     pub fn forbidden(path: &Path<'_>, detail: impl Into<String>) -> Self {
         Self::new(ErrorKind::Forbidden, path, Value::Null, detail)

@@ -106,7 +106,7 @@ fn call(registry: &Registry, user: Arc<User>, object: &Object) -> Result<Call> {
 }
 
 fn input(object: Object) -> Input {
-    Input { value: object.into_value(), duplicates: Vec::new() }
+    Input { value: object.into_value(), ..Input::default() }
 }
 
 fn options(call: &Call) -> WriteOptions {

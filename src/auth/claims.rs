@@ -132,3 +132,23 @@ pub(super) fn read(token: &str, issuers: &[String], keys: &[VerifyingKey]) -> Re
     }
     serde_json::from_slice(&payload).map(Some).map_err(|error| Refused(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn no_token_passes_without_a_key(
+            text in ".{0,40}|[A-Za-z0-9_.-]{0,60}",
+            header in r#"\{"alg":"(none|ES256|RS256)"(,"kid":"[a-z]?")?\}|.{0,10}"#,
+            payload in r#"\{"iss":"me"(,"[a-z]{1,3}":([0-9]{1,3}|"x"|null))*\}|.{0,10}"#,
+        ) {
+            let issuers = ["me".to_owned()];
+            let made = format!("{}.{}.AAAA", URL_SAFE_NO_PAD.encode(&header), URL_SAFE_NO_PAD.encode(&payload));
+            for token in [text, made] {
+                proptest::prop_assert!(!matches!(read(&token, &issuers, &[]), Ok(Some(_))));
+            }
+        }
+    }
+}

@@ -360,4 +360,18 @@ other: kept
         restore(&path, &gone, &merged).unwrap();
         assert_eq!(read(&path), before);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_file_is_understood_or_left_alone(
+            text in "(clusters|contexts|users|name|current-context|[a-c]|[-:{}\\[\\], \n\"])*",
+        ) {
+            let client = identity();
+            if let Ok(present) = parse(Path::new("config"), &text)
+                && let Ok(next) = merged(&present, &entry(&client, "https://here"))
+            {
+                proptest::prop_assert_eq!(merged(&next, &entry(&client, "https://here")).unwrap(), next);
+            }
+        }
+    }
 }

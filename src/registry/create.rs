@@ -4,7 +4,6 @@
 use super::admit::Admission;
 use super::ownership::Owner;
 use super::persist::Committed;
-use super::read::refuse_connection;
 use super::replace::Ownership;
 use super::{ATTEMPTS_MAX, Answer, Call, Input, Registry, Written, metadata, persist};
 use crate::admission::Operation;
@@ -36,7 +35,6 @@ impl Registry {
             return self.run_action(&*action, call, (input, options)).await;
         }
         if !call.target.subresource.is_empty() {
-            refuse_connection(call)?;
             return Err(Status::method_not_allowed());
         }
         let mut object = self.decode(call, input, options.field_validation)?;
@@ -127,6 +125,7 @@ impl Registry {
         let scope = if kind.namespaced { Scope::Namespaced } else { Scope::Cluster };
         let names = |name: &str, prefix: bool| kind.behaviour.name_errors(name, prefix);
         let mut errors = metadata_rules::validate_create(object, scope, &names);
+        errors.extend(metadata::finalizer_errors(kind, object));
         errors.extend(kind.behaviour.validate(kind, object));
         let errors = self.with_declared(kind, errors, object, None);
         if errors.is_empty() {

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::ownership::fit;
-use super::{Call, Input, PatchKind, Registry};
+use super::{Call, Input, PatchKind, Registry, Twice};
 use crate::api::codec::{self, json, yaml};
-use crate::api::field::{FieldError, Path};
+use crate::api::field::{FieldError, Path, go_quote};
 use crate::api::request::{FieldValidation, WriteOptions};
 use crate::api::schema::{Table, TypeId, decode, default};
 use crate::api::{GroupKind, GroupVersionKind, Object, Result, Status, patch};
@@ -19,14 +19,27 @@ impl Registry {
         if kind.is_custom() {
             check_custom_kind(kind, &input.value)?;
         }
-        check_kind(&kind.gvk, &input.value)?;
-        let object = self.fit(call, (&kind.gvk, &|value| kind.behaviour.fit(kind, value)), input, validation)?;
+        let object = self.fit(call, &Wanted::of_kind(kind), (input, Origin::Body), validation)?;
         self.decode_tree(call, object)
     }
 
     /// The result of a patch.
-    pub(super) fn decode_patched(&self, call: &Call, input: Input, validation: FieldValidation) -> Result<Object> {
-        self.decode(call, input, validation)
+    pub(super) fn decode_patched(&self, call: &Call, patched: Patched<'_>, how: FieldValidation) -> Result<Object> {
+        let kind = &call.kind;
+        let from = (patched.input.clone(), Origin::Patch(&patched));
+        let object = self.fit(call, &Wanted::of_kind(kind), from, how)?;
+        self.decode_tree(call, object)
+    }
+
+    /// The result of a patch of a subresource with a type of its own.
+    pub(super) fn decode_patched_as(
+        &self,
+        call: &Call,
+        gvk: &GroupVersionKind,
+        patched: Patched<'_>,
+        validation: FieldValidation,
+    ) -> Result<Object> {
+        self.decode_payload(call, gvk, (patched.input.clone(), Origin::Patch(&patched)), validation)
     }
 
     /// A tree in the served version that already has the shape of its type: defaulted and converted.
@@ -59,11 +72,22 @@ impl Registry {
         input: Input,
         validation: FieldValidation,
     ) -> Result<Object> {
-        check_kind(gvk, &input.value)?;
+        self.decode_payload(call, gvk, (input, Origin::Body), validation)
+    }
+
+    fn decode_payload(
+        &self,
+        call: &Call,
+        gvk: &GroupVersionKind,
+        from: (Input, Origin<'_>),
+        validation: FieldValidation,
+    ) -> Result<Object> {
         let type_id = self.payload(gvk)?;
         let types = self.facts.types.clone();
         let fit = |value: &mut Value| decode::normalise(value, &types, type_id);
-        let mut object = self.fit(call, (gvk, &fit), input, validation)?;
+        let opaque = |path: &str| decode::is_opaque(path, &types, type_id);
+        let wanted = Wanted { gvk, fit: Box::new(fit), opaque: Box::new(opaque), custom: false };
+        let mut object = self.fit(call, &wanted, from, validation)?;
         default::apply(object.root_mut(), &types, type_id);
         object.set_gvk(gvk);
         super::metadata::settle_namespace(call, &mut object)?;
@@ -75,83 +99,202 @@ impl Registry {
         self.facts.type_of(gvk).ok_or_else(|| Status::internal(format!("{gvk} has no type")))
     }
 
-    /// The configuration of an apply, YAML or JSON.
+    /// The configuration of an apply, YAML or JSON: as it came. Whether it fits its type is seen when it is merged.
     pub(super) fn decode_apply(&self, call: &Call, patch: &Bytes, options: &WriteOptions) -> Result<Object> {
-        let decoded =
-            yaml::decode(patch).map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))?;
-        let input = Input { value: decoded.value, duplicates: decoded.duplicates };
-        check_kind(&call.kind.gvk, &input.value)?;
-        let kind = &call.kind;
-        // What was not said must not come into being, so that the configuration stays as it came; whether it fits its
-        // type is seen on a copy.
-        let fitted = match kind.is_custom() {
-            // What the schema does not have is refused when the configuration is held against the type.
-            true => Ok(Vec::new()),
-            false => decode::normalise(&mut input.value.clone(), &kind.types, kind.type_id),
-        };
-        let unknown = fitted
-            .map_err(|error| codec::cannot_be_handled(&kind.gvk.kind, &kind.gvk.version, &kind.gvk.kind, &error))?;
-        let doubled = (!input.duplicates.is_empty()).then(|| yaml::strict_error(patch)).flatten();
-        match (doubled, options.field_validation) {
-            (None, _) | (_, FieldValidation::Ignore) => {}
-            (Some(error), FieldValidation::Warn) => call.warnings.add(error),
-            (Some(error), FieldValidation::Strict) => {
-                return Err(Status::bad_request(format!("error strict decoding YAML: {error}")));
+        let failed = |error: codec::Error| Status::bad_request(format!("error encoding patch: {error}"));
+        let decoded = yaml::decode(patch).map_err(failed)?;
+        if !decoded.duplicates.is_empty() {
+            match options.field_validation {
+                FieldValidation::Ignore => {}
+                FieldValidation::Warn => decoded.duplicates.into_iter().for_each(|line| call.warnings.add(line)),
+                FieldValidation::Strict => {
+                    let why = unmarshal_errors(&decoded.duplicates);
+                    let message = format!("error strict decoding patch: error converting YAML to JSON: {why}");
+                    return Err(Status::bad_request(message));
+                }
             }
         }
-        self.strict(call, &unknown, &[], options.field_validation)?;
-        let mut config = Object::from_value(input.value).map_err(|_| Status::bad_request("an object is expected"))?;
-        config.set_gvk(&kind.gvk);
-        Ok(config)
+        match decoded.value {
+            Value::Null => Ok(Object::default()),
+            value => Object::from_value(value).map_err(|other| {
+                let kind = json::kind_of(&other);
+                Status::bad_request(format!(
+                    "error decoding patch: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {kind} \
+                     into Go value of type map[string]interface {{}}"
+                ))
+            }),
+        }
     }
 
     fn fit(
         &self,
         call: &Call,
-        of: (&GroupVersionKind, &Fit<'_>),
-        input: Input,
+        wanted: &Wanted<'_>,
+        (input, origin): (Input, Origin<'_>),
         validation: FieldValidation,
     ) -> Result<Object> {
-        let (gvk, fit) = of;
-        let mut value = input.value;
-        let unknown =
-            fit(&mut value).map_err(|error| codec::cannot_be_handled(&gvk.kind, &gvk.version, &gvk.kind, &error))?;
-        self.strict(call, &unknown, &input.duplicates, validation)?;
+        let gvk = wanted.gvk;
+        let Input { mut value, twice } = input;
+        self.check_kind(wanted, &value, &origin)?;
+        let unknown = (wanted.fit)(&mut value).map_err(|error| origin.refusal(gvk, &gvk.kind, &error.to_string()))?;
+        let twice = match twice {
+            // Of custom resources they are found before anything is held against a schema.
+            Twice::Fields(paths, _) if wanted.custom => Twice::InPatch(duplicate_fields("", &paths)),
+            Twice::Fields(mut paths, text) => {
+                paths.retain(|path| !(wanted.opaque)(path));
+                Twice::Fields(paths, text)
+            }
+            other => other,
+        };
+        let errors = StrictErrors::new(&unknown, twice);
+        match validation {
+            FieldValidation::Ignore => {}
+            FieldValidation::Warn => errors.warnings().for_each(|error| call.warnings.add(error)),
+            FieldValidation::Strict => {
+                if let Some(message) = errors.message() {
+                    return Err(origin.refusal(gvk, &gvk.kind, &message));
+                }
+            }
+        }
         let mut object = Object::from_value(value).map_err(|_| Status::bad_request("an object is expected"))?;
         object.set_gvk(gvk);
         Ok(object)
     }
 
-    fn strict(
-        &self,
-        call: &Call,
-        unknown: &[String],
-        duplicates: &[String],
-        validation: FieldValidation,
-    ) -> Result<()> {
-        let mut errors = decode::strict_errors(unknown, duplicates);
-        if call.kind.is_custom() {
-            // Their duplicates are found before anything is held against a schema.
-            errors.sort_by_key(|error| !error.starts_with("duplicate"));
+    /// What a tree says that it is must be what is expected.
+    fn check_kind(&self, wanted: &Wanted<'_>, value: &Value, origin: &Origin<'_>) -> Result<()> {
+        let expected = wanted.gvk;
+        let (api_version, kind) = codec::interpret(value)
+            .map_err(|error| codec::unrecognized(&expected.kind, &error, value.to_string().as_bytes()))?;
+        let expected_version = expected.api_version();
+        let api_version = if api_version.is_empty() { &expected_version } else { api_version };
+        let kind = if kind.is_empty() { &expected.kind } else { kind };
+        if api_version == expected_version && kind == expected.kind {
+            return Ok(());
         }
-        match validation {
-            _ if errors.is_empty() => Ok(()),
-            FieldValidation::Ignore => Ok(()),
-            FieldValidation::Warn => {
-                errors.into_iter().for_each(|error| call.warnings.add(error));
-                Ok(())
-            }
-            FieldValidation::Strict => {
-                let gvk = &call.kind.gvk;
-                let error = decode::strict_message(&errors);
-                Err(codec::cannot_be_handled(&gvk.kind, &gvk.version, &gvk.kind, &error))
-            }
+        let given = GroupVersionKind::parse(api_version, kind);
+        let unserved = given.group != expected.group && UNSERVED.contains(&api_version);
+        if kind == expected.kind && (wanted.custom || unserved) {
+            return Err(Status::bad_request(format!(
+                "the API version in the data ({api_version}) does not match the expected API version \
+                 ({expected_version})"
+            )));
+        }
+        if wanted.custom {
+            let why = format!(
+                "converting ({}.{kind}) to ({}.{}): unknown conversion",
+                given.version, expected.version, expected.kind
+            );
+            return Err(origin.refusal(&given, &expected.kind, &why));
+        }
+        let Some(id) = self.facts.type_of(&given) else {
+            return Err(origin.refusal(&given, &expected.kind, &codec::not_registered(api_version, kind)));
+        };
+        // It is decoded as what it says before that turns out to be the wrong thing.
+        let types = &self.facts.types;
+        decode::normalise(&mut value.clone(), types, id)
+            .map_err(|error| origin.refusal(&given, &expected.kind, &error.to_string()))?;
+        let internal = expected.group.split('.').next().filter(|group| !group.is_empty()).unwrap_or("core");
+        let why =
+            format!("converting ({}.{kind}) to ({internal}.{}): unknown conversion", given.version, expected.kind);
+        Err(origin.refusal(&given, &expected.kind, &why))
+    }
+}
+
+/// Versions that upstream still knows, although it has not served them for long.
+const UNSERVED: [&str; 8] = [
+    "extensions/v1beta1",
+    "apps/v1beta1",
+    "apps/v1beta2",
+    "batch/v1beta1",
+    "policy/v1beta1",
+    "networking.k8s.io/v1beta1",
+    "rbac.authorization.k8s.io/v1beta1",
+    "storage.k8s.io/v1beta1",
+];
+
+fn duplicate_fields(prefix: &str, paths: &[String]) -> Vec<String> {
+    paths.iter().map(|path| format!("{prefix}duplicate field {}", go_quote(path))).collect()
+}
+
+/// What a tree is held against.
+struct Wanted<'a> {
+    gvk: &'a GroupVersionKind,
+    /// Brings it into the shape of the type; gives the paths of unknown fields.
+    fit: Box<Fit<'a>>,
+    /// Whether a path leads into a field that may hold anything.
+    opaque: Box<dyn Fn(&str) -> bool + 'a>,
+    custom: bool,
+}
+
+type Fit<'a> = dyn Fn(&mut Value) -> std::result::Result<Vec<String>, codec::Error> + 'a;
+
+impl<'a> Wanted<'a> {
+    fn of_kind(kind: &'a Kind) -> Self {
+        Self {
+            gvk: &kind.gvk,
+            fit: Box::new(|value| kind.behaviour.fit(kind, value)),
+            opaque: Box::new(|path| decode::is_opaque(path, &kind.types, kind.type_id)),
+            custom: kind.is_custom(),
         }
     }
 }
 
-/// Brings a tree into the shape of a type.
-type Fit<'a> = dyn Fn(&mut Value) -> std::result::Result<Vec<String>, codec::Error> + 'a;
+/// What strict callers complain about.
+struct StrictErrors {
+    lines: Vec<String>,
+    fields: Vec<String>,
+}
+
+impl StrictErrors {
+    fn new(unknown: &[String], twice: Twice) -> Self {
+        let told = |text: &[u8], duplicates: &[String]| json::strict_errors(text, unknown, duplicates);
+        let (lines, mut fields) = match twice {
+            Twice::Lines(lines) => (lines, told(b"", &[])),
+            Twice::InPatch(mut texts) => {
+                texts.extend(told(b"", &[]));
+                (Vec::new(), texts)
+            }
+            Twice::Fields(duplicates, text) => (Vec::new(), told(&text, &duplicates)),
+        };
+        fields.truncate(codec::STRICT_ERRORS_MAX);
+        Self { lines, fields }
+    }
+
+    fn warnings(self) -> impl Iterator<Item = String> {
+        self.lines.into_iter().chain(self.fields)
+    }
+
+    /// All of them in one sentence, if there are any.
+    fn message(&self) -> Option<String> {
+        let lines = (!self.lines.is_empty()).then(|| unmarshal_errors(&self.lines));
+        let all: Vec<String> = lines.into_iter().chain(self.fields.iter().cloned()).collect();
+        (!all.is_empty()).then(|| format!("strict decoding error: {}", all.join(", ")))
+    }
+}
+
+/// What go-yaml says of a text with faults in several lines.
+fn unmarshal_errors(lines: &[String]) -> String {
+    format!("yaml: unmarshal errors:\n  {}", lines.join("\n  "))
+}
+
+/// Where a tree comes from, which decides how it is refused.
+enum Origin<'a> {
+    Body,
+    Patch(&'a Patched<'a>),
+}
+
+impl Origin<'_> {
+    fn refusal(&self, given: &GroupVersionKind, expected: &str, why: &str) -> Status {
+        match self {
+            Self::Body => codec::cannot_be_handled(&given.kind, &given.version, expected, &why),
+            Self::Patch(patched) => {
+                let error = FieldError::invalid(&Path::new("patch"), (patched.shown)(), why);
+                Status::invalid(&GroupKind { group: "".into(), kind: "".into() }, "", &[error])
+            }
+        }
+    }
+}
 
 /// Of custom resources another kind is a fault of the object.
 fn check_custom_kind(kind: &Kind, value: &Value) -> Result<()> {
@@ -165,33 +308,15 @@ fn check_custom_kind(kind: &Kind, value: &Value) -> Result<()> {
     Err(Status::invalid(&named, text("/metadata/name"), &[error]))
 }
 
-/// The body's kind, where it says one, must be the path's.
-fn check_kind(expected: &GroupVersionKind, value: &Value) -> Result<()> {
-    let (api_version, kind) = codec::interpret(value)
-        .map_err(|error| codec::unrecognized(&expected.kind, &error, value.to_string().as_bytes()))?;
-    let version_differs = !api_version.is_empty() && api_version != expected.api_version();
-    if kind.is_empty() || kind == expected.kind {
-        if version_differs {
-            return Err(Status::bad_request(format!(
-                "the API version in the data ({api_version}) does not match the expected API version ({})",
-                expected.api_version()
-            )));
-        }
-        return Ok(());
-    }
-    let given = GroupVersionKind::parse(api_version, kind);
-    Err(Status::bad_request(format!(
-        "{} in version \"{}\" cannot be handled as a {}: converting ({}) to ({}): unknown conversion",
-        given.kind,
-        given.version,
-        expected.kind,
-        format_args!("{}.{}", given.version, given.kind),
-        format_args!("{}.{}", expected.version, expected.kind)
-    )))
+/// What a patch makes of an object.
+pub(super) struct Patched<'a> {
+    pub input: Input,
+    /// How an error shows it.
+    shown: Box<dyn Fn() -> String + 'a>,
 }
 
 /// The object as a patch makes it.
-pub(super) fn patch(kind: &Kind, live: &Object, patch: PatchKind, document: &Bytes) -> Result<Input> {
+pub(super) fn patch<'a>(kind: &'a Kind, live: &Object, patch: PatchKind, document: &'a Bytes) -> Result<Patched<'a>> {
     if patch == PatchKind::Strategic && kind.is_custom() {
         return Err(Status::unsupported_media_type(&[
             "application/json-patch+json",
@@ -203,15 +328,28 @@ pub(super) fn patch(kind: &Kind, live: &Object, patch: PatchKind, document: &Byt
 }
 
 /// The tree as a patch makes it.
-pub(super) fn patch_tree(types: &Table, id: TypeId, live: &Object, patch: (PatchKind, &Bytes)) -> Result<Input> {
-    let (kind, document) = patch;
+pub(super) fn patch_tree<'a>(
+    types: &'a Table,
+    id: TypeId,
+    live: &Object,
+    (kind, document): (PatchKind, &'a Bytes),
+) -> Result<Patched<'a>> {
     let how = match kind {
         PatchKind::Json => patch::PatchKind::Json,
         PatchKind::Merge => patch::PatchKind::Merge,
         PatchKind::Strategic => patch::PatchKind::StrategicMerge,
         PatchKind::Apply => return Err(Status::unsupported_media_type(&["application/merge-patch+json"])),
     };
-    let duplicates = json::decode(document).map(|d| d.duplicates).unwrap_or_default();
-    let patched = patch::apply(how, live, document, (types, id))?;
-    Ok(Input { value: patched.into_value(), duplicates })
+    let duplicates = json::decode(document).map(|decoded| decoded.duplicates).unwrap_or_default();
+    let mut patched = patch::apply(how, live, document, (types, id))?;
+    if how == patch::PatchKind::StrategicMerge {
+        // Upstream merges into a Go struct, which stays what it is.
+        patched.set_gvk(&live.gvk());
+    }
+    let patched = patched.into_value();
+    let shown = patched.clone();
+    let shown = Box::new(move || patch::shown(how, &shown, document, (types, id)));
+    let prefix = if how == patch::PatchKind::Json { "json patch " } else { "" };
+    let twice = Twice::InPatch(duplicate_fields(prefix, &duplicates));
+    Ok(Patched { input: Input { value: patched, twice }, shown })
 }

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use super::admit::Admission;
 use super::persist::Committed;
-use super::read::refuse_connection;
 use super::{ATTEMPTS_MAX, Answer, Call, Listing, Registry, Warnings, Written, metadata, persist};
 use crate::admission::Operation;
 use crate::api::request::{DeleteOptions, ListOptions, Propagation, Target};
@@ -30,7 +29,8 @@ enum Plan {
     Pending,
     /// The object stays for now, changed.
     Mark(Object),
-    Remove,
+    /// It goes; where its grace period was ended by this, it is answered as it was marked.
+    Remove(Option<Object>),
 }
 
 enum Attempt {
@@ -55,9 +55,12 @@ impl Registry {
 
     async fn delete_once(&self, call: &Call, options: &DeleteOptions) -> Result<Attempt> {
         let stored = self.find(call)?;
-        refuse_connection(call)?;
         let old = persist::tree(&call.kind, &stored)?;
         check_preconditions(&call.kind, &old, options)?;
+        let unsaid = options.propagation.is_none() && options.orphan_dependents.is_none();
+        if let Some(warning) = call.kind.behaviour.delete_warning().filter(|_| unsaid) {
+            call.warnings.add(warning);
+        }
         let admission = Admission { operation: Operation::Delete, call, old: Some(&old), dry_run: options.dry_run };
         let mut companions = self.admit(admission, None).await?;
         companions.extend(self.admit_finally(admission, None).await?);
@@ -73,13 +76,20 @@ impl Registry {
                 let write = persist::put(&call.kind, key, expect, &new)?;
                 self.marked(call, write, &stored).await
             }
-            Plan::Remove if options.dry_run => Ok(Attempt::Done(self.deleted(call, &old, true))),
-            Plan::Remove => {
+            Plan::Remove(marked) if options.dry_run => {
+                Ok(Attempt::Done(self.deleted(call, marked.as_ref().unwrap_or(&old), true)))
+            }
+            Plan::Remove(marked) => {
                 companions.extend(self.allocate(admission, None).await?);
                 let write = Write { key, expect, change: Change::Delete };
                 Ok(match self.commit(call, write, companions).await? {
                     Committed::Done(last) => {
-                        Attempt::Done(self.deleted(call, &persist::tree(&call.kind, &last)?, true))
+                        let mut gone = persist::tree(&call.kind, &last)?;
+                        if let Some(mut marked) = marked {
+                            marked.set(&["metadata", "resourceVersion"], gone.resource_version());
+                            gone = marked;
+                        }
+                        Attempt::Done(self.deleted(call, &gone, true))
                     }
                     Committed::Raced => Attempt::Raced,
                 })
@@ -137,7 +147,7 @@ impl Call {
     }
 }
 
-fn check_preconditions(kind: &Kind, object: &Object, options: &DeleteOptions) -> Result<()> {
+pub(super) fn check_preconditions(kind: &Kind, object: &Object, options: &DeleteOptions) -> Result<()> {
     let named = GroupResource { group: kind.gvk.group.clone(), resource: kind.gvk.kind.clone() };
     if let Some(uid) = &options.preconditions.uid
         && uid != object.uid()
@@ -180,7 +190,8 @@ fn plan(kind: &Kind, old: &Object, options: &DeleteOptions, now: Timestamp) -> P
             mark_deleting(kind, &mut new, now);
             Plan::Mark(new)
         }
-        Some(_) | None => Plan::Remove,
+        Some(_) => Plan::Remove(Some(new)),
+        None => Plan::Remove(None),
     }
 }
 

@@ -4,6 +4,7 @@ use rand::Rng;
 use serde_json::Value;
 
 use super::{Call, Warnings};
+use crate::api::field::Errors;
 use crate::api::{Object, Result, Status};
 use crate::resources::Kind;
 
@@ -109,7 +110,8 @@ pub(super) fn keep_system_fields(new: &mut Object, old: &Object) {
     for key in ["creationTimestamp", "deletionTimestamp", "generation"] {
         if let Some(value) = old.get(&["metadata", key]).cloned() {
             new.set(&["metadata", key], value);
-        } else {
+        } else if key != "deletionTimestamp" {
+            // A deletion that an update claims is left for validation to refuse.
             new.remove(&["metadata", key]);
         }
     }
@@ -131,6 +133,23 @@ pub(super) fn spec_differs(new: &Object, old: &Object, status_is_part: bool) -> 
     let same_keys =
         |a: &Object, b: &Object| a.root().iter().filter(|(k, _)| counts(k)).all(|(k, v)| b.root().get(k) == Some(v));
     !(same_keys(new, old) && same_keys(old, new))
+}
+
+/// Groups whose validation knows nothing of the finalizers of old, as custom resources.
+const ANY_FINALIZER: [&str; 5] = [
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "internal.apiserver.k8s.io",
+    "storagemigration.k8s.io",
+];
+
+/// Finalizers that only some types take.
+pub(super) fn finalizer_errors(kind: &Kind, object: &Object) -> Errors {
+    if kind.is_custom() || ANY_FINALIZER.contains(&&*kind.gvk.group) {
+        return Errors::new();
+    }
+    crate::api::validation::metadata::qualified_finalizers(object)
 }
 
 /// Whether the type has a status subresource.

@@ -4,6 +4,7 @@
 
 mod actions;
 mod admit;
+mod connect;
 mod continue_token;
 mod create;
 mod decode;
@@ -34,6 +35,7 @@ use crate::resources::{Catalog, Gated, Gates, Kind, Moment};
 use crate::storage::{Event, Store, Stored};
 
 pub use actions::{Action, Actions, Order, Row};
+pub use connect::{Connected, Wish, is_connection};
 pub use definitions::Definitions;
 pub use persist::check as check_stored;
 pub use watch::Watching;
@@ -130,8 +132,24 @@ pub struct Warnings {
 #[derive(Clone, Debug, Default)]
 pub struct Input {
     pub value: Value,
-    /// Paths of fields that came twice, in order.
-    pub duplicates: Vec<String>,
+    pub twice: Twice,
+}
+
+/// What of a body came twice.
+#[derive(Clone, Debug)]
+pub enum Twice {
+    /// Paths of fields, and the text in whose order all strict errors are told.
+    Fields(Vec<String>, bytes::Bytes),
+    /// Keys of a YAML text, in the words of its reader.
+    Lines(Vec<String>),
+    /// Fields of a patch, as whole texts: they are told before what is wrong with its result.
+    InPatch(Vec<String>),
+}
+
+impl Default for Twice {
+    fn default() -> Self {
+        Self::Lines(Vec::new())
+    }
 }
 
 /// The kinds of patches, by content type.

@@ -16,8 +16,6 @@ use crate::resources::{Kind, Moment, Served};
 
 /// What writers of the resource itself do not own where `status` is a part of its own.
 static STATUS: LazyLock<FieldSet<'static>> = LazyLock::new(|| FieldSet::of_fields(&["status"]));
-/// What writers of `status` do not own.
-static SPEC: LazyLock<FieldSet<'static>> = LazyLock::new(|| FieldSet::of_fields(&["spec"]));
 
 /// The same of custom resources, whose metadata such a write leaves as it was.
 static SPEC_AND_METADATA: LazyLock<FieldSet<'static>> = LazyLock::new(|| FieldSet::of_fields(&["metadata", "spec"]));
@@ -75,6 +73,7 @@ impl Owner<'_> {
         let writer = Writer { manager: &self.options.field_manager, now: self.moment.now };
         if kind.gvk == kind.stored_as {
             self.with_scope(|scope| apply::update(scope, old, new, &writer));
+            self.forget_times_of_scale(new);
             return;
         }
         let old = old.map(|old| to_served(kind, old.clone()));
@@ -84,6 +83,18 @@ impl Owner<'_> {
             Some(entries) => new.set(&["metadata", "managedFields"], entries),
             None => drop(new.remove(&["metadata", "managedFields"])),
         }
+    }
+
+    /// Upstream's scale hands its owners on without their times.
+    fn forget_times_of_scale(&self, new: &mut Object) {
+        if self.call.target.subresource != "scale" {
+            return;
+        }
+        let Some(mut entries) = new.get(&["metadata", "managedFields"]).cloned() else { return };
+        for entry in entries.as_array_mut().into_iter().flatten().filter(|entry| entry["subresource"] == "scale") {
+            entry.as_object_mut().map(|entry| entry.remove("time"));
+        }
+        new.set(&["metadata", "managedFields"], entries);
     }
 
     /// Where nothing but the times of entries differs, the old times stay, so that a write that changes nothing is
@@ -100,10 +111,12 @@ impl Owner<'_> {
         let kind = &self.call.kind;
         let versions = OtherVersions { kind, served: self.served };
         let api_version = kind.gvk.api_version();
+        let status_resets = FieldSet::of_fields(kind.behaviour.status_resets());
         let owns = match self.call.target.subresource.as_str() {
             "" if metadata::has_status(kind) => Owns::Except(&STATUS),
+            "finalize" => Owns::Except(&STATUS),
             "status" if kind.is_custom() => Owns::Except(&SPEC_AND_METADATA),
-            "status" => Owns::Except(&SPEC),
+            "status" => Owns::Except(&status_resets),
             _ => Owns::All,
         };
         run(&Scope {
@@ -160,7 +173,9 @@ impl Registry {
     /// Server-side apply: creates what is not there, else merges what the manager says now with what it said before.
     pub(super) async fn apply(&self, call: &Call, patch: &Bytes, options: &WriteOptions) -> Result<Written> {
         let config = self.decode_apply(call, patch, options)?;
-        metadata::check_name(&config, &call.target.name)?;
+        if !config.name().is_empty() {
+            metadata::check_name(&config, &call.target.name)?;
+        }
         let served = self.catalog.served();
         let moment = self.moment();
         let conflicts = if options.force { Conflicts::Force } else { Conflicts::Refuse };

@@ -11,7 +11,7 @@ use super::continue_token::ContinueToken;
 use super::ownership::to_served;
 use super::select::Selection;
 use super::{Answer, Call, Listing, Registry, persist};
-use crate::api::request::{ListOptions, Target, VersionMatch};
+use crate::api::request::{ListOptions, VersionMatch};
 use crate::api::{Object, Result, Revision, Status};
 use crate::resources::Kind;
 use crate::storage::{Error, Snapshot, Stored};
@@ -46,22 +46,6 @@ impl Paged {
     }
 }
 
-/// Refuses the subresources that stand for a connection to a container, node or service: the server makes none, and
-/// the object itself is no answer to them.
-///
-/// # Errors
-/// 503.
-pub(super) fn refuse_connection(call: &Call) -> Result<()> {
-    let Target { resource, subresource, name, .. } = &call.target;
-    match subresource.as_str() {
-        "attach" | "exec" | "log" | "portforward" | "proxy" => {
-            let why = format!("error trying to reach {resource} {name:?}: {resource}/{subresource} is not supported");
-            Err(Status::unavailable(why))
-        }
-        _ => Ok(()),
-    }
-}
-
 impl Registry {
     /// One object. `not_older_than`: the `resourceVersion` parameter.
     ///
@@ -72,7 +56,6 @@ impl Registry {
             self.fresh(revision).await?;
         }
         let stored = self.find(call)?;
-        refuse_connection(call)?;
         match call.target.subresource.as_str() {
             "scale" => self.scale_of(call, &stored).map(Answer::Object),
             _ => Ok(Answer::Stored(stored)),
@@ -166,18 +149,23 @@ impl Registry {
     }
 
     fn page<'a>(&self, snapshot: &'a Snapshot, selection: &'a Selection, page: Page<'a>) -> Listing {
-        let limit = usize::try_from(page.options.limit).ok().filter(|l| *l > 0).unwrap_or(usize::MAX);
+        let limit = usize::try_from(page.limit()).ok().filter(|l| *l > 0).unwrap_or(usize::MAX);
         // The token of a list within one namespace does not name it.
         let namespace = |t: &'a ContinueToken| if page.over_namespaces { &*t.namespace } else { selection.namespace() };
         let start = page.token.map(|t| (namespace(t), t.name.as_str()));
+        let first = page.token.filter(|token| token.included).and_then(|token| {
+            let found = snapshot.get(&selection.key(namespace(token), &token.name));
+            found.filter(|stored| selection.matches(stored))
+        });
         let mut items: Vec<Arc<Stored>> = Vec::new();
         let mut more = false;
-        for stored in selection.candidates(snapshot, start) {
+        for stored in first.into_iter().chain(selection.candidates(snapshot, start)) {
+            items.push(stored.clone());
             if items.len() == limit {
-                more = true;
+                // Upstream stops here without looking whether what follows is meant.
+                more = selection.anything_after(snapshot, stored);
                 break;
             }
-            items.push(stored.clone());
         }
         let revision = snapshot.revision();
         let mut listing = Listing { revision, items, continue_token: String::new(), remaining: None };
@@ -187,6 +175,7 @@ impl Registry {
                 revision: Some(revision),
                 namespace: last.key.namespace.to_string(),
                 name: last.key.name.to_string(),
+                included: false,
             };
             listing.continue_token = token.encode(page.over_namespaces);
             if selection.everything() {
@@ -202,6 +191,14 @@ struct Page<'a> {
     options: &'a ListOptions,
     token: Option<&'a ContinueToken>,
     over_namespaces: bool,
+}
+
+impl Page<'_> {
+    /// What is read from any version comes whole: upstream's watch cache knows no pages then.
+    fn limit(&self) -> u64 {
+        let from_cache = self.options.resource_version.is_some_and(|revision| revision.0 == 0);
+        if from_cache && self.token.is_none() { 0 } else { self.options.limit }
+    }
 }
 
 /// Upstream's words for a continue token whose revision is compacted (apiserver `pkg/storage/etcd3/errors.go`).

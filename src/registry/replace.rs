@@ -16,7 +16,7 @@ use crate::api::request::WriteOptions;
 use crate::api::schema::validate::{self, Level};
 use crate::api::status::OBJECT_WAS_MODIFIED;
 use crate::api::validation::metadata as metadata_rules;
-use crate::api::{GroupKind, Object, Result, Revision, Status};
+use crate::api::{GroupKind, Object, Reason, Result, Revision, Status};
 use crate::resources::{Kind, Moment, Part, go_print};
 use crate::storage::{Change, Expect, Stored, Write};
 
@@ -54,8 +54,12 @@ impl Registry {
     /// Whatever the API says: 400 for bodies, 403 by admission, 404, 409, 422.
     pub async fn update(&self, call: &Call, input: Input, options: &WriteOptions) -> Result<Written> {
         if call.target.subresource == "scale" {
-            let scale = self.decode_scale(call, input)?;
-            let produce = |old: Option<&Object>| self.with_scale(call, old, &scale);
+            let scale = self.decode_scale(call, input, options.field_validation)?;
+            let produce = |old: Option<&Object>| {
+                let new = self.with_scale(call, old, &scale)?;
+                old.map_or(Ok(()), |old| check_uid(call, &new, old))?;
+                Ok(new)
+            };
             return self.replace_scale(call, options, &produce).await;
         }
         let mut object = self.decode(call, input, options.field_validation)?;
@@ -63,7 +67,10 @@ impl Registry {
         metadata::check_name(&object, &call.target.name)?;
         metadata::dedup_owners(&mut object, &call.warnings, false);
         let creates = call.target.subresource.is_empty() && call.kind.behaviour.create_on_update();
-        let produce = |_: Option<&Object>| Ok(object.clone());
+        let produce = |old: Option<&Object>| {
+            old.map_or(Ok(()), |old| check_uid(call, &object, old))?;
+            Ok(object.clone())
+        };
         self.replace(&Replacement { call, options, produce: &produce, creates, ownership: Ownership::ByChange }).await
     }
 
@@ -73,7 +80,8 @@ impl Registry {
     /// As `update`; 415 for a kind of patch that the type does not take, 422 for a patch that does not fit.
     pub async fn patch(&self, call: &Call, kind: PatchKind, patch: Bytes, options: &WriteOptions) -> Result<Written> {
         if call.target.subresource == "scale" {
-            let produce = |old: Option<&Object>| self.patched_scale(call, old, kind, &patch);
+            let produce =
+                |old: Option<&Object>| self.patched_scale(call, old, (kind, &patch), options.field_validation);
             return self.replace_scale(call, options, &produce).await;
         }
         if kind == PatchKind::Apply {
@@ -93,8 +101,8 @@ impl Registry {
     ) -> Result<Object> {
         let old = old.ok_or_else(|| Status::not_found(&call.kind.group_resource(), &call.target.name))?;
         let live = served_view(&call.kind, old);
-        let input = super::decode::patch(&call.kind, &live, patch.0, patch.1)?;
-        let mut object = self.decode_patched(call, input, options.field_validation)?;
+        let patched = super::decode::patch(&call.kind, &live, patch.0, patch.1)?;
+        let mut object = self.decode_patched(call, patched, options.field_validation)?;
         metadata::settle_namespace(call, &mut object)?;
         metadata::check_name(&object, &call.target.name)?;
         Ok(object)
@@ -120,7 +128,6 @@ impl Registry {
         };
         let old = persist::tree(&call.kind, &stored)?;
         let mut new = (r.produce)(Some(&old))?;
-        check_uid(call, &new, &old)?;
         check_revision(call, &mut new, &stored)?;
         let moment = self.moment();
         let served = self.catalog.served();
@@ -195,6 +202,7 @@ impl Registry {
     fn check(&self, call: &Call, new: &Object, old: &Object) -> Result<()> {
         let kind = &call.kind;
         let mut errors = metadata_rules::validate_update(new, old);
+        errors.extend(metadata::finalizer_errors(kind, new));
         match part_of(call)? {
             Some(_) => errors.extend(kind.behaviour.validate_part(kind, &call.target.subresource, (new, old))),
             None => errors.extend(kind.behaviour.validate_update(kind, new, old)),
@@ -333,10 +341,9 @@ fn check_revision(call: &Call, new: &mut Object, stored: &Stored) -> Result<()> 
         Some(revision) if revision == stored.revision => Ok(()),
         Some(_) => Err(Status::conflict(&resource, &call.target.name, OBJECT_WAS_MODIFIED)),
         None => {
-            let metadata = Path::new("metadata");
-            let path = metadata.child("resourceVersion");
-            let error = FieldError::invalid(&path, given, "invalid resource version");
-            Err(Status::invalid(&kind.group_kind(), &call.target.name, &[error]))
+            let quoted = crate::api::field::go_quote(given);
+            let message = format!("strconv.ParseUint: parsing {quoted}: invalid syntax");
+            Err(Status::new(500, Reason::Unknown, message))
         }
     }
 }

@@ -55,8 +55,8 @@ impl Registry {
     }
 
     /// A scale as it was sent.
-    pub(super) fn decode_scale(&self, call: &Call, input: Input) -> Result<Object> {
-        let scale = self.decode_as(call, &SCALE, input, FieldValidation::Warn)?;
+    pub(super) fn decode_scale(&self, call: &Call, input: Input, validation: FieldValidation) -> Result<Object> {
+        let scale = self.decode_as(call, &SCALE, input, validation)?;
         super::metadata::check_name(&scale, &call.target.name)?;
         Ok(scale)
     }
@@ -88,14 +88,15 @@ impl Registry {
         &self,
         call: &Call,
         old: Option<&Object>,
-        kind: PatchKind,
-        patch: &Bytes,
+        (kind, patch): (PatchKind, &Bytes),
+        validation: FieldValidation,
     ) -> Result<Object> {
         let present = old.ok_or_else(|| Status::not_found(&call.kind.group_resource(), &call.target.name))?;
         let live = self.project(call, present)?;
         let type_id = self.payload(&SCALE)?;
-        let input = decode::patch_tree(&self.facts.types, type_id, &live, (kind, patch))?;
-        let scale = self.decode_scale(call, input)?;
+        let patched = decode::patch_tree(&self.facts.types, type_id, &live, (kind, patch))?;
+        let scale = self.decode_patched_as(call, &SCALE, patched, validation)?;
+        super::metadata::check_name(&scale, &call.target.name)?;
         self.with_scale(call, old, &scale)
     }
 

@@ -93,6 +93,20 @@ impl Selection {
         &self.namespace
     }
 
+    /// The key of an object of the collection.
+    pub(super) fn key(&self, namespace: &str, name: &str) -> Key {
+        Key { collection: self.collection.clone(), namespace: Arc::from(namespace), name: Arc::from(name) }
+    }
+
+    /// Whether anything follows an object in what the path says, meant by the selectors or not.
+    pub(super) fn anything_after(&self, snapshot: &Snapshot, last: &Stored) -> bool {
+        if self.single().is_some() {
+            return false;
+        }
+        let namespace = Some(&*self.namespace).filter(|namespace| !namespace.is_empty());
+        snapshot.list(&self.collection, namespace, Some((&last.key.namespace, &last.key.name))).next().is_some()
+    }
+
     /// No selector narrows what the path says.
     pub(super) fn everything(&self) -> bool {
         self.labels.is_empty() && self.fields.is_empty()

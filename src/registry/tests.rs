@@ -68,7 +68,7 @@ fn options() -> WriteOptions {
 }
 
 async fn create(registry: &Registry, path: &str, value: Value) -> crate::api::Result<Object> {
-    let input = Input { value, duplicates: Vec::new() };
+    let input = Input { value, ..Input::default() };
     tree(registry.create(&call(registry, path), input, &options()).await?)
 }
 
@@ -119,7 +119,7 @@ async fn an_update_with_a_stale_revision_conflicts() {
     let mut old = create(&registry, "/v1/configmaps", config_map("a")).await.unwrap();
     patch(&registry, "/v1/configmaps/a", json!({"data": {"a": "2"}})).await.unwrap();
     old.set(&["data", "a"], "3");
-    let input = Input { value: old.into_value(), duplicates: Vec::new() };
+    let input = Input { value: old.into_value(), ..Input::default() };
     let error = registry.update(&call(&registry, "/v1/configmaps/a"), input, &options()).await.unwrap_err();
     assert_eq!(error.reason(), Reason::Conflict);
     let expected = "Operation cannot be fulfilled on configmaps \"a\": the object has been modified; please apply your \

@@ -16,6 +16,9 @@ use crate::storage::{Error, Event, EventKind, Store, Stored, Watch};
 /// Time between bookmarks, as upstream's watch cache.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 
+/// The last bookmark comes this long before the end of a watch, as upstream's watch cache sends it.
+const BOOKMARK_BEFORE_END: Duration = Duration::from_secs(2);
+
 /// How many initial events are handed out at once.
 const INITIAL_BATCH: usize = 100;
 
@@ -97,10 +100,11 @@ impl Registry {
             bookmarks: options.allow_bookmarks,
             initial_end: None,
             ends_at: options.timeout_seconds.map(|s| self.clock.monotonic() + Duration::from_secs(s)),
-            bookmark_at: self.clock.monotonic() + BOOKMARK_EVERY,
+            bookmark_at: Duration::ZERO,
             seen: Revision(0),
             retired: Retired::of(&self.catalog, &call.kind),
         };
+        watching.bookmark_at = watching.next_bookmark();
         if wants_initial {
             if let Some(revision) = asked
                 && let Err(status) = self.fresh(revision).await
@@ -108,7 +112,8 @@ impl Registry {
                 watching.stage = Stage::Ending(Some(status));
                 return Ok(watching);
             }
-            watching.start_with_state(options.send_initial_events == Some(true));
+            // The end of the initial events is a bookmark like any other.
+            watching.start_with_state(options.send_initial_events == Some(true) && options.allow_bookmarks);
         } else {
             let after = asked.unwrap_or_else(|| self.store.revision());
             watching.start_after(after);
@@ -128,6 +133,17 @@ impl Watching {
             Ok(watch) => Stage::Initial { rest, watch: Box::new(watch) },
             Err(error) => Stage::Ending(Some(watch_failure(&error, revision))),
         };
+    }
+
+    /// Every minute, and shortly before the end; nothing is told at the end itself.
+    fn next_bookmark(&self) -> Duration {
+        let now = self.clock.monotonic();
+        let regular = now + BOOKMARK_EVERY;
+        match self.ends_at.map(|end| end.saturating_sub(BOOKMARK_BEFORE_END)) {
+            None => regular,
+            Some(last) if last > now => regular.min(last),
+            Some(_) => Duration::MAX,
+        }
     }
 
     fn start_after(&mut self, after: Revision) {
@@ -225,10 +241,11 @@ impl Watching {
         let revision = watch.progress().max(self.seen);
         let now = self.clock.monotonic();
         let ended = self.ends_at.is_some_and(|end| end <= now);
-        self.bookmark_at = now + BOOKMARK_EVERY;
         if ended {
             self.stage = Stage::Ending(None);
+            return None;
         }
+        self.bookmark_at = self.next_bookmark();
         self.bookmarks.then(|| vec![Notice::Bookmark { revision, initial_events_end: false }])
     }
 }

@@ -259,6 +259,17 @@ pub trait Behaviour: Send + Sync + 'static {
         None
     }
 
+    /// What writers of `status` do not own, as dotted names of fields.
+    fn status_resets(&self) -> &'static [&'static str] {
+        &["spec"]
+    }
+
+    /// The conditions of a printed row, such as that a pod has ended; empty: none are told.
+    fn row_conditions(&self, object: &Object) -> Vec<Value> {
+        let _ = object;
+        Vec::new()
+    }
+
     /// The printed columns of a type whose columns are not among the facts.
     fn columns(&self) -> Vec<Column> {
         Vec::new()
@@ -279,6 +290,11 @@ pub trait Behaviour: Send + Sync + 'static {
     /// What happens to dependents when the client does not say.
     fn default_propagation(&self) -> Propagation {
         Propagation::Background
+    }
+
+    /// What a client is told who deletes without saying what happens to dependents.
+    fn delete_warning(&self) -> Option<&'static str> {
+        None
     }
 
     /// A create keeps the `status` that the client gives, although it is a part of its own (Node).

@@ -168,7 +168,7 @@ impl Clause {
     }
 
     fn form(&self, encoding: Encoding) -> Option<Form> {
-        if !["as", "g", "v"].iter().any(|key| self.params.contains_key(*key)) {
+        if !["as", "g", "v"].iter().any(|key| !self.param(key).is_empty()) {
             return Some(Form::Plain);
         }
         let version = match (self.param("g"), self.param("v")) {
@@ -280,5 +280,21 @@ mod tests {
         assert_eq!(with("application/json; charset=utf-8").unwrap(), Encoding::Json);
         assert_eq!(with("Application/YAML").unwrap(), Encoding::Yaml);
         assert_eq!(with("text/plain").unwrap_err().code(), 415);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_accept_and_content_type_is_agreed_or_refused(
+            accept in "([a-z*/;=,q.0-9 \"]|application/json|as=Table|v=v1|g=meta\\.k8s\\.io){0,24}|.{0,24}",
+        ) {
+            for answer in [output(&request(&accept), &Query::default()), stream(&request(&accept), &Query::default())] {
+                if let Err(status) = answer {
+                    proptest::prop_assert_eq!(status.code(), 406);
+                }
+            }
+            if let Err(status) = input(&request("").with_body(&accept, "")) {
+                proptest::prop_assert_eq!(status.code(), 415);
+            }
+        }
     }
 }

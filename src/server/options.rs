@@ -3,15 +3,16 @@
 
 use serde_json::Value;
 
+use super::known;
 use super::message::Request;
 use super::query::Query;
-use super::wire;
+use super::wire::{self, Typed};
 use crate::api::field::{ErrorKind, Errors, FieldError, Path};
 use crate::api::request::{
     DeleteOptions, FieldValidation, ListOptions, Preconditions, Propagation, VersionMatch, WriteOptions,
 };
 use crate::api::schema::Table;
-use crate::api::{GroupKind, Reason, Result, Revision, Status};
+use crate::api::{GroupKind, Reason, Result, Revision, Status, codec, schema};
 use crate::registry::PatchKind;
 
 const FIELD_MANAGER_BYTES_MAX: usize = 128;
@@ -245,7 +246,7 @@ pub(super) fn delete_options(request: &Request, query: &Query, types: &Table) ->
     if request.body.is_empty() {
         return delete_options_of_query(query);
     }
-    delete_options_of_value(&wire::decode_delete_options(request, types)?)
+    delete_options_of_value(wire::decode_delete_options(request, types)?, types)
 }
 
 fn delete_options_of_query(query: &Query) -> Result<DeleteOptions> {
@@ -262,67 +263,29 @@ fn delete_options_of_query(query: &Query) -> Result<DeleteOptions> {
     })
 }
 
-fn delete_options_of_value(value: &Value) -> Result<DeleteOptions> {
-    let Some(root) = value.as_object() else {
-        return Err(wrong_body("json: cannot unmarshal into Go value of type v1.DeleteOptions"));
-    };
-    let kind = root.get("kind").and_then(Value::as_str).unwrap_or("DeleteOptions");
+fn delete_options_of_value(mut value: Value, types: &Table) -> Result<DeleteOptions> {
+    let (api_version, kind) = codec::interpret(&value).map_err(|error| Status::bad_request(error.to_string()))?;
     if !matches!(kind, "DeleteOptions" | "") {
-        return Err(Status::bad_request("decoded object cannot be converted to DeleteOptions"));
+        return Err(Status::bad_request(codec::not_registered(api_version, kind)));
     }
-    let text = |at: &str| -> Result<Option<String>> {
-        match value.pointer(at) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(other) => Err(wrong_type(at, other, "string")),
-        }
-    };
-    let grace_period_seconds = match root.get("gracePeriodSeconds") {
-        None | Some(Value::Null) => None,
-        Some(number) => Some(number.as_i64().ok_or_else(|| wrong_type("/gracePeriodSeconds", number, "int64"))?),
-    };
-    let orphan_dependents = match root.get("orphanDependents") {
-        None | Some(Value::Null) => None,
-        Some(Value::Bool(flag)) => Some(*flag),
-        Some(other) => return Err(wrong_type("/orphanDependents", other, "bool")),
-    };
-    let policy = text("/propagationPolicy")?;
-    let dry_run: Vec<&str> = match root.get("dryRun") {
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::Array(items)) => items.iter().map(|item| item.as_str().unwrap_or("")).collect(),
-        Some(other) => return Err(wrong_type("/dryRun", other, "[]string")),
-    };
+    let of = Typed::known(types, &known::DELETE_OPTIONS);
+    schema::decode::normalise(&mut value, of.types, of.id).map_err(|error| Status::bad_request(error.to_string()))?;
+    let text = |at: &str| value.pointer(at).and_then(Value::as_str).map(str::to_owned);
+    let policy = text("/propagationPolicy");
+    let orphan_dependents = value.get("orphanDependents").and_then(Value::as_bool);
+    let dry_run = value.get("dryRun").and_then(Value::as_array);
+    let dry_run: Vec<&str> = dry_run.into_iter().flatten().filter_map(Value::as_str).collect();
     refuse("DeleteOptions", &delete_errors(policy.as_deref(), orphan_dependents, &dry_run))?;
     Ok(DeleteOptions {
-        grace_period_seconds,
+        grace_period_seconds: value.get("gracePeriodSeconds").and_then(Value::as_i64),
         preconditions: Preconditions {
-            uid: text("/preconditions/uid")?,
-            resource_version: text("/preconditions/resourceVersion")?,
+            uid: text("/preconditions/uid"),
+            resource_version: text("/preconditions/resourceVersion"),
         },
         propagation: policy.as_deref().and_then(propagation),
         orphan_dependents,
         dry_run: !dry_run.is_empty(),
     })
-}
-
-fn wrong_body(message: &str) -> Status {
-    Status::bad_request(message)
-}
-
-/// The message of Go's JSON decoder for a value of a wrong type.
-fn wrong_type(at: &str, value: &Value, wanted: &str) -> Status {
-    let got = match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
-    let field = at.trim_start_matches('/').replace('/', ".");
-    Status::bad_request(format!(
-        "json: cannot unmarshal {got} into Go struct field DeleteOptions.{field} of type {wanted}"
-    ))
 }
 
 fn propagation(text: &str) -> Option<Propagation> {

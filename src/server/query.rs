@@ -146,7 +146,8 @@ pub(super) fn parse_duration(text: &str) -> std::result::Result<Duration, String
     if negative {
         return Ok(Duration::ZERO);
     }
-    Duration::try_from_secs_f64(seconds).map_err(|_| invalid())
+    // Go counts nanoseconds in 64 bits.
+    Duration::try_from_secs_f64(seconds).ok().filter(|d| i64::try_from(d.as_nanos()).is_ok()).ok_or_else(invalid)
 }
 
 #[cfg(test)]
@@ -184,5 +185,19 @@ mod tests {
         assert_eq!(parse_duration("5"), Err(r#"time: missing unit in duration "5""#.to_owned()));
         assert_eq!(parse_duration("5x"), Err(r#"time: unknown unit "x" in duration "5x""#.to_owned()));
         assert_eq!(parse_duration("abc"), Err(r#"time: invalid duration "abc""#.to_owned()));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_query_is_read_in_bounded_steps(raw in "[a-z=&%;+0-9f]{0,40}|.{0,40}", text in "[-+0-9.a-zµ]{0,12}") {
+            let query = Query::parse(&raw);
+            for name in ["", "a", "limit"] {
+                let _ = (query.text(name), query.flag(name), query.int(name));
+            }
+            proptest::prop_assert!(percent_decode(&raw, true).len() <= raw.len() * 3);
+            if let Ok(duration) = parse_duration(&text) {
+                proptest::prop_assert!(i64::try_from(duration.as_nanos()).is_ok());
+            }
+        }
     }
 }

@@ -9,8 +9,8 @@ use super::negotiation::{self, Encoding};
 use crate::api::codec::json::{self, Layout};
 use crate::api::codec::{self, protobuf, yaml};
 use crate::api::schema::{Table, TypeId};
-use crate::api::{GroupVersionKind, Result, Status};
-use crate::registry::Input;
+use crate::api::{GroupVersionKind, Reason, Result, Status};
+use crate::registry::{Input, Twice};
 use crate::resources::Kind;
 
 /// The type of a tree: its name on the wire and its shape.
@@ -77,18 +77,32 @@ pub(super) fn yaml(value: &Value) -> Bytes {
 ///
 /// # Errors
 /// 413, 415; 400 when the text is malformed.
-pub(super) fn decode(request: &Request, (types, expected): (&Table, &str), find: impl Finder) -> Result<Input> {
+pub(super) fn decode(
+    request: &Request,
+    (types, expected): (&Table, &GroupVersionKind),
+    find: impl Finder,
+) -> Result<Input> {
+    let whole = expected;
+    let expected: &str = &expected.kind;
     let encoding = negotiation::input(request)?;
     check_size(request)?;
     let body = &request.body;
-    let decoded = match encoding {
-        Encoding::Json => json::decode(body).map_err(|error| {
-            codec::unrecognized(expected, &format!("couldn't get version/kind; json parse error: {error}"), body)
-        })?,
-        Encoding::Yaml => yaml::decode(body).map_err(|error| codec::unrecognized(expected, &error, body))?,
-        Encoding::Protobuf => return decode_protobuf(types, (body, expected), find),
+    let input = match encoding {
+        Encoding::Json => {
+            let decoded = json::decode(body).map_err(|error| {
+                codec::unrecognized(expected, &format!("couldn't get version/kind; json parse error: {error}"), body)
+            })?;
+            Input { value: decoded.value, twice: Twice::Fields(decoded.duplicates, body.clone()) }
+        }
+        Encoding::Yaml => {
+            let decoded = yaml::decode(body).map_err(|error| codec::unrecognized(expected, &error, body))?;
+            Input { value: decoded.value, twice: Twice::Lines(decoded.duplicates) }
+        }
+        Encoding::Protobuf => return decode_protobuf(types, (body, whole), find),
     };
-    Ok(Input { value: decoded.value, duplicates: decoded.duplicates })
+    // Whether it says what it is must be known before its own bytes are out of reach.
+    codec::interpret(&input.value).map_err(|error| codec::unrecognized(expected, &error, body))?;
+    Ok(input)
 }
 
 /// Finds the shape of what an envelope says it holds.
@@ -96,15 +110,16 @@ pub(super) trait Finder: Fn(&GroupVersionKind) -> Option<TypeId> {}
 
 impl<F: Fn(&GroupVersionKind) -> Option<TypeId>> Finder for F {}
 
-fn decode_protobuf(types: &Table, (body, expected): (&[u8], &str), find: impl Finder) -> Result<Input> {
+fn decode_protobuf(types: &Table, (body, whole): (&[u8], &GroupVersionKind), find: impl Finder) -> Result<Input> {
+    let expected: &str = &whole.kind;
     let envelope = protobuf::open(body).map_err(|error| codec::unrecognized(expected, &error, body))?;
-    let gvk = GroupVersionKind::parse(&envelope.api_version, &envelope.kind);
+    let gvk = match (envelope.api_version.as_str(), envelope.kind.as_str()) {
+        ("", "") => whole.clone(),
+        (api_version, kind) => GroupVersionKind::parse(api_version, kind),
+    };
     let unknown = || {
-        let (kind, version) = (&gvk.kind, gvk.api_version());
-        let why = format!(
-            "no kind \"{kind}\" is registered for version \"{version}\" in scheme \"pkg/api/legacyscheme/scheme.go:30\""
-        );
-        codec::cannot_be_handled(kind, &gvk.version, expected, &why)
+        let why = codec::not_registered(&gvk.api_version(), &gvk.kind);
+        codec::cannot_be_handled(&gvk.kind, &gvk.version, expected, &why)
     };
     let id = find(&gvk).ok_or_else(unknown)?;
     let mut value = protobuf::decode(envelope.raw, types, id)
@@ -113,7 +128,7 @@ fn decode_protobuf(types: &Table, (body, expected): (&[u8], &str), find: impl Fi
         root.insert("apiVersion".to_owned(), Value::String(gvk.api_version()));
         root.insert("kind".to_owned(), Value::String(gvk.kind.into_owned()));
     }
-    Ok(Input { value, duplicates: Vec::new() })
+    Ok(Input { value, ..Input::default() })
 }
 
 /// The tree of a body with `DeleteOptions`.
@@ -122,9 +137,11 @@ fn decode_protobuf(types: &Table, (body, expected): (&[u8], &str), find: impl Fi
 /// 415; 400 when the text is malformed.
 pub(super) fn decode_delete_options(request: &Request, types: &Table) -> Result<Value> {
     let bad = |error: codec::Error| Status::bad_request(error.to_string());
+    let bad_json =
+        |error: codec::Error| Status::bad_request(format!("couldn't get version/kind; json parse error: {error}"));
     let body = &request.body;
     match negotiation::input(request)? {
-        Encoding::Json => Ok(json::decode(body).map_err(bad)?.value),
+        Encoding::Json => Ok(json::decode(body).map_err(bad_json)?.value),
         Encoding::Yaml => Ok(yaml::decode(body).map_err(bad)?.value),
         Encoding::Protobuf => {
             let of = Typed::known(types, &known::DELETE_OPTIONS);

@@ -21,6 +21,16 @@ func (w *typesWriter) renderField(field field, property spec.Schema, required bo
 	if patch := patch(field.goField); patch != "" {
 		words = append(words, "patch="+patch)
 	}
+	if name := goNameOf(goType); name != derivedName(goType) {
+		words = append(words, "go="+name)
+	}
+	if property.Extensions["x-kubernetes-map-type"] == "granular" && bare(goType).Kind() == reflect.Struct {
+		words = append(words, "map=granular")
+	}
+	// What kind and apiVersion are is looked at before the rest is decoded.
+	if within := strings.Join(field.within, "."); within != "" && within != "TypeMeta" {
+		words = append(words, "in="+within)
+	}
 	out := strings.Builder{}
 	out.WriteString("\t" + strings.Join(words, " ") + "\n")
 	line := func(words ...string) { out.WriteString("\t\t" + strings.Join(words, " ") + "\n") }
@@ -89,6 +99,34 @@ func bare(goType reflect.Type) reflect.Type {
 		goType = goType.Elem()
 	}
 	return goType
+}
+
+// goNameOf is what encoding/json calls the type in its errors, without blanks.
+func goNameOf(goType reflect.Type) string {
+	for goType.Kind() == reflect.Pointer {
+		goType = goType.Elem()
+	}
+	return strings.ReplaceAll(goType.String(), " ", "")
+}
+
+// derivedName is what the server calls a type of which it knows no more than the shape.
+func derivedName(goType reflect.Type) string {
+	if goType.Kind() == reflect.Pointer {
+		return derivedName(goType.Elem())
+	}
+	if _, custom := special[goType]; custom {
+		return goNameOf(goType)
+	}
+	switch goType.Kind() {
+	case reflect.Struct:
+		parts := strings.Split(modelName(goType), ".")
+		return strings.Join(parts[len(parts)-2:], ".")
+	case reflect.Slice:
+		return "[]" + derivedName(goType.Elem())
+	case reflect.Map:
+		return "map[string]" + derivedName(goType.Elem())
+	}
+	return goType.Kind().String()
 }
 
 func marks(goField reflect.StructField, required bool) string {

@@ -34,6 +34,8 @@ pub(super) struct Type<'t> {
 enum Of<'t> {
     Shape(&'t Shape),
     Struct(TypeId),
+    /// A struct that is owned by its fields, whatever its type says.
+    Granular(TypeId),
     /// Any value; maps by parts, lists whole.
     Deduced,
     /// Any value, whole.
@@ -112,6 +114,7 @@ impl<'t> Type<'t> {
     pub(super) fn form(self, value: &Value) -> Form<'t> {
         match self.of {
             Of::Struct(id) => Form::Map(self.map_of(id)),
+            Of::Granular(id) => Form::Map(MapType { atomic: false, ..self.map_of(id) }),
             Of::Deduced => self.open(value, false),
             Of::Untyped => self.open(value, true),
             Of::Shape(shape) => self.shape_form(shape, value),
@@ -166,7 +169,7 @@ impl<'t> Type<'t> {
             Of::Shape(Shape::FieldsV1) => true,
             Of::Shape(Shape::Json) => self.root.origin == Origin::Custom,
             Of::Shape(Shape::Struct(id)) => self.root.table.get(*id).fields.is_empty(),
-            Of::Struct(id) => self.root.table.get(id).fields.is_empty(),
+            Of::Struct(id) | Of::Granular(id) => self.root.table.get(id).fields.is_empty(),
             Of::Shape(_) | Of::Untyped => false,
         }
     }
@@ -176,7 +179,10 @@ impl<'t> MapType<'t> {
     /// The type of an entry; `None` when the schema does not have it.
     pub(super) fn entry(&self, name: &str) -> Option<Type<'t>> {
         let of = match self.fields.and_then(|fields| fields.field(name)) {
-            Some(field) => Of::Shape(&field.shape),
+            Some(field) => match &field.shape {
+                Shape::Struct(id) if field.extra.as_deref().is_some_and(|extra| extra.granular) => Of::Granular(*id),
+                shape => Of::Shape(shape),
+            },
             None => self.rest?,
         };
         Some(Type { root: self.root, of })
@@ -240,7 +246,7 @@ impl<'t> ListType<'t> {
     fn key_default(&self, name: &str) -> Option<Scalar<'t>> {
         let id = match self.item.of {
             Of::Shape(Shape::Struct(id)) => *id,
-            Of::Struct(id) => id,
+            Of::Struct(id) | Of::Granular(id) => id,
             Of::Shape(_) | Of::Deduced | Of::Untyped => return None,
         };
         let root = self.item.root;

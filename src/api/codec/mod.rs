@@ -13,7 +13,8 @@ use super::Status;
 #[derive(Clone, PartialEq, Debug)]
 pub struct Decoded {
     pub value: Value,
-    /// Paths of keys that stood twice in one object, such as `spec.x`, in the order of the text; the last one won.
+    /// What stood twice in one object, in the order of the text: of JSON the paths, such as `spec.x`, of YAML whole
+    /// sentences.
     pub duplicates: Vec<String>,
 }
 
@@ -56,6 +57,11 @@ pub fn interpret(value: &Value) -> Result<(&str, &str), Error> {
              \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}"
         ))),
     }
+}
+
+/// Upstream's words for a kind that it does not know; the place is that of its scheme's source.
+pub fn not_registered(api_version: &str, kind: &str) -> String {
+    format!("no kind \"{kind}\" is registered for version \"{api_version}\" in scheme \"pkg/runtime/scheme.go:111\"")
 }
 
 /// 400 for a body whose kind could not be told; `expected` is the kind that the path stands for.

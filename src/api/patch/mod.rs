@@ -4,10 +4,13 @@
 
 mod json;
 mod merge;
+mod shown;
 mod strategic;
 mod strategic_list;
 
 use serde_json::Value;
+
+pub use shown::shown;
 
 use super::object::Object;
 use super::schema::{Table, TypeId};

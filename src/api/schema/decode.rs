@@ -8,7 +8,6 @@ use serde_json::{Map, Number, Value};
 use super::{Field, Shape, Struct, Table, TypeId};
 use crate::api::codec::json::{kind_of, write_number};
 use crate::api::codec::{Error, STRICT_ERRORS_MAX};
-use crate::api::field::go_quote;
 use crate::api::quantity::Quantity;
 use crate::api::time::{GoDuration, Precision, Time};
 
@@ -31,21 +30,27 @@ pub fn normalise(value: &mut Value, table: &Table, id: TypeId) -> Result<Vec<Str
     }
 }
 
-/// The texts of strict decoding (`unknown field "spec.x"`, `duplicate field "spec.y"`) for warnings and errors.
-/// Duplicates inside unknown fields are none, as upstream does not look there.
-pub fn strict_errors(unknown: &[String], duplicates: &[String]) -> Vec<String> {
-    let inside = |path: &str, outer: &str| {
-        path.strip_prefix(outer).is_some_and(|rest| rest.starts_with(['.', '[']) || rest.is_empty())
-    };
-    let known = duplicates.iter().filter(|d| !unknown.iter().any(|u| inside(d, u)));
-    let unknown = unknown.iter().map(|p| format!("unknown field {}", go_quote(p)));
-    let duplicate = known.map(|p| format!("duplicate field {}", go_quote(p)));
-    unknown.chain(duplicate).take(STRICT_ERRORS_MAX).collect()
-}
-
-/// The message that refuses a request in strict mode.
-pub fn strict_message(errors: &[String]) -> String {
-    format!("strict decoding error: {}", errors.join(", "))
+/// Whether a path, as strict errors print it, leads into a field that may hold anything; what is in there is nobody's
+/// fault.
+pub fn is_opaque(path: &str, table: &Table, id: TypeId) -> bool {
+    let top = Shape::Struct(id);
+    let mut shape = &top;
+    for part in path.split('.') {
+        let name = part.split('[').next().unwrap_or(part);
+        shape = match shape {
+            Shape::Struct(id) => match table.get(*id).field(name) {
+                Some(field) => &field.shape,
+                None => return false,
+            },
+            Shape::Map(of) => &of.value,
+            Shape::Json | Shape::FieldsV1 => return true,
+            _ => return false,
+        };
+        while let (Shape::List(list), true) = (shape, part.contains('[')) {
+            shape = &list.item;
+        }
+    }
+    false
 }
 
 /// The value that a Go field of the shape has before anything is decoded into it, as it is marshalled.
@@ -115,7 +120,7 @@ fn is_zero(table: &Table, shape: &Shape, value: &Value) -> bool {
 enum Step<'a> {
     Root,
     /// A field of a struct.
-    Field(&'a Struct, &'a str),
+    Field(&'a Struct, &'a Field),
     Key(&'a str),
     Index(usize),
 }
@@ -138,14 +143,21 @@ impl<'a> Place<'a> {
         match self.step {
             Step::Root => {}
             Step::Index(index) => out.push_str(&format!("[{index}]")),
-            Step::Field(_, name) | Step::Key(name) => {
-                if !out.is_empty() {
-                    out.push('.');
-                }
-                out.push_str(name);
-            }
+            Step::Field(_, Field { name, .. }) => put_name(&mut out, name),
+            Step::Key(name) => put_name(&mut out, name),
         }
         out
+    }
+
+    /// What Go calls the type of the value here, where the table says more than its shape does: the text of the field
+    /// that it stands in, without what leads to lists and maps on the way.
+    fn go_type(&self) -> Option<&'a str> {
+        match self.step {
+            Step::Root => None,
+            Step::Field(_, field) => field.extra.as_deref()?.go_type.as_deref(),
+            Step::Index(_) => self.parent?.go_type()?.strip_prefix("[]"),
+            Step::Key(_) => self.parent?.go_type()?.strip_prefix("map[")?.split_once(']').map(|(_, value)| value),
+        }
     }
 
     /// As type errors print it: the innermost struct and the names of all fields on the way.
@@ -154,9 +166,10 @@ impl<'a> Place<'a> {
         let mut innermost = None;
         let mut at = Some(self);
         while let Some(place) = at {
-            if let Step::Field(of, name) = place.step {
+            if let Step::Field(of, field) = place.step {
                 innermost.get_or_insert(of);
-                names.push(name);
+                names.push(&*field.name);
+                names.extend(field.extra.as_deref().and_then(|extra| extra.embedded_in.as_deref()));
             }
             at = place.parent;
         }
@@ -165,6 +178,13 @@ impl<'a> Place<'a> {
         let short = of.name.rsplit('.').next().unwrap_or_default();
         Some((short.to_owned(), names.join(".")))
     }
+}
+
+fn put_name(path: &mut String, name: &str) {
+    if !path.is_empty() {
+        path.push('.');
+    }
+    path.push_str(name);
 }
 
 struct Walk<'t> {
@@ -246,7 +266,7 @@ impl<'t> Walk<'t> {
             if field.pointer && value.is_null() {
                 return !field.omit_empty;
             }
-            self.shape(value, &field.shape, &place.then(Step::Field(of, &field.name)));
+            self.shape(value, &field.shape, &place.then(Step::Field(of, field)));
             !is_omitted(self.table, field, value)
         });
         for field in of.fields.iter().filter(|f| !f.omit_empty) {
@@ -289,14 +309,15 @@ impl<'t> Walk<'t> {
         if self.saved.is_some() {
             return;
         }
-        self.saved = Some(cannot_unmarshal(what, place, &self.go_type(shape)));
+        let go_type = place.go_type().map_or_else(|| self.go_type(shape), str::to_owned);
+        self.saved = Some(cannot_unmarshal(what, place, &go_type));
     }
 
     fn stop(&mut self, what: &str, go_type: &str) {
         self.fatal.get_or_insert_with(|| format!("json: cannot unmarshal {what} into Go value of type {go_type}"));
     }
 
-    /// The name of the Go type, as near as the table tells; named texts and maps print as what they are made of.
+    /// The name of the Go type as it follows from the shape.
     fn go_type(&self, shape: &Shape) -> String {
         match shape {
             Shape::String => "string".to_owned(),
@@ -374,33 +395,48 @@ fn canonical(shape: &Shape, value: &Value) -> Result<Option<Value>, Fault> {
 
 /// The canonical base64 of a text (`None`: it is that), or the place of the first fault as Go counts it.
 fn canonical_base64(text: &str) -> Result<Option<String>, usize> {
-    let needs_cleaning = text.contains(['\r', '\n']);
-    let clean = if needs_cleaning { text.replace(['\r', '\n'], "") } else { String::new() };
-    let input = if needs_cleaning { &clean } else { text };
-    match BASE64.decode(input) {
-        Ok(_) if !needs_cleaning => Ok(None),
-        Ok(bytes) => Ok(Some(BASE64.encode(bytes))),
-        Err(base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _))
-            if input.as_bytes().get(at).is_some_and(|b| !is_base64(*b)) =>
-        {
-            Err(at)
-        }
-        // Go does not mind bits that are set beyond the last byte.
-        Err(base64::DecodeError::InvalidLastSymbol(..)) => Ok(relaxed(input)),
-        Err(_) => {
-            Err(input.trim_end_matches('=').len() / 4 * 4 + usize::from(input.len() % 4 != 0) * (input.len() % 4))
-        }
+    if BASE64.decode(text).is_ok() {
+        return Ok(None);
     }
-}
-
-fn relaxed(input: &str) -> Option<String> {
+    if let Some(at) = base64_fault(text.as_bytes()) {
+        return Err(at);
+    }
+    // Go does not mind line ends, nor bits that are set beyond the last byte.
+    let clean = text.replace(['\r', '\n'], "");
     let config = base64::engine::GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true);
     let engine = base64::engine::GeneralPurpose::new(&base64::alphabet::STANDARD, config);
-    engine.decode(input).ok().map(|bytes| BASE64.encode(bytes))
+    engine.decode(clean).map(|bytes| Some(BASE64.encode(bytes))).map_err(|_| text.len())
 }
 
-fn is_base64(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=')
+/// Where Go's decoder (`encoding/base64`, `decodeQuantum`) finds the first fault, if it finds one.
+fn base64_fault(source: &[u8]) -> Option<usize> {
+    let line_end = |at: usize| matches!(source.get(at), Some(b'\n' | b'\r'));
+    let (mut at, mut of_four) = (0, 0);
+    while let Some(byte) = source.get(at) {
+        at += 1;
+        match byte {
+            b'\n' | b'\r' => {}
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' => of_four = (of_four + 1) % 4,
+            b'=' if of_four >= 2 => {
+                while line_end(at) {
+                    at += 1;
+                }
+                if of_four == 2 {
+                    match source.get(at) {
+                        None => return Some(source.len()),
+                        Some(b'=') => at += 1,
+                        Some(_) => return Some(at - 1),
+                    }
+                }
+                while line_end(at) {
+                    at += 1;
+                }
+                return (at < source.len()).then_some(at);
+            }
+            _ => return Some(at - 1),
+        }
+    }
+    (of_four != 0).then(|| at - of_four)
 }
 
 /// A float with a whole value as the integer that Go prints it as.
@@ -549,8 +585,6 @@ mod tests {
                 &["spec.containers[0].foo", "x"],
             )),
         );
-        let errors = strict_errors(&["a.b".to_owned()], &["a.b.c".to_owned(), "d".to_owned()]);
-        assert_eq!(strict_message(&errors), "strict decoding error: unknown field \"a.b\", duplicate field \"d\"");
     }
 
     #[test]
@@ -605,6 +639,16 @@ mod tests {
                 proptest::collection::btree_map(keys, inner, 0..5).prop_map(|m| m.into_iter().collect()),
             ]
         })
+    }
+
+    #[test]
+    fn faults_of_base64_stand_where_go_finds_them() {
+        let cases = [("1", 0), ("YWJj=", 4), ("YQ=", 3), ("YQ", 0), ("YWJjYQ", 4), ("Y Q=", 1), ("YQ==x", 4), ("=", 0)];
+        for (text, at) in cases {
+            assert_eq!(canonical_base64(text), Err(at), "{text}");
+        }
+        assert_eq!(canonical_base64("YQ\n=="), Ok(Some("YQ==".to_owned())));
+        assert_eq!(canonical_base64("YR=="), Ok(Some("YQ==".to_owned())));
     }
 
     proptest! {

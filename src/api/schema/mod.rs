@@ -102,6 +102,12 @@ pub struct Extra {
     pub format: Option<Str>,
     /// Declarative validation tags on the field or on its Go type (on the type of items: as `eachVal`, `eachKey`).
     pub rules: Vec<Rule>,
+    /// What Go calls the type of the field, where it is not what follows from the shape.
+    pub go_type: Option<Str>,
+    /// The embedded Go structs in which the field stands, joined by dots.
+    pub embedded_in: Option<Str>,
+    /// The struct is owned by its fields here, although its type is atomic.
+    pub granular: bool,
     /// The feature gate that must be on for the field to be kept; several are joined by commas.
     pub gate: Option<Str>,
 }

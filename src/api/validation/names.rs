@@ -464,4 +464,39 @@ mod tests {
             ]
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_judged_by_every_rule(text in "[a-zA-Z0-9./_%-]{0,20}|.{0,20}|[a-z0-9.]{60,70}|[a-z.]{250,260}") {
+            let rules: [fn(&str) -> Messages; 20] = [
+                dns1123_label,
+                dns1123_subdomain,
+                dns1123_subdomain_with_underscore,
+                short_name,
+                long_name,
+                long_name_caseless,
+                dns1035_label,
+                wildcard_dns1123_subdomain,
+                qualified_name,
+                prefixed_label_key,
+                label_value,
+                path_segment_name,
+                path_segment_prefix,
+                c_identifier,
+                port_name,
+                percent,
+                http_header_name,
+                env_var_name,
+                config_map_key,
+                uuid,
+            ];
+            for rule in rules {
+                proptest::prop_assert!(rule(&text).iter().all(|message| !message.is_empty()));
+            }
+            // A label is a subdomain, and a name may stand in a path.
+            if dns1123_label(&text).is_empty() {
+                proptest::prop_assert!(dns1123_subdomain(&text).is_empty() && path_segment_name(&text).is_empty());
+            }
+        }
+    }
 }

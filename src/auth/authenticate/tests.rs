@@ -228,3 +228,18 @@ async fn requests_that_do_not_fit_are_refused_in_upstreams_words() {
         "cannot bind token to object of type /v1, Kind=Service",
     );
 }
+
+#[test]
+fn a_certificate_with_any_byte_changed_is_nobodys() {
+    let now = "2026-11-21T00:00:00Z".parse().unwrap();
+    let pki = Pki::open(PkiConfig::default(), now).unwrap();
+    let certificates = Certificates::new(pki.client_authorities()).unwrap();
+    let der = CertificateDer::from_pem_slice(pki.admin().certificate.as_bytes()).unwrap().to_vec();
+    assert!(matches!(certificates.authenticate(&[der.clone()], now), Ok(Some(_))));
+    for at in 0..der.len() {
+        let mut changed = der.clone();
+        changed[at] ^= 0x11;
+        assert!(certificates.authenticate(&[changed], now).is_err(), "byte {at}");
+        assert!(certificates.authenticate(&[der[..at].to_vec()], now).is_err(), "cut at {at}");
+    }
+}

@@ -115,4 +115,11 @@ mod tests {
         let error = TokenFile::parse("t,ann\n", Path::new("tokens")).err().unwrap().to_string();
         assert!(error.contains("at least 3 columns (token, user name, user uid), found 2"), "{error}");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "[a-c,\"\r\n]{0,30}|.{0,30}") {
+            let _ = TokenFile::parse(&text, Path::new("tokens"));
+        }
+    }
 }

@@ -99,7 +99,11 @@ fn assign(call: &Call, pod: &mut Object, binding: &Object) -> Result<()> {
         [("UID", binding.uid(), pod.uid()), ("ResourceVersion", binding.resource_version(), pod.resource_version())]
     {
         if !wanted.is_empty() && wanted != has {
-            let why = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {has}");
+            let why = format!(
+                "StorageError: invalid object, Code: 4, Key: /registry/pods/{}/{name}, ResourceVersion: 0, \
+                 AdditionalErrorMsg: Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {has}",
+                call.target.namespace
+            );
             return Err(Status::conflict(&call.kind.group_resource(), &call.target.name, &why));
         }
     }
@@ -127,7 +131,6 @@ fn mark_scheduled(pod: &mut Object, now: jiff::Timestamp) {
     let now = metadata::seconds(now);
     let condition = json!({
         "type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now,
-        "observedGeneration": pod.generation(),
     });
     let status = pod.object_at(&["status"]);
     let conditions = status.entry("conditions").or_insert_with(|| json!([]));

@@ -6,10 +6,12 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::{Action, Order, success};
+use crate::api::field::{FieldError, Path};
 use crate::api::labels::Selector;
 use crate::api::request::{DeleteOptions, Propagation, Target};
 use crate::api::status::{Cause, Details};
-use crate::api::{GroupResource, GroupVersionKind, Object, Reason, Result, Status};
+use crate::api::{GroupKind, GroupResource, GroupVersionKind, Object, Reason, Result, Status};
+use crate::registry::delete::check_preconditions;
 use crate::registry::{Call, Registry, Warnings, metadata, persist};
 use crate::resources::Kind;
 use crate::storage::Stored;
@@ -38,6 +40,7 @@ async fn evict(mut order: Order<'_>) -> Result<Object> {
     if order.object.name() != call.target.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
+    check_policy(&order.object)?;
     let mut delete = delete_options(&order.object);
     delete.dry_run |= order.dry_run;
     order.dry_run = delete.dry_run;
@@ -47,6 +50,7 @@ async fn evict(mut order: Order<'_>) -> Result<Object> {
     let pod_call = Call { user: call.user.clone(), target, kind: call.kind.clone(), warnings: Warnings::default() };
     let stored = registry.find(&pod_call)?;
     let pod = persist::tree(&call.kind, &stored)?;
+    check_preconditions(&pod_call.kind, &pod, &delete)?;
     let terminal = matches!(pod.text_at(&["status", "phase"]), "Succeeded" | "Failed") || pod.deleting();
     if !terminal && pod.text_at(&["status", "phase"]) != "Pending" {
         spend_budget(registry, call, &pod, delete.dry_run).await?;
@@ -59,6 +63,17 @@ async fn evict(mut order: Order<'_>) -> Result<Object> {
     }
     registry.delete(&pod_call, &delete).await?;
     Ok(success())
+}
+
+fn check_policy(eviction: &Object) -> Result<()> {
+    let policy = eviction.text_at(&["deleteOptions", "propagationPolicy"]);
+    if matches!(policy, "" | "Orphan" | "Background" | "Foreground") {
+        return Ok(());
+    }
+    let known = ["Foreground", "Background", "Orphan", "nil"];
+    let error = FieldError::not_supported(&Path::new("propagationPolicy"), policy, &known);
+    let kind = GroupKind { group: "meta.k8s.io".into(), kind: "DeleteOptions".into() };
+    Err(Status::invalid(&kind, "", &[error]))
 }
 
 fn delete_options(eviction: &Object) -> DeleteOptions {
@@ -193,7 +208,6 @@ fn mark_disrupted(pod: &mut Object, now: &str) -> Result<()> {
     let condition = json!({
         "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
         "message": "Eviction API: evicting", "lastProbeTime": null, "lastTransitionTime": now,
-        "observedGeneration": pod.generation(),
     });
     let conditions = pod.object_at(&["status"]).entry("conditions").or_insert_with(|| json!([]));
     if let Some(list) = conditions.as_array_mut() {

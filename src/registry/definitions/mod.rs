@@ -309,7 +309,7 @@ async fn write_status(registry: &Registry, call: &Call, object: Object) -> Resul
         field_validation: FieldValidation::Ignore,
         ..WriteOptions::default()
     };
-    let input = Input { value: object.into_value(), duplicates: Vec::new() };
+    let input = Input { value: object.into_value(), ..Input::default() };
     match registry.update(call, input, &options).await?.answer {
         super::Answer::Stored(stored) => Ok(stored),
         super::Answer::Object(object) => Err(Status::not_found(&call.kind.group_resource(), object.name())),

@@ -14,6 +14,10 @@ pub(in crate::resources) struct ValidatingAdmissionPolicy;
 pub(in crate::resources) struct MutatingAdmissionPolicy;
 
 impl Behaviour for ValidatingAdmissionPolicy {
+    fn status_resets(&self) -> &'static [&'static str] {
+        &["metadata", "spec"]
+    }
+
     fn default(&self, _: &Kind, object: &mut Object) {
         default_policy(object);
     }

@@ -13,6 +13,10 @@ pub(in crate::resources) struct StorageVersion;
 const SHOWN_MAX: usize = 3;
 
 impl Behaviour for StorageVersion {
+    fn status_resets(&self) -> &'static [&'static str] {
+        &["metadata", "spec"]
+    }
+
     fn prepare_create(&self, _: &Kind, object: &mut Object, _: &Moment) {
         object.remove(&["status"]);
     }

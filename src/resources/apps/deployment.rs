@@ -70,6 +70,10 @@ impl Behaviour for Deployment {
         Some(super::replica_scale())
     }
 
+    fn status_resets(&self) -> &'static [&'static str] {
+        &["metadata.labels", "spec"]
+    }
+
     fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {
         let (containers, images) = containers_and_images(object, &["spec", "template", "spec"]);
         let (ready, desired) = (int(object, &["status", "readyReplicas"]), int(object, &["spec", "replicas"]));

@@ -86,6 +86,13 @@ impl Behaviour for Job {
         Propagation::Orphan
     }
 
+    fn delete_warning(&self) -> Option<&'static str> {
+        Some(
+            "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove \
+             them or set propagationPolicy=Orphan to suppress this warning",
+        )
+    }
+
     fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {
         let (containers, images) = containers_and_images(object, &["spec", "template", "spec"]);
         Some(vec![

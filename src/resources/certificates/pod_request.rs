@@ -17,6 +17,10 @@ const FIELDS: &[SelectableField] = &[
 ];
 
 impl Behaviour for PodCertificateRequest {
+    fn status_resets(&self) -> &'static [&'static str] {
+        &["metadata", "spec"]
+    }
+
     fn prepare_create(&self, _: &Kind, object: &mut Object, _: &Moment) {
         object.remove(&["status"]);
     }

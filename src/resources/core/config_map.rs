@@ -37,7 +37,7 @@ impl Behaviour for ConfigMap {
             }
         }
         if total > DATA_BYTES_MAX {
-            errors.push(FieldError::too_long(&Path::new(""), DATA_BYTES_MAX));
+            errors.push(FieldError::too_long(&Path::new("[]"), DATA_BYTES_MAX));
         }
         errors
     }

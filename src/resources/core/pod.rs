@@ -97,6 +97,20 @@ impl Behaviour for Pod {
         Some(if period < 0 { 1 } else { period })
     }
 
+    fn status_resets(&self) -> &'static [&'static str] {
+        &["metadata.deletionTimestamp", "metadata.ownerReferences", "spec"]
+    }
+
+    fn row_conditions(&self, object: &Object) -> Vec<Value> {
+        let phase = object.text_at(&["status", "phase"]);
+        let message = match phase {
+            "Succeeded" => "The pod has completed successfully.",
+            "Failed" => "The pod failed.",
+            _ => return Vec::new(),
+        };
+        vec![json!({ "type": "Completed", "status": "True", "reason": phase, "message": message })]
+    }
+
     fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {
         Some(pod_cells(object, moment))
     }

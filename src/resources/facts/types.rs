@@ -79,17 +79,21 @@ fn parse_field(line: &'static str, table: &Table) -> Result<Field, String> {
     let shape = shape(next("shape")?, table)?;
     let proto = parse_path(next("path")?)?;
     let marks = next("marks")?;
-    let mut patch = Patch::default();
+    let (mut patch, mut go_type, mut embedded_in, mut granular) = (Patch::default(), None, None, false);
     for word in words {
         let (mark, value) = word.split_once('=').ok_or_else(|| format!("no mark of a field: {word}"))?;
         match mark {
             "patch" => patch = parse_patch(value)?,
+            "go" => go_type = Some(Cow::Borrowed(value)),
+            "map" => granular = value == "granular",
+            "in" => embedded_in = Some(Cow::Borrowed(value)),
             _ => return Err(format!("no mark of a field: {word}")),
         }
     }
     if let Some(unknown) = marks.chars().find(|mark| !"*?!.".contains(*mark)) {
         return Err(format!("no mark of a field: {unknown}"));
     }
+    let more = go_type.is_some() || embedded_in.is_some() || granular;
     Ok(Field {
         name,
         shape,
@@ -98,7 +102,7 @@ fn parse_field(line: &'static str, table: &Table) -> Result<Field, String> {
         required: marks.contains('!'),
         proto,
         patch,
-        extra: None,
+        extra: more.then(|| Box::new(Extra { go_type, embedded_in, granular, ..Extra::default() })),
     })
 }
 

@@ -15,6 +15,10 @@ pub(in crate::resources) struct FlowSchema;
 const PRECEDENCE: i64 = 1000;
 
 impl Behaviour for FlowSchema {
+    fn status_resets(&self) -> &'static [&'static str] {
+        &["metadata", "spec"]
+    }
+
     fn default(&self, _: &Kind, object: &mut Object) {
         fill_zero(object.object_at(&["spec"]), "matchingPrecedence", PRECEDENCE);
     }

@@ -11,6 +11,10 @@ use crate::resources::{Behaviour, Kind, Moment, Part};
 pub(in crate::resources) struct PriorityLevelConfiguration;
 
 impl Behaviour for PriorityLevelConfiguration {
+    fn status_resets(&self) -> &'static [&'static str] {
+        &["metadata", "spec"]
+    }
+
     fn default(&self, _: &Kind, object: &mut Object) {
         let spec = object.object_at(&["spec"]);
         if let Some(exempt) = child_mut(spec, "exempt") {

@@ -11,6 +11,10 @@ use crate::resources::{Behaviour, Kind, Moment, Part};
 pub(in crate::resources) struct ServiceCidr;
 
 impl Behaviour for ServiceCidr {
+    fn status_resets(&self) -> &'static [&'static str] {
+        &["metadata", "spec"]
+    }
+
     fn prepare_create(&self, _: &Kind, object: &mut Object, _: &Moment) {
         object.remove(&["status"]);
     }

@@ -13,6 +13,10 @@ pub(in crate::resources) struct ResourceClaim;
 pub(in crate::resources) struct ResourceClaimTemplate;
 
 impl Behaviour for ResourceClaim {
+    fn status_resets(&self) -> &'static [&'static str] {
+        &["metadata", "spec"]
+    }
+
     fn default(&self, _: &Kind, object: &mut Object) {
         default_claim_spec(object.object_at(&["spec"]));
     }

@@ -12,6 +12,10 @@ pub(in crate::resources) struct DeviceTaintRule;
 const TIME_ADDED: [&str; 3] = ["spec", "taint", "timeAdded"];
 
 impl Behaviour for DeviceTaintRule {
+    fn status_resets(&self) -> &'static [&'static str] {
+        &["metadata", "spec"]
+    }
+
     fn prepare_create(&self, _: &Kind, object: &mut Object, moment: &Moment) {
         object.remove(&["status"]);
         if object.get(&TIME_ADDED).is_none() {

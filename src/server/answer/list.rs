@@ -63,6 +63,12 @@ fn streamed(mut pieces: Pieces, gzip: bool) -> Result<Response> {
     Ok(Response::stream("application/json", futures::stream::iter(pieces).boxed()))
 }
 
+/// The beginning and end of a list whose items are `null`.
+fn nothing(mut head: Vec<u8>) -> (Vec<u8>, Vec<u8>) {
+    head.pop();
+    (head, b"null}".to_vec())
+}
+
 /// The list in pieces of JSON.
 struct Pieces {
     manner: Manner,
@@ -114,7 +120,12 @@ impl Pieces {
         };
         let type_prefix = type_prefix.into_bytes();
         let custom = manner.kind.is_custom() && matches!(manner.agreed.form, Form::Plain);
-        let tail = if custom { custom_tail(&manner, &list_metadata) } else { table::TAIL.to_vec() };
+        let (head, tail) = match manner.agreed.form {
+            _ if custom => (head, custom_tail(&manner, &list_metadata)),
+            // What makes these has a nil slice where there is nothing.
+            Form::Table(_) if listing.items.is_empty() && manner.kind.columns.is_empty() => nothing(head),
+            _ => (head, table::TAIL.to_vec()),
+        };
         let items = listing.items;
         Ok(Self { manner, items, at: 0, list_metadata, head, tail, type_prefix, newline: false, ended: false })
     }

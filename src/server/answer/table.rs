@@ -100,6 +100,12 @@ pub(super) fn row(manner: &Manner, version: MetaVersion, object: &Object, out: &
     let cells = crate::api::codec::json::encode(&Value::Array(cells), crate::api::codec::json::Layout::Sorted);
     out.extend_from_slice(b"{\"cells\":");
     out.extend_from_slice(&cells);
+    let conditions = kind.behaviour.row_conditions(object);
+    if !conditions.is_empty() {
+        let layout = crate::api::codec::json::Layout::Sorted;
+        out.extend_from_slice(b",\"conditions\":");
+        out.extend_from_slice(&crate::api::codec::json::encode(&Value::Array(conditions), layout));
+    }
     out.extend_from_slice(b",\"object\":");
     match manner.include {
         IncludeObject::None => out.extend_from_slice(b"null"),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::table::{self, Headers};
 use super::{Manner, metadata};
 use crate::api::codec::protobuf;
-use crate::api::{Object, Result, Revision, Status};
+use crate::api::{Object, Result, Revision, Status, schema};
 use crate::registry::{Notice, NoticeKind, Watching};
 use crate::server::known;
 use crate::server::message::{Body, Response, WebSocketMessage};
@@ -22,6 +22,9 @@ const MEMO_JSON: usize = 0;
 const MEMO_METADATA: usize = 1;
 const MEMO_PROTOBUF: usize = 2;
 const MEMO_METADATA_PROTOBUF: usize = 3;
+
+/// What stands before a frame of protobuf: its length.
+const FRAME_HEAD_BYTES: usize = 4;
 
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
@@ -41,14 +44,23 @@ pub(in crate::server) fn watch(manner: Manner, watching: Watching, carrier: Carr
     let text = manner.agreed.encoding != Encoding::Protobuf;
     let shutdown = manner.server.parts().shutdown.clone();
     let mut response = Response::stream(media_type, stream::empty().boxed());
-    let frames = frames(Told { manner, columns_told: false }, watching);
+    // A list of metadata is asked of what is no list: upstream cannot encode the first event and ends the watch.
+    let frames = match manner.agreed.form {
+        Form::PartialMetadataList(_) => stream::empty().boxed(),
+        Form::Plain | Form::Table(_) | Form::PartialMetadata(_) => {
+            frames(Told { manner, columns_told: false }, watching)
+        }
+    };
     let ended = async move { shutdown.wait().await };
     let frames = frames.take_until(Box::pin(ended));
     response.body = match carrier {
         Carrier::Body => Body::Stream(frames.map(join).boxed()),
         Carrier::WebSocket => {
-            let message =
-                move |frame| if text { WebSocketMessage::Text(frame) } else { WebSocketMessage::Binary(frame) };
+            // A message has its own length; the one before a frame of protobuf is left out.
+            let message = move |frame: Bytes| match text {
+                true => WebSocketMessage::Text(frame),
+                false => WebSocketMessage::Binary(frame.slice(FRAME_HEAD_BYTES.min(frame.len())..)),
+            };
             Body::WebSocket(frames.flat_map(stream::iter).map(message).boxed())
         }
     };
@@ -185,6 +197,11 @@ impl Told {
         let mut object = Object::default();
         object.set_gvk(&self.manner.kind.gvk);
         object.set(&["metadata"], Value::Object(metadata));
+        // Upstream sends an empty object of the Go type, with all that such a one writes.
+        let kind = &self.manner.kind;
+        let mut value = object.into_value();
+        schema::decode::normalise(&mut value, &kind.types, kind.type_id).map_err(Status::internal)?;
+        let object = Object::from_value(value).map_err(|_| Status::internal("a bookmark is an object"))?;
         match self.manner.agreed.form {
             Form::Table(version) => Ok(self.table_frame("BOOKMARK", (version, &object))),
             Form::Plain | Form::PartialMetadata(_) | Form::PartialMetadataList(_) => {

@@ -30,7 +30,8 @@ pub(super) async fn authenticate(server: &Server, request: &Request) -> Result<U
 fn credentials(connection: &Connection, request: &Request) -> Credentials {
     let header = request.headers.text("authorization");
     let bearer = match header.trim().split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Some(token.trim().to_owned()),
+        // Upstream takes the second word and looks at no third.
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => rest.split(' ').next().map(str::to_owned),
         _ => web_socket_bearer(request),
     };
     Credentials { certificates: connection.certificates.clone(), bearer: bearer.filter(|token| !token.is_empty()) }

@@ -243,4 +243,14 @@ mod tests {
         let bare = Request::new(Method::Get, "/api/v1/watch", Peer::default());
         assert!(RequestInfo::of(&bare, &Query::default()).is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_target_is_read(target in "/(api|apis|watch|proxy|v1|namespaces|[a-z%/.?&=]{0,6}|/){0,10}|.{0,30}") {
+            let request = Request::new(Method::Get, &target, Peer::default());
+            if let Ok(info) = RequestInfo::of(&request, &Query::parse(&request.query)) {
+                let _ = (info.target(), info.api_verb(), info.long_running());
+            }
+        }
+    }
 }

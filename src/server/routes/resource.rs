@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::api::request::{ListOptions, Verb};
-use crate::api::{GroupVersionKind, Result, Status};
-use crate::registry::{Call, PatchKind, Warnings, Written};
+use crate::api::status::Details;
+use crate::api::{GroupVersionKind, Reason, Result, Status};
+use crate::registry::{Call, Connected, PatchKind, Warnings, Wish, Written, is_connection};
 use crate::resources::{Kind, Subresource};
 use crate::server::answer::{self, Carrier, Manner};
 use crate::server::filters::Admitted;
-use crate::server::message::{Method, Response};
+use crate::server::message::{Body, Headers, Method, Response};
 use crate::server::options::{self, Listing};
 use crate::server::{Server, negotiation, wire};
 
@@ -32,10 +34,10 @@ pub(super) async fn serve(server: &Server, admitted: &Admitted) -> Result<Respon
     let Some(place) = place(server, admitted) else {
         return Ok(super::not_found(server, &admitted.info.path));
     };
-    let verb = verb(admitted, &place)?;
     if let Some(warning) = deprecation(&place) {
         admitted.warnings.add(warning);
     }
+    let verb = verb(admitted, &place)?;
     acceptable(admitted, verb)?;
     let call = Call {
         user: admitted.user.clone(),
@@ -67,6 +69,10 @@ fn place(server: &Server, admitted: &Admitted) -> Option<Place> {
         return None;
     }
     let in_namespace = !info.namespace.is_empty() && info.resource != "namespaces";
+    let namespaces_in_one = info.resource == "namespaces" && !info.namespace.is_empty() && info.parts.len() == 1;
+    if namespaces_in_one {
+        return None;
+    }
     // Named objects of namespaced types stand below their namespace, those of other types never do.
     let named = info.parts.len() > 1;
     if in_namespace != kind.namespaced && (in_namespace || named) {
@@ -101,6 +107,17 @@ fn verb(admitted: &Admitted, place: &Place) -> Result<Verb> {
     // A list or watch with a name in a selector reads as a list; one with a name in the path is a get, whatever its
     // query says, unless it has the old prefix.
     let known = verbs.iter().any(|v| v == verb.as_str());
+    let unwatched = info.watch_prefix && !verbs.iter().any(|v| v == "watch");
+    let only_created = named && place.subresource.is_none() && verbs.iter().all(|v| v == "create");
+    if unwatched || only_created {
+        return Err(Status::no_such_path());
+    }
+    if info.watch_prefix && admitted.request.method != Method::Get {
+        return Err(Status::method_not_allowed());
+    }
+    if verb == Verb::Watch && !known && !named {
+        return Err(not_watched(&place.kind));
+    }
     let over_all_namespaces = place.kind.namespaced && admitted.info.namespace.is_empty();
     let fits = match verb {
         Verb::Create => place.subresource.is_some() == named && !over_all_namespaces,
@@ -109,6 +126,14 @@ fn verb(admitted: &Admitted, place: &Place) -> Result<Verb> {
         Verb::DeleteCollection => !named && !over_all_namespaces,
     };
     if known && fits { Ok(verb) } else { Err(Status::method_not_allowed()) }
+}
+
+/// What the storage of a type that lists but does not watch says.
+fn not_watched(kind: &Kind) -> Status {
+    let resource = &kind.resource;
+    let message = format!("watch is not supported on resources of kind \"{resource}\"");
+    let details = Details { kind: resource.to_string(), ..Details::default() };
+    Status::new(405, Reason::MethodNotAllowed, message).with_details(details)
 }
 
 /// What upstream's router refuses before a handler looks: types that no route of the verb makes.
@@ -131,7 +156,7 @@ fn acceptable(admitted: &Admitted, verb: Verb) -> Result<()> {
         return Ok(());
     }
     let message = format!("406: Not Acceptable\n\nAvailable representations: {}", types.join(", "));
-    Err(Status::new(406, crate::api::Reason::NotAcceptable, message).with_details(Default::default()))
+    Err(Status::new(406, Reason::NotAcceptable, message).with_details(Default::default()))
 }
 
 fn run<'a>(
@@ -139,6 +164,9 @@ fn run<'a>(
     admitted: &'a Admitted,
     (call, verb): (&'a Call, Verb),
 ) -> BoxFuture<'a, Result<Response>> {
+    if is_connection(&call.target.subresource) {
+        return std::future::ready(connect(server, admitted, call)).boxed();
+    }
     match verb {
         Verb::Get => get(server, admitted, call).boxed(),
         Verb::List => list(server, admitted, call).boxed(),
@@ -164,6 +192,19 @@ async fn get(server: &Server, admitted: &Admitted, call: &Call) -> Result<Respon
     let revision = options::cached_revision(admitted.query.text("resourceVersion"))?;
     let answer = server.parts().registry.get(call, revision).await?;
     answer::one(&manner, 200, answer)
+}
+
+fn connect(server: &Server, admitted: &Admitted, call: &Call) -> Result<Response> {
+    let query = &admitted.query;
+    let wish = Wish {
+        container: query.text("container").to_owned(),
+        tail_lines: query.int("tailLines")?,
+        limit_bytes: query.int("limitBytes")?,
+        since_seconds: query.int("sinceSeconds")?,
+    };
+    match server.parts().registry.connect(call, &wish)? {
+        Connected::Nothing => Ok(Response { status: 204, headers: Headers::default(), body: Body::Full(Bytes::new()) }),
+    }
 }
 
 async fn list(server: &Server, admitted: &Admitted, call: &Call) -> Result<Response> {
@@ -221,7 +262,7 @@ async fn write(server: &Server, admitted: &Admitted, (call, verb): (&Call, Verb)
     let options = options::write_options(&admitted.request, &admitted.query, kind)?;
     let facts = &server.parts().facts;
     let of = |gvk: &GroupVersionKind| if *gvk == call.kind.gvk { Some(call.kind.type_id) } else { facts.type_of(gvk) };
-    let input = wire::decode(&admitted.request, (&facts.types, &call.kind.gvk.kind), of)?;
+    let input = wire::decode(&admitted.request, (&facts.types, &call.kind.gvk), of)?;
     let registry = &server.parts().registry;
     let written = match verb {
         Verb::Create => registry.create(call, input, &options).await?,
@@ -247,7 +288,7 @@ fn patch_kind(content_type: &str) -> Result<PatchKind> {
         "application/strategic-merge-patch+json" => Ok(PatchKind::Strategic),
         "application/apply-patch+yaml" => Ok(PatchKind::Apply),
         _ => {
-            let reason = crate::api::Reason::UnsupportedMediaType;
+            let reason = Reason::UnsupportedMediaType;
             Err(Status::new(415, reason, "415: Unsupported Media Type").with_details(Default::default()))
         }
     }

@@ -51,6 +51,7 @@ pub(super) async fn answer(server: Server, mut request: actix_http::Request) -> 
     let mut payload = request.take_payload();
     let socket = web_socket::asked(request.head());
     let mut own = head(&request, connection);
+    let from_somewhere = own.headers.get("origin").is_some();
     if socket.is_none() {
         match read_body(&mut payload).await {
             Ok(body) => own.body = body,
@@ -68,9 +69,14 @@ pub(super) async fn answer(server: Server, mut request: actix_http::Request) -> 
         Body::Full(bytes) => BoxBody::new(bytes),
         Body::Stream(items) => BoxBody::new(body::Streamed::new(items, gone)),
         Body::WebSocket(messages) => match socket {
+            // As upstream's library: a client that is no browser says where it comes from, too.
+            Some(_) if !from_somewhere => return Ok(with_head(403, std::iter::empty(), BoxBody::new(()))),
+            Some(socket) if socket.leaves_a_choice() => {
+                return Ok(with_head(400, std::iter::empty(), BoxBody::new(())));
+            }
             Some(socket) => {
                 let messages = messages.take_until(Box::pin(gone.cancelled_owned()));
-                return Ok(socket.open(response.headers, messages, payload));
+                return Ok(socket.open(messages, payload));
             }
             None => return Ok(wire(Response::text(500, "not a WebSocket request\n"))),
         },

@@ -8,32 +8,46 @@ use futures::{Stream, StreamExt, stream};
 use tokio_util::codec::{Decoder, Encoder};
 
 use super::service::{Wire, with_head};
-use crate::server::message::{Headers, WebSocketMessage};
+use crate::server::message::WebSocketMessage;
 
 /// A request for a WebSocket that keeps to the protocol.
 pub(super) struct Asked {
     accepted: Vec<(String, String)>,
+    /// Several protocols were asked for.
+    choice: bool,
 }
+
+const PROTOCOL: &str = "sec-websocket-protocol";
 
 /// Whether a request asks for a WebSocket, and what must be answered.
 pub(super) fn asked(head: &RequestHead) -> Option<Asked> {
     let response = ws::handshake(head).ok()?.finish();
     let text = |value: &actix_http::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let accepted = response.headers().iter().map(|(n, v)| (n.as_str().to_owned(), text(v))).collect();
-    Some(Asked { accepted })
+    let mut accepted: Vec<_> = response.headers().iter().map(|(n, v)| (n.as_str().to_owned(), text(v))).collect();
+    // Upstream's library takes whatever single protocol is asked for and refuses a choice.
+    let asked = head.headers().get(PROTOCOL).map(text).unwrap_or_default();
+    let choice = asked.contains(',');
+    if !asked.is_empty() && !choice {
+        accepted.push((PROTOCOL.to_owned(), asked));
+    }
+    Some(Asked { accepted, choice })
 }
 
 impl Asked {
+    /// Whether several protocols were asked for, of which none is chosen.
+    pub(super) fn leaves_a_choice(&self) -> bool {
+        self.choice
+    }
+
     /// Switches protocols and sends the messages until they or the client end.
     pub(super) fn open(
         self,
-        headers: Headers,
         messages: impl Stream<Item = WebSocketMessage> + Unpin + Send + 'static,
         payload: Payload,
     ) -> Wire {
         let body = BoxBody::new(BodyStream::new(frames(messages, payload).map(Ok::<_, std::convert::Infallible>)));
         let accepted = self.accepted.iter().map(|(n, v)| (n.as_str(), v.as_str()));
-        let mut response = with_head(101, accepted.chain(headers.iter()), body);
+        let mut response = with_head(101, accepted, body);
         response.head_mut().set_connection_type(actix_http::ConnectionType::Upgrade);
         response
     }

@@ -10,7 +10,10 @@ use serde_json::{Map, Number, Value};
 use super::{Decoded, Error, STRICT_ERRORS_MAX};
 use crate::api::schema::{Shape, Struct, Table, TypeId};
 
+mod order;
 mod scan;
+
+pub use order::strict_errors;
 
 /// The deepest nesting that is decoded. Upstream allows 10,000; ours is what a tree can be walked and dropped with on
 /// a small stack, and what `serde_json` reads back.
@@ -26,6 +29,15 @@ pub enum Layout<'a> {
     Typed(&'a Table, TypeId),
     /// All keys sorted, as upstream writes custom resources.
     Sorted,
+}
+
+/// What a key that stands twice in one object does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Twice {
+    /// Objects are joined, as Go decodes a second one into the first; anything else replaces. Its path is noted.
+    Joins,
+    /// The last one counts. Its line is noted, in the words of the YAML reader.
+    Replaces,
 }
 
 /// Reads a JSON text into a tree.
@@ -57,6 +69,14 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, Error> {
 pub fn encode(value: &Value, layout: Layout<'_>) -> Vec<u8> {
     let mut writer = Writer { out: Vec::with_capacity(BODY_BYTES_USUAL), revision_at: None };
     writer.top(value, layout);
+    writer.out
+}
+
+/// The JSON of a tree in which the objects that `touched` leads through have their keys sorted, and all others those of
+/// their type in its order.
+pub fn encode_touched(value: &Value, touched: &Value, (table, id): (&Table, TypeId)) -> Vec<u8> {
+    let mut writer = Writer { out: Vec::with_capacity(BODY_BYTES_USUAL), revision_at: None };
+    writer.touched(value, touched, (table, Some(&Shape::Struct(id))));
     writer.out
 }
 
@@ -226,9 +246,14 @@ fn new_line(out: &mut Vec<u8>, depth: usize) {
 pub(super) fn decoded(value: Value, found: &[Vec<Step>]) -> Decoded {
     let mut duplicates: Vec<String> = Vec::new();
     for steps in found {
+        if let Some(Step::Line(line, key)) = steps.first() {
+            duplicates.push(format!("line {line}: key {} already set in map", crate::api::field::go_quote(key)));
+            continue;
+        }
         let mut path = String::new();
         for step in steps.iter().rev() {
             match step {
+                Step::Line(..) => {}
                 Step::Index(index) => path.push_str(&format!("[{index}]")),
                 Step::Key(key) => {
                     if !path.is_empty() {
@@ -247,7 +272,7 @@ pub(super) fn decoded(value: Value, found: &[Vec<Step>]) -> Decoded {
 
 fn read(bytes: &[u8], found: &mut Vec<Vec<Step>>) -> serde_json::Result<Value> {
     let mut source = serde_json::Deserializer::from_slice(bytes);
-    let value = Tree { found }.deserialize(&mut source)?;
+    let value = Tree { found, twice: Twice::Joins }.deserialize(&mut source)?;
     source.end()?;
     Ok(value)
 }
@@ -255,11 +280,14 @@ fn read(bytes: &[u8], found: &mut Vec<Vec<Step>>) -> serde_json::Result<Value> {
 pub(super) enum Step {
     Key(String),
     Index(usize),
+    /// The line of a YAML text on which a key stands again; nothing follows it.
+    Line(u64, String),
 }
 
 /// Builds a tree and notes duplicate keys. A path is made only when there is one, from the leaf upwards.
 pub(super) struct Tree<'f> {
     pub(super) found: &'f mut Vec<Vec<Step>>,
+    pub(super) twice: Twice,
 }
 
 impl<'de> DeserializeSeed<'de> for Tree<'_> {
@@ -309,7 +337,9 @@ impl<'de> Visitor<'de> for Tree<'_> {
         let mut out = Vec::new();
         loop {
             let before = self.found.len();
-            let Some(item) = items.next_element_seed(Tree { found: &mut *self.found })? else { break };
+            let Some(item) = items.next_element_seed(Tree { found: &mut *self.found, twice: self.twice })? else {
+                break;
+            };
             for path in &mut self.found[before..] {
                 path.push(Step::Index(out.len()));
             }
@@ -333,18 +363,47 @@ impl<'de> Visitor<'de> for Tree<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut out = Map::new();
-        while let Some(Key(key)) = entries.next_key()? {
+        while let Some((key, line)) = next_key(&mut entries, self.twice)? {
             if out.contains_key(&key) && self.found.len() < STRICT_ERRORS_MAX {
-                self.found.push(vec![Step::Key(key.clone())]);
+                self.found.push(vec![match self.twice {
+                    Twice::Joins => Step::Key(key.clone()),
+                    Twice::Replaces => Step::Line(line, key.clone()),
+                }]);
             }
             let before = self.found.len();
-            let value = entries.next_value_seed(Tree { found: &mut *self.found })?;
+            let value = entries.next_value_seed(Tree { found: &mut *self.found, twice: self.twice })?;
             for path in &mut self.found[before..] {
                 path.push(Step::Key(key.clone()));
             }
-            out.insert(key, value);
+            match (out.get_mut(&key), value) {
+                (Some(Value::Object(first)), Value::Object(second)) if self.twice == Twice::Joins => {
+                    join(first, second)
+                }
+                (_, value) => drop(out.insert(key, value)),
+            }
         }
         Ok(Value::Object(out))
+    }
+}
+
+/// The next key, in YAML with its line.
+fn next_key<'de, A: MapAccess<'de>>(entries: &mut A, twice: Twice) -> Result<Option<(String, u64)>, A::Error> {
+    match twice {
+        Twice::Joins => Ok(entries.next_key::<Key>()?.map(|Key(key)| (key, 0))),
+        Twice::Replaces => {
+            let key = entries.next_key::<serde_saphyr::Spanned<Key>>()?;
+            Ok(key.map(|key| (key.value.0, key.referenced.line())))
+        }
+    }
+}
+
+/// Decodes a second object into a first.
+fn join(first: &mut Map<String, Value>, second: Map<String, Value>) {
+    for (key, value) in second {
+        match (first.get_mut(&key), value) {
+            (Some(Value::Object(first)), Value::Object(second)) => join(first, second),
+            (_, value) => drop(first.insert(key, value)),
+        }
     }
 }
 
@@ -429,6 +488,41 @@ impl Writer {
             (Shape::List(list), Value::Array(items)) => self.list(items, |w, item| w.shaped(item, table, &list.item)),
             (Shape::Map(of), Value::Object(map)) => self.map(map, |w, value| w.shaped(value, table, &of.value)),
             (_, other) => self.plain(other),
+        }
+    }
+
+    fn touched(&mut self, value: &Value, touched: &Value, (table, shape): (&Table, Option<&Shape>)) {
+        match (value, touched.as_object(), shape) {
+            (Value::Object(map), Some(touched), _) => {
+                self.out.push(b'{');
+                for (index, (key, value)) in map.iter().enumerate() {
+                    self.key(index == 0, key);
+                    let inner = match shape {
+                        Some(Shape::Struct(id)) => table.get(*id).field(key).map(|field| &field.shape),
+                        Some(Shape::Map(of)) => Some(&of.value),
+                        _ => None,
+                    };
+                    self.touched(value, touched.get(key).unwrap_or(&Value::Null), (table, inner));
+                }
+                self.out.push(b'}');
+            }
+            (Value::Array(items), Some(touched), _) => {
+                let inner = match shape {
+                    Some(Shape::List(list)) => Some(&list.item),
+                    _ => None,
+                };
+                self.out.push(b'[');
+                for (index, item) in items.iter().enumerate() {
+                    if index > 0 {
+                        self.out.push(b',');
+                    }
+                    let touched = touched.get(&index.to_string()).unwrap_or(&Value::Null);
+                    self.touched(item, touched, (table, inner));
+                }
+                self.out.push(b']');
+            }
+            (value, _, Some(shape)) => self.shaped(value, table, shape),
+            (value, _, None) => self.plain(value),
         }
     }
 

@@ -81,6 +81,12 @@ fn duplicate_keys_are_reported_with_their_path_and_the_last_wins() {
 }
 
 #[test]
+fn objects_that_come_twice_are_joined_as_go_decodes_them() {
+    let decoded = decode(br#"{"a":{"b":"1","c":{"d":1}},"a":{"c":{"e":2}},"a":{"f":[1]},"x":[1,2],"x":[3]}"#).unwrap();
+    assert_eq!(decoded.value, json!({"a": {"b": "1", "c": {"d": 1, "e": 2}, "f": [1]}, "x": [3]}));
+}
+
+#[test]
 fn fields_stand_in_the_order_of_the_type() {
     let (table, id) = table();
     let value =

@@ -9,7 +9,7 @@ use serde_json::{Number, Value};
 use serde_saphyr::Options;
 use serde_saphyr::options::DuplicateKeyPolicy;
 
-use super::json::{self, Tree};
+use super::json::{self, Tree, Twice};
 use super::{Decoded, Error};
 
 pub use emit::encode;
@@ -19,7 +19,8 @@ pub use emit::encode;
 const NODES_MAX: usize = 2_000_000;
 const ALIASES_MAX: usize = 50_000;
 
-/// Reads the first document of a YAML text. Duplicate keys are reported with their paths; the last one wins.
+/// Reads the first document of a YAML text. Duplicate keys are reported with their lines, in the words of upstream's
+/// reader (`line 7: key "a" already set in map`); the last one wins.
 ///
 /// # Errors
 /// When the text is no YAML, is nested too deeply or expands to too much.
@@ -30,14 +31,10 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, Error> {
     }
     let mut found = Vec::new();
     let mut tree = None;
-    let outcome = serde_saphyr::with_deserializer_from_str_with_options(
-        text,
-        options(DuplicateKeyPolicy::PassThrough),
-        |source| {
-            tree = Some(Tree { found: &mut found }.deserialize(source)?);
-            Ok(())
-        },
-    );
+    let outcome = serde_saphyr::with_deserializer_from_str_with_options(text, options(), |source| {
+        tree = Some(Tree { found: &mut found, twice: Twice::Replaces }.deserialize(source)?);
+        Ok(())
+    });
     match (outcome, tree) {
         (Ok(()), Some(value)) => Ok(json::decoded(whole_floats(value)?, &found)),
         // Upstream reads the first document and does not look at what follows.

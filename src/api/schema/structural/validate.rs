@@ -98,7 +98,7 @@ impl Fault {
             FaultKind::Other { value } => (ErrorKind::Invalid, value, self.message),
             FaultKind::Loose => (ErrorKind::Invalid, Value::String(String::new()), self.message),
         };
-        FieldError { kind, field, value, detail, shown: Shown::Tree }
+        FieldError::printed(kind, field, (value, detail))
     }
 }
 

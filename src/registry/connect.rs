@@ -1,0 +1,161 @@
+//! The subresources that stand for a connection to a container, a pod, a node or a service: everything that upstream
+//! finds out before it dials (K `pkg/registry/core/pod/strategy.go`, `pkg/registry/core/service/storage`). The server
+//! dials nobody.
+
+use std::net::IpAddr;
+
+use serde_json::Value;
+
+use super::{Call, Registry, persist};
+use crate::api::field::{Errors, FieldError, Path};
+use crate::api::{GroupKind, Object, Result, Status};
+
+/// What a connection asks for beside its target.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    pub container: String,
+    pub tail_lines: Option<i64>,
+    pub limit_bytes: Option<i64>,
+    pub since_seconds: Option<i64>,
+}
+
+/// What becomes of a connection that upstream would not make either.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Connected {
+    /// There is nothing to tell (yet): the log of a pod without a node.
+    Nothing,
+}
+
+/// Whether a subresource stands for a connection.
+pub fn is_connection(subresource: &str) -> bool {
+    matches!(subresource, "attach" | "exec" | "log" | "portforward" | "proxy")
+}
+
+impl Registry {
+    /// Finds what a connection would go to.
+    ///
+    /// # Errors
+    /// Upstream's own for what it does not find, 503 for the connection itself.
+    pub fn connect(&self, call: &Call, wish: &Wish) -> Result<Connected> {
+        match (call.target.resource.as_str(), call.target.subresource.as_str()) {
+            ("services", _) => self.service(call)?,
+            ("pods", "proxy") => self.pod_address(call)?,
+            ("pods", part) => {
+                if part == "log" {
+                    check_log(call, wish)?;
+                }
+                let stored = self.find(call)?;
+                let pod = persist::tree(&call.kind, &stored)?;
+                check_container(&pod, &wish.container)?;
+                let node = pod.text_at(&["spec", "nodeName"]);
+                if node.is_empty() && part == "log" {
+                    return Ok(Connected::Nothing);
+                }
+                if node.is_empty() {
+                    let why = format!("pod {} does not have a host assigned", pod.name());
+                    return Err(Status::bad_request(why));
+                }
+                self.node(call, node)?;
+            }
+            _ => drop(self.find(call)?),
+        }
+        let (resource, name, part) = (&call.target.resource, &call.target.name, &call.target.subresource);
+        let why = format!("error trying to reach {resource} {name:?}: {resource}/{part} is not supported");
+        Err(Status::unavailable(why))
+    }
+
+    /// The node of a pod; upstream tells of its absence as of a pod's.
+    fn node(&self, call: &Call, name: &str) -> Result<()> {
+        let served = self.catalog().served();
+        let missing = || Status::not_found(&call.kind.group_resource(), name);
+        let nodes = served.find("", "v1", "nodes").ok_or_else(missing)?;
+        let key = crate::storage::Key { collection: nodes.collection.clone(), namespace: "".into(), name: name.into() };
+        self.store().snapshot().get(&key).map(drop).ok_or_else(missing)
+    }
+
+    fn pod_address(&self, call: &Call) -> Result<()> {
+        let name = bare_name(&call.target.name);
+        let stored = self.store().snapshot().get(&self.key(call, name)).cloned();
+        let stored = stored.ok_or_else(|| Status::not_found(&call.kind.group_resource(), name))?;
+        let pod = persist::tree(&call.kind, &stored)?;
+        let address: Option<IpAddr> = pod.text_at(&["status", "podIP"]).parse().ok();
+        let usable = |ip: &IpAddr| !(ip.is_loopback() || ip.is_unspecified() || ip.is_multicast());
+        address.filter(usable).map(drop).ok_or_else(|| Status::bad_request("address not allowed"))
+    }
+
+    fn service(&self, call: &Call) -> Result<()> {
+        let name = bare_name(&call.target.name);
+        let there = self.store().snapshot().get(&self.key(call, name)).is_some();
+        let why = || Status::unavailable(format!("no endpoints available for service \"{name}\""));
+        if there { Ok(()) } else { Err(why()) }
+    }
+}
+
+/// The name in `name`, `name:port` or `scheme:name:port`.
+fn bare_name(id: &str) -> &str {
+    let parts: Vec<&str> = id.split(':').collect();
+    match parts[..] {
+        [name] | [name, _] | [_, name, _] => name,
+        _ => id,
+    }
+}
+
+fn check_container(pod: &Object, wanted: &str) -> Result<()> {
+    let names = |list: &str| -> Vec<String> {
+        let containers = pod.get(&["spec", list]).and_then(Value::as_array);
+        let name = |c: &Value| c.get("name").and_then(Value::as_str).map(str::to_owned);
+        containers.into_iter().flatten().filter_map(name).collect()
+    };
+    let all: Vec<String> =
+        ["initContainers", "containers", "ephemeralContainers"].into_iter().flat_map(names).collect();
+    if !wanted.is_empty() {
+        let why = format!("container {wanted} is not valid for pod {}", pod.name());
+        return if all.iter().any(|name| name == wanted) { Ok(()) } else { Err(Status::bad_request(why)) };
+    }
+    if names("containers").len() == 1 {
+        return Ok(());
+    }
+    let why = format!("a container name must be specified for pod {}, choose one of: [{}]", pod.name(), all.join(" "));
+    Err(Status::bad_request(why))
+}
+
+fn check_log(call: &Call, wish: &Wish) -> Result<()> {
+    let mut errors = Errors::new();
+    let mut check = |name: &str, value: Option<i64>, least: i64| {
+        if let Some(value) = value.filter(|value| *value < least) {
+            let why = if least == 0 { "must be greater than or equal to 0" } else { "must be greater than 0" };
+            errors.push(FieldError::invalid(&Path::new(name), value, why));
+        }
+    };
+    check("tailLines", wish.tail_lines, 0);
+    check("limitBytes", wish.limit_bytes, 1);
+    check("sinceSeconds", wish.since_seconds, 1);
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let kind = GroupKind { group: "".into(), kind: "PodLogOptions".into() };
+    Err(Status::invalid(&kind, &call.target.name, &errors))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_stand_between_scheme_and_port() {
+        for id in ["web", "web:80", "https:web:", "https:web:443"] {
+            assert_eq!(bare_name(id), "web", "{id}");
+        }
+    }
+
+    #[test]
+    fn a_container_must_be_one_of_the_pods() {
+        let pod = serde_json::json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "a"}, {"name": "b"}],
+            "initContainers": [{"name": "i"}]}});
+        let pod = Object::from_value(pod).unwrap();
+        assert!(check_container(&pod, "i").is_ok());
+        let message = |wanted| check_container(&pod, wanted).unwrap_err().message().to_owned();
+        assert_eq!(message("x"), "container x is not valid for pod p");
+        assert_eq!(message(""), "a container name must be specified for pod p, choose one of: [i a b]");
+    }
+}
