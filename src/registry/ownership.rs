@@ -73,7 +73,6 @@ impl Owner<'_> {
         let writer = Writer { manager: &self.options.field_manager, now: self.moment.now };
         if kind.gvk == kind.stored_as {
             self.with_scope(|scope| apply::update(scope, old, new, &writer));
-            self.forget_times_of_scale(new);
             return;
         }
         let old = old.map(|old| to_served(kind, old.clone()));
@@ -83,18 +82,6 @@ impl Owner<'_> {
             Some(entries) => new.set(&["metadata", "managedFields"], entries),
             None => drop(new.remove(&["metadata", "managedFields"])),
         }
-    }
-
-    /// Upstream's scale hands its owners on without their times.
-    fn forget_times_of_scale(&self, new: &mut Object) {
-        if self.call.target.subresource != "scale" {
-            return;
-        }
-        let Some(mut entries) = new.get(&["metadata", "managedFields"]).cloned() else { return };
-        for entry in entries.as_array_mut().into_iter().flatten().filter(|entry| entry["subresource"] == "scale") {
-            entry.as_object_mut().map(|entry| entry.remove("time"));
-        }
-        new.set(&["metadata", "managedFields"], entries);
     }
 
     /// Where nothing but the times of entries differs, the old times stay, so that a write that changes nothing is

@@ -9,7 +9,7 @@ use super::negotiation::{self, Encoding};
 use crate::api::codec::json::{self, Layout};
 use crate::api::codec::{self, protobuf, yaml};
 use crate::api::schema::{Table, TypeId};
-use crate::api::{GroupVersionKind, Reason, Result, Status};
+use crate::api::{GroupVersionKind, Result, Status};
 use crate::registry::{Input, Twice};
 use crate::resources::Kind;
 

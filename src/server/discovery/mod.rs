@@ -13,7 +13,7 @@ use sha2::{Digest, Sha512};
 use super::Server;
 use super::filters::Admitted;
 use super::known::{self, Known};
-use super::message::{Method, Response};
+use super::message::Response;
 use super::negotiation::{self, Encoding};
 use super::respond;
 use super::wire::{self, Typed};

@@ -12,8 +12,12 @@ use crate::api::schema::{Shape, Struct, Table, TypeId};
 
 mod order;
 mod scan;
+mod touched;
+mod twice;
 
 pub use order::strict_errors;
+pub use touched::encode_touched;
+use twice::{join, next_key};
 
 /// The deepest nesting that is decoded. Upstream allows 10,000; ours is what a tree can be walked and dropped with on
 /// a small stack, and what `serde_json` reads back.
@@ -69,14 +73,6 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, Error> {
 pub fn encode(value: &Value, layout: Layout<'_>) -> Vec<u8> {
     let mut writer = Writer { out: Vec::with_capacity(BODY_BYTES_USUAL), revision_at: None };
     writer.top(value, layout);
-    writer.out
-}
-
-/// The JSON of a tree in which the objects that `touched` leads through have their keys sorted, and all others those of
-/// their type in its order.
-pub fn encode_touched(value: &Value, touched: &Value, (table, id): (&Table, TypeId)) -> Vec<u8> {
-    let mut writer = Writer { out: Vec::with_capacity(BODY_BYTES_USUAL), revision_at: None };
-    writer.touched(value, touched, (table, Some(&Shape::Struct(id))));
     writer.out
 }
 
@@ -386,27 +382,6 @@ impl<'de> Visitor<'de> for Tree<'_> {
     }
 }
 
-/// The next key, in YAML with its line.
-fn next_key<'de, A: MapAccess<'de>>(entries: &mut A, twice: Twice) -> Result<Option<(String, u64)>, A::Error> {
-    match twice {
-        Twice::Joins => Ok(entries.next_key::<Key>()?.map(|Key(key)| (key, 0))),
-        Twice::Replaces => {
-            let key = entries.next_key::<serde_saphyr::Spanned<Key>>()?;
-            Ok(key.map(|key| (key.value.0, key.referenced.line())))
-        }
-    }
-}
-
-/// Decodes a second object into a first.
-fn join(first: &mut Map<String, Value>, second: Map<String, Value>) {
-    for (key, value) in second {
-        match (first.get_mut(&key), value) {
-            (Some(Value::Object(first)), Value::Object(second)) => join(first, second),
-            (_, value) => drop(first.insert(key, value)),
-        }
-    }
-}
-
 /// The key of an object; in YAML it may be any scalar.
 struct Key(String);
 
@@ -488,41 +463,6 @@ impl Writer {
             (Shape::List(list), Value::Array(items)) => self.list(items, |w, item| w.shaped(item, table, &list.item)),
             (Shape::Map(of), Value::Object(map)) => self.map(map, |w, value| w.shaped(value, table, &of.value)),
             (_, other) => self.plain(other),
-        }
-    }
-
-    fn touched(&mut self, value: &Value, touched: &Value, (table, shape): (&Table, Option<&Shape>)) {
-        match (value, touched.as_object(), shape) {
-            (Value::Object(map), Some(touched), _) => {
-                self.out.push(b'{');
-                for (index, (key, value)) in map.iter().enumerate() {
-                    self.key(index == 0, key);
-                    let inner = match shape {
-                        Some(Shape::Struct(id)) => table.get(*id).field(key).map(|field| &field.shape),
-                        Some(Shape::Map(of)) => Some(&of.value),
-                        _ => None,
-                    };
-                    self.touched(value, touched.get(key).unwrap_or(&Value::Null), (table, inner));
-                }
-                self.out.push(b'}');
-            }
-            (Value::Array(items), Some(touched), _) => {
-                let inner = match shape {
-                    Some(Shape::List(list)) => Some(&list.item),
-                    _ => None,
-                };
-                self.out.push(b'[');
-                for (index, item) in items.iter().enumerate() {
-                    if index > 0 {
-                        self.out.push(b',');
-                    }
-                    let touched = touched.get(&index.to_string()).unwrap_or(&Value::Null);
-                    self.touched(item, touched, (table, inner));
-                }
-                self.out.push(b']');
-            }
-            (value, _, Some(shape)) => self.shaped(value, table, shape),
-            (value, _, None) => self.plain(value),
         }
     }
 

@@ -46,20 +46,9 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, Error> {
     }
 }
 
-/// What upstream's strict reading says of the first key that comes twice: its line and name.
-pub fn strict_error(bytes: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    let read = serde_saphyr::from_str_with_options::<Value>(text, options(DuplicateKeyPolicy::Error));
-    let error = read.err()?;
-    let serde_saphyr::Error::DuplicateMappingKey { key, .. } = error.without_snippet() else { return None };
-    let (line, key) = (error.location()?.line(), key.as_deref().unwrap_or_default());
-    let key = crate::api::field::go_quote(key);
-    Some(format!("error converting YAML to JSON: yaml: unmarshal errors:\n  line {line}: key {key} already set in map"))
-}
-
-fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
+fn options() -> Options {
     serde_saphyr::options! {
-        duplicate_keys: duplicate_keys,
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
         legacy_octal_numbers: true,
         with_snippet: false,
         budget: serde_saphyr::budget! {

@@ -5,7 +5,7 @@ use serde_json::{Map, Number, Value};
 
 use super::{Additional, Checks, JsonType, ListType, Schema, formats};
 use crate::api::codec::json::write_number;
-use crate::api::field::{ErrorKind, Errors, FieldError, Shown};
+use crate::api::field::{ErrorKind, Errors, FieldError};
 
 /// What is held against a schema, and where it stands.
 #[derive(Clone, Copy)]
