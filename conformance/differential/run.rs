@@ -198,9 +198,8 @@ impl Runner<'_> {
 
     async fn send(&mut self, method: Method, target: &str, (case, object): (String, &Value)) {
         let (mut code, mut body) = self.asked.send(method.clone(), target, object).await;
-        // Controllers inside stock may have written to the object meanwhile.
-        if let Asked::Stock(_) = self.asked
-            && code == 409
+        // Controllers inside the servers may have written to the object meanwhile.
+        if code == 409
             && String::from_utf8_lossy(&body).contains("has been modified")
             && !case.contains("resourceVersion")
         {

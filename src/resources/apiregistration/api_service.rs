@@ -72,11 +72,12 @@ impl Behaviour for ApiService {
 /// The name says version and group.
 fn validate_name(object: &Object) -> Errors {
     let required = format!("{}.{}", object.text_at(&["spec", "version"]), object.text_at(&["spec", "group"]));
-    if object.name() == required || !names::path_segment_name(object.name()).is_empty() {
+    let name = object.name();
+    if name.is_empty() || name == required || !names::path_segment_name(name).is_empty() {
         return Errors::new();
     }
     let why = format!("must be `spec.version+\".\"+spec.group`: {}", go_quote(&required));
-    vec![FieldError::invalid(&Path::new("metadata").child("name"), object.name(), why)]
+    vec![FieldError::invalid(&Path::new("metadata").child("name"), name, why)]
 }
 
 fn validate_spec(object: &Object) -> Errors {
