@@ -180,17 +180,17 @@ async fn connections_that_say_nothing_or_half_of_it_hold_nobody_up() {
         held.push(connection);
     }
     let url = format!("{}/api/v1/namespaces/default/configmaps", server.base);
-    let endless = (0..CONNECTIONS).map(|_| {
+    let mut endless = tokio::task::JoinSet::new();
+    for _ in 0..CONNECTIONS {
         let first = stream::iter([Ok::<_, std::io::Error>(r#"{"apiVersion":"v1","#)]);
         let body = reqwest::Body::wrap_stream(first.chain(stream::pending()));
         let request = server.upgrading.post(&url).bearer_auth("admin-token").body(body);
-        tokio::spawn(request.send())
-    });
-    let endless: Vec<_> = endless.collect();
+        endless.spawn(request.send());
+    }
     for _ in 0..20 {
         check_still_serving(&server).await;
     }
-    endless.iter().for_each(tokio::task::JoinHandle::abort);
+    endless.abort_all();
     assert!(server.resident_bytes().saturating_sub(before) < GROWTH_BYTES_MAX);
 }
 

@@ -13,11 +13,14 @@ use crate::client::{Cache, Cached, Resource, Selection, follow};
 /// How long a new cache is waited for; one that cannot be filled must not hold up the others.
 const FILL_MAX: Duration = Duration::from_secs(5);
 
+/// What is done with a new cache.
+type Begin<T> = dyn Fn(&Arc<Cache<T>>) + Send + Sync;
+
 /// The resources that are followed, one cache each.
 pub(super) struct Following<T> {
     ctx: Context,
     /// Subscribes to a new cache, before anything is in it.
-    begin: Box<dyn Fn(&Arc<Cache<T>>) + Send + Sync>,
+    begin: Box<Begin<T>>,
     /// The end of each watch that runs, by resource; held for single steps.
     watches: Mutex<HashMap<Resource, Shutdown>>,
 }

@@ -235,7 +235,7 @@ fn a_certificate_with_any_byte_changed_is_nobodys() {
     let pki = Pki::open(PkiConfig::default(), now).unwrap();
     let certificates = Certificates::new(pki.client_authorities()).unwrap();
     let der = CertificateDer::from_pem_slice(pki.admin().certificate.as_bytes()).unwrap().to_vec();
-    assert!(matches!(certificates.authenticate(&[der.clone()], now), Ok(Some(_))));
+    assert!(matches!(certificates.authenticate(std::slice::from_ref(&der), now), Ok(Some(_))));
     for at in 0..der.len() {
         let mut changed = der.clone();
         changed[at] ^= 0x11;

@@ -93,7 +93,7 @@ fn sources(errors: &mut Errors, spec: &Tree, path: &Path<'_>) {
         }
         (Some(source), Some(reference)) => {
             let same = |key: &&str| source.get(*key) == reference.get(*key);
-            if !["apiGroup", "kind", "name"].iter().all(|key| same(&key)) {
+            if !["apiGroup", "kind", "name"].iter().all(same) {
                 errors.push(FieldError::invalid(path, at, "must match dataSourceRef"));
             }
         }
