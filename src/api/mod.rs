@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod cel;
 pub mod codec;
+pub mod emptied;
 pub mod field;
 pub mod fields;
 pub mod int_or_string;

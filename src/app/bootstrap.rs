@@ -10,7 +10,7 @@ use crate::api::request::{DeleteOptions, FieldValidation, Target, User, WriteOpt
 use crate::api::{Object, Reason, Result, Status};
 use crate::auth::bootstrap;
 use crate::base::Clock;
-use crate::registry::{Call, Input, Registry, Warnings};
+use crate::registry::{Call, Input, Registry};
 
 /// How many objects are written at the same time; the store commits them in groups.
 const WRITES_AT_ONCE: usize = 64;
@@ -81,7 +81,7 @@ async fn settle(registry: &Registry, user: Arc<User>, wished: Object) -> Result<
 
 async fn create(registry: &Registry, call: &Call, object: Object) -> Result<()> {
     let target = Target { name: String::new(), ..call.target.clone() };
-    let call = Call { user: call.user.clone(), target, kind: call.kind.clone(), warnings: Warnings::default() };
+    let call = Call::new(call.user.clone(), target, call.kind.clone());
     match registry.create(&call, input(object), &options(&call)).await {
         // Another server over the same store was quicker.
         Err(status) if status.reason() == Reason::AlreadyExists => Ok(()),
@@ -102,7 +102,7 @@ fn call(registry: &Registry, user: Arc<User>, object: &Object) -> Result<Call> {
         namespace: object.namespace().to_owned(),
         name: object.name().to_owned(),
     };
-    Ok(Call { user, target, kind, warnings: Warnings::default() })
+    Ok(Call::new(user, target, kind))
 }
 
 fn input(object: Object) -> Input {

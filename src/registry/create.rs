@@ -97,7 +97,7 @@ impl Registry {
         kind.behaviour.prepare_create(kind, &mut object, &moment);
         companions.extend(self.allocate(admission, Some(&mut object)).await?);
         self.complete(kind, &mut object);
-        self.validate_new(kind, &object)?;
+        self.validate_new(call, &object)?;
         for warning in kind.behaviour.warnings(&object, None) {
             call.warnings.add(warning);
         }
@@ -106,6 +106,7 @@ impl Registry {
             let message = "resourceVersion should not be set on objects to be created";
             return Err(Status::new(500, crate::api::Reason::Unknown, message));
         }
+        persist::settle_empty(kind, &mut object);
         let key = self.key(call, object.name());
         if options.dry_run {
             return self.dry_create(call, &key, object).map(Attempt::Done);
@@ -121,13 +122,14 @@ impl Registry {
         }
     }
 
-    fn validate_new(&self, kind: &Kind, object: &Object) -> Result<()> {
+    fn validate_new(&self, call: &Call, object: &Object) -> Result<()> {
+        let kind = &*call.kind;
         let scope = if kind.namespaced { Scope::Namespaced } else { Scope::Cluster };
         let names = |name: &str, prefix: bool| kind.behaviour.name_errors(name, prefix);
         let mut errors = metadata_rules::validate_create(object, scope, &names);
         errors.extend(metadata::finalizer_errors(kind, object));
         errors.extend(kind.behaviour.validate(kind, object));
-        let errors = self.with_declared(kind, errors, object, None);
+        let errors = self.with_declared(call, errors, object, None);
         if errors.is_empty() {
             Ok(())
         } else {

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::ownership::fit;
 use super::{Call, Input, PatchKind, Registry, Twice};
 use crate::api::codec::{self, json, yaml};
+use crate::api::emptied::Emptied;
 use crate::api::field::{FieldError, Path, go_quote};
 use crate::api::request::{FieldValidation, WriteOptions};
 use crate::api::schema::{Table, TypeId, decode, default};
@@ -136,6 +137,9 @@ impl Registry {
         let gvk = wanted.gvk;
         let Input { mut value, twice } = input;
         self.check_kind(wanted, &value, &origin)?;
+        if !wanted.custom {
+            *call.emptied.lock() = Emptied::of(&value);
+        }
         let unknown = (wanted.fit)(&mut value).map_err(|error| origin.refusal(gvk, &gvk.kind, &error.to_string()))?;
         let twice = match twice {
             // Of custom resources they are found before anything is held against a schema.

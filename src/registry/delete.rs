@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::admit::Admission;
 use super::persist::Committed;
-use super::{ATTEMPTS_MAX, Answer, Call, Listing, Registry, Warnings, Written, metadata, persist};
+use super::{ATTEMPTS_MAX, Answer, Call, Listing, Registry, Written, metadata, persist};
 use crate::admission::Operation;
 use crate::api::request::{DeleteOptions, ListOptions, Propagation, Target};
 use crate::api::status::OBJECT_WAS_MODIFIED;
@@ -143,7 +143,7 @@ impl Call {
     /// The same caller on one object of the collection.
     fn for_object(&self, key: &Key) -> Self {
         let target = Target { namespace: key.namespace.to_string(), name: key.name.to_string(), ..self.target.clone() };
-        Self { user: self.user.clone(), target, kind: self.kind.clone(), warnings: Warnings::default() }
+        Self::new(self.user.clone(), target, self.kind.clone())
     }
 }
 

@@ -27,6 +27,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::admission::{Context, Plugin};
+use crate::api::emptied::Emptied;
 use crate::api::request::{Target, User};
 use crate::api::{Object, Revision, Status};
 use crate::base::Clock;
@@ -120,6 +121,15 @@ pub struct Call {
     /// The kind that the target's group, version and resource name.
     pub kind: Arc<Kind>,
     pub warnings: Warnings,
+    /// What the last body or patched object of the call says is empty, for the texts of errors.
+    emptied: Mutex<Emptied>,
+}
+
+impl Call {
+    /// An operation about which nothing has been said yet.
+    pub fn new(user: Arc<User>, target: Target, kind: Arc<Kind>) -> Self {
+        Self { user, target, kind, warnings: Warnings::default(), emptied: Mutex::default() }
+    }
 }
 
 /// Texts for `Warning: 299` headers, collected on the way; equal texts once.

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{ATTEMPTS_MAX, Call, Registry};
 use crate::api::codec::json;
+use crate::api::schema::emptiness;
 use crate::api::status::OBJECT_WAS_MODIFIED;
 use crate::api::{GroupResource, Object, Result, Status};
 use crate::resources::Kind;
@@ -73,6 +74,16 @@ pub(super) fn put(kind: &Kind, key: Key, expect: Expect, object: &Object) -> Res
     let object = kind.behaviour.shelve(object).map_or(Cow::Borrowed(object), Cow::Owned);
     let body = encode(kind, &object)?;
     Ok(Write { key, expect, change: Change::Put { body, facts: facts(kind, &object) } })
+}
+
+/// Groups whose objects upstream stores as JSON.
+const STORED_AS_JSON: [&str; 2] = ["apiextensions.k8s.io", "apiregistration.k8s.io"];
+
+/// Makes an object in the stored version what is read back of it.
+pub(super) fn settle_empty(kind: &Kind, object: &mut Object) {
+    if !kind.is_custom() && !STORED_AS_JSON.contains(&&*kind.stored_as.group) {
+        emptiness::forget(object.root_mut(), &kind.types, kind.stored_type_id);
+    }
 }
 
 /// The final bytes of an object in the stored version.

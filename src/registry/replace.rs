@@ -147,6 +147,7 @@ impl Registry {
         }
         owner.keep_times_of_equal_sets(&old, &mut new);
         companions.extend(self.admit_finally(admission, Some(&mut new)).await?);
+        persist::settle_empty(&call.kind, &mut new);
         self.finish(r, Finished { key, stored, old, new, companions }).await
     }
 
@@ -207,12 +208,13 @@ impl Registry {
             Some(_) => errors.extend(kind.behaviour.validate_part(kind, &call.target.subresource, (new, old))),
             None => errors.extend(kind.behaviour.validate_update(kind, new, old)),
         }
-        let errors = self.with_declared(kind, errors, new, Some(old));
+        let errors = self.with_declared(call, errors, new, Some(old));
         if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&kind.stored_as.group_kind(), new.name(), &errors)) }
     }
 
     /// The rules that the type table declares, joined with those of the type's own.
-    pub(super) fn with_declared(&self, kind: &Kind, by_hand: Errors, new: &Object, old: Option<&Object>) -> Errors {
+    pub(super) fn with_declared(&self, call: &Call, by_hand: Errors, new: &Object, old: Option<&Object>) -> Errors {
+        let kind = &*call.kind;
         if kind.is_custom() {
             return by_hand;
         }
@@ -222,7 +224,7 @@ impl Registry {
         let options = validate::Options { level, enabled: &enabled };
         let declared = validate::validate(new.root(), old.map(Object::root), types, options);
         let mut errors = validate::merge(by_hand, declared);
-        go_print::settle(&mut errors, &kind.types);
+        go_print::settle(&mut errors, types, &call.emptied.lock());
         errors
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::{Actions, Answer, Call, Input, Notice, NoticeKind, Parts, PatchKind, Registry, Warnings, Written};
+use super::{Actions, Answer, Call, Input, Notice, NoticeKind, Parts, PatchKind, Registry, Written};
 use crate::admission::{Context, ServiceAddresses};
 use crate::api::request::{DeleteOptions, ListOptions, Target, User, WriteOptions};
 use crate::api::{Object, Reason, Revision};
@@ -60,7 +60,7 @@ fn call(registry: &Registry, path: &str) -> Call {
         name: parts.next().unwrap_or("").to_owned(),
         subresource: parts.next().unwrap_or("").to_owned(),
     };
-    Call { user: Arc::new(User::anonymous()), target, kind, warnings: Warnings::default() }
+    Call::new(Arc::new(User::anonymous()), target, kind)
 }
 
 fn options() -> WriteOptions {

@@ -7,22 +7,28 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use super::go_print;
-use crate::api::field::Difference;
-use crate::api::schema::{Shape, Table};
+use super::go_print::Printer;
+use crate::api::emptied::Emptied;
+use crate::api::field::{Difference, Path};
+use crate::api::schema::Shape;
 
 const CONTEXT: usize = 3;
 /// In a text of at least so many lines a line is frequent that is more than a hundredth of it.
 const FREQUENT_FROM: usize = 200;
 
-/// What turns the first value of a type into the second.
-pub(super) fn unified(between: &Difference, table: &Table) -> String {
-    let text = |value: &Value| match (table.find(between.of), between.of.strip_suffix("/embedded")) {
-        (Some(id), _) => indented(&go_print::print(value, &Shape::Struct(id), table)),
-        (None, Some(outer)) => indented(&go_print::print_embedded(value, outer, table)),
-        (None, None) => indented(&value.to_string()),
+/// What turns the first value of a type, as it is stored, into the second, as a client sent it.
+pub(super) fn unified(between: &Difference, printer: &Printer<'_>, at: &Path<'_>) -> String {
+    let nothing = Emptied::default();
+    let stored = Printer { table: printer.table, emptied: &nothing };
+    let text = |value: &Value, printer: &Printer<'_>| {
+        let (found, outer) = (printer.table.find(between.of), between.of.strip_suffix("/embedded"));
+        indented(&match (found, outer) {
+            (Some(id), _) => printer.print(value, &Shape::Struct(id), at),
+            (None, Some(outer)) => printer.print_embedded(value, outer, at),
+            (None, None) => value.to_string(),
+        })
     };
-    unified_texts(&text(&between.from), &text(&between.to))
+    unified_texts(&text(&between.from, &stored), &text(&between.to, printer))
 }
 
 /// JSON on many lines, each level one blank further in, as `json.MarshalIndent` lays it out.

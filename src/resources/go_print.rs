@@ -4,116 +4,163 @@
 use serde_json::{Map, Value};
 
 use super::go_diff;
-use crate::api::field::{FieldError, Shown};
+use crate::api::emptied::Emptied;
+use crate::api::field::{FieldError, Path, Shown};
 use crate::api::schema::{Field, Shape, Table, TypeId};
 
 /// The definition name of label selectors.
 pub(super) const LABEL_SELECTOR: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector";
 
-/// Gives the errors that name a type their text.
-pub fn settle(errors: &mut [FieldError], table: &Table) {
+/// Gives the errors about an object of a type, if they name types themselves, their text.
+pub fn settle(errors: &mut [FieldError], (table, id): (&Table, TypeId), emptied: &Emptied) {
+    let printer = Printer { table, emptied };
     for error in errors {
+        let at = Path::new(&error.field);
         match &error.shown {
             Shown::As(name) => {
                 if let Some(id) = table.find(name) {
-                    error.shown = Shown::Text(print(&error.value, &Shape::Struct(id), table));
+                    error.shown = Shown::Text(printer.print(&error.value, &Shape::Struct(id), &at));
                 }
             }
             Shown::Difference(between) => {
-                error.detail.push_str(&go_diff::unified(between, table));
+                error.detail.push_str(&go_diff::unified(between, &printer, &at));
                 error.shown = Shown::Nothing;
+            }
+            Shown::Tree if error.value.is_null() && may_be_empty(&error.field, table, id) => {
+                if let Some(text) = emptied.at(&error.field) {
+                    error.shown = Shown::Text(text.to_owned());
+                }
             }
             Shown::Tree | Shown::Nothing | Shown::Text(_) => {}
         }
     }
 }
 
-/// A value of a shape as Go's `json.Marshal` writes the internal form of it.
-pub(super) fn print(value: &Value, shape: &Shape, table: &Table) -> String {
-    match (shape, value) {
-        (Shape::Struct(id), Value::Object(map)) => {
-            let name = &table.get(*id).name;
-            if name.contains("apimachinery.pkg.apis.meta") {
-                tagged(map, *id, table)
-            } else {
-                internal(map, *id, table)
+/// Whether a path leads to a list or a map.
+fn may_be_empty(path: &str, table: &Table, id: TypeId) -> bool {
+    let top = Shape::Struct(id);
+    let mut shape = &top;
+    for part in path.split('.') {
+        let (name, indexed) = part.split_once('[').map_or((part, false), |(name, _)| (name, true));
+        let Shape::Struct(id) = shape else { return false };
+        let Some(field) = table.get(*id).field(name) else { return false };
+        shape = match &field.shape {
+            Shape::List(list) if indexed => &list.item,
+            other => other,
+        };
+    }
+    matches!(shape, Shape::List(_) | Shape::Map(_))
+}
+
+/// Prints values of a table's types; what the client said is empty is printed so.
+pub(super) struct Printer<'a> {
+    pub(super) table: &'a Table,
+    pub(super) emptied: &'a Emptied,
+}
+
+impl Printer<'_> {
+    /// A value of a shape, or a list of such values, as Go's `json.Marshal` writes the internal form of it.
+    pub(super) fn print(&self, value: &Value, shape: &Shape, at: &Path<'_>) -> String {
+        match (shape, value) {
+            (Shape::Struct(id), Value::Object(map)) => {
+                if self.table.get(*id).name.contains("apimachinery.pkg.apis.meta") {
+                    self.tagged(map, *id, at)
+                } else {
+                    self.fields((map, *id), at, |_| true)
+                }
             }
+            (Shape::Struct(_), Value::Array(items)) => self.list(items, shape, at),
+            (Shape::List(list), Value::Array(items)) => self.list(items, &list.item, at),
+            (Shape::Map(map), Value::Object(entries)) => {
+                let entries = entries.iter().map(|(key, value)| {
+                    format!("{}:{}", Value::from(key.as_str()), self.print(value, &map.value, &at.child(key)))
+                });
+                format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
+            }
+            (_, Value::Null) => self.emptied.at(&at.to_string()).unwrap_or("null").to_owned(),
+            (_, value) => value.to_string(),
         }
-        (Shape::List(list), Value::Array(items)) => {
-            let items: Vec<String> = items.iter().map(|item| print(item, &list.item, table)).collect();
-            format!("[{}]", items.join(","))
+    }
+
+    fn list(&self, items: &[Value], item: &Shape, at: &Path<'_>) -> String {
+        let items = items.iter().enumerate().map(|(index, value)| self.print(value, item, &at.index(index)));
+        format!("[{}]", items.collect::<Vec<_>>().join(","))
+    }
+
+    /// With JSON's names and without what is empty.
+    fn tagged(&self, map: &Map<String, Value>, id: TypeId, at: &Path<'_>) -> String {
+        let fields = self.table.get(id).fields.iter().filter_map(|field| {
+            let value = map.get(field.name.as_ref()).filter(|value| !value.is_null() || !field.omit_empty)?;
+            Some(format!("\"{}\":{}", field.name, self.print(value, &field.shape, &at.child(&field.name))))
+        });
+        format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
+    }
+
+    /// The struct that is embedded in a type: those of its fields that are in a message of their own on the wire.
+    pub(super) fn print_embedded(&self, value: &Value, outer: &str, at: &Path<'_>) -> String {
+        match (self.table.find(outer), value) {
+            (Some(id), Value::Object(map)) => self.fields((map, id), at, |field| field.proto.via != 0),
+            (_, value) => value.to_string(),
         }
-        (Shape::Map(map), Value::Object(entries)) => {
-            let entries = entries
-                .iter()
-                .map(|(key, value)| format!("{}:{}", Value::from(key.as_str()), print(value, &map.value, table)));
-            format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
+    }
+
+    fn fields(
+        &self,
+        (map, id): (&Map<String, Value>, TypeId),
+        at: &Path<'_>,
+        counts: impl Fn(&Field) -> bool,
+    ) -> String {
+        let of = self.table.get(id);
+        let mut texts = Vec::new();
+        for field in of.fields.iter().filter(|field| counts(field)) {
+            let value = map.get(field.name.as_ref()).filter(|value| !value.is_null());
+            let place = at.child(&field.name);
+            // The metadata is embedded: its fields stand among the others.
+            if field.name == "metadata" {
+                let inner = value.map(|value| self.print(value, &field.shape, &place)).unwrap_or_default();
+                let inner = inner.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')).unwrap_or_default();
+                texts.extend((!inner.is_empty()).then(|| inner.to_owned()));
+                continue;
+            }
+            let text = match value {
+                Some(value) => self.print(value, &field.shape, &place),
+                None => self.absent(field, &place),
+            };
+            texts.push(format!("\"{}\":{text}", go_name(&of.name, &field.name)));
         }
-        (_, value) => value.to_string(),
+        format!("{{{}}}", texts.join(","))
     }
-}
 
-/// With JSON's names and without what is empty.
-fn tagged(map: &Map<String, Value>, id: TypeId, table: &Table) -> String {
-    let fields = table.get(id).fields.iter().filter_map(|field| {
-        let value = map.get(field.name.as_ref()).filter(|value| !value.is_null() || !field.omit_empty)?;
-        Some(format!("\"{}\":{}", field.name, print(value, &field.shape, table)))
-    });
-    format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
-}
-
-fn internal(map: &Map<String, Value>, id: TypeId, table: &Table) -> String {
-    fields(map, id, table, |_| true)
-}
-
-/// The struct that is embedded in a type: those of its fields that are in a message of their own on the wire.
-pub(super) fn print_embedded(value: &Value, outer: &str, table: &Table) -> String {
-    match (table.find(outer), value) {
-        (Some(id), Value::Object(map)) => fields(map, id, table, |field| field.proto.via != 0),
-        (_, value) => value.to_string(),
-    }
-}
-
-fn fields(map: &Map<String, Value>, id: TypeId, table: &Table, counts: impl Fn(&Field) -> bool) -> String {
-    let of = table.get(id);
-    let mut texts = Vec::new();
-    for field in of.fields.iter().filter(|field| counts(field)) {
-        let value = map.get(field.name.as_ref()).filter(|value| !value.is_null());
-        // The metadata is embedded: its fields stand among the others.
-        if field.name == "metadata" {
-            let inner = value.map(|value| print(value, &field.shape, table)).unwrap_or_default();
-            let inner = inner.strip_prefix('{').and_then(|inner| inner.strip_suffix('}')).unwrap_or_default();
-            texts.extend((!inner.is_empty()).then(|| inner.to_owned()));
-            continue;
+    fn absent(&self, field: &Field, at: &Path<'_>) -> String {
+        match field.shape {
+            Shape::List(_) | Shape::Map(_) => self.emptied.at(&at.to_string()).unwrap_or("null").to_owned(),
+            _ => self.zero(field, at),
         }
-        let text = value.map_or_else(|| zero(field, table), |value| print(value, &field.shape, table));
-        texts.push(format!("\"{}\":{text}", go_name(&of.name, &field.name)));
     }
-    format!("{{{}}}", texts.join(","))
-}
 
-/// What Go writes of a field that was not set.
-fn zero(field: &Field, table: &Table) -> String {
-    if field.pointer {
-        return "null".to_owned();
-    }
-    match &field.shape {
-        Shape::String => "\"\"".to_owned(),
-        Shape::Bool => "false".to_owned(),
-        Shape::Int32 | Shape::Int64 | Shape::Float64 | Shape::IntOrString => "0".to_owned(),
-        Shape::Quantity => "\"0\"".to_owned(),
-        Shape::Duration => "\"0s\"".to_owned(),
-        Shape::Struct(_) => print(&Value::Object(Map::new()), &field.shape, table),
-        Shape::Bytes
-        | Shape::Time
-        | Shape::MicroTime
-        | Shape::Json
-        | Shape::FieldsV1
-        | Shape::List(_)
-        | Shape::Map(_)
-        | Shape::SchemaOrArray(_)
-        | Shape::SchemaOrBool(_)
-        | Shape::SchemaOrStrings(_) => "null".to_owned(),
+    /// What Go writes of a field that was not set.
+    fn zero(&self, field: &Field, at: &Path<'_>) -> String {
+        if field.pointer {
+            return "null".to_owned();
+        }
+        match &field.shape {
+            Shape::String => "\"\"".to_owned(),
+            Shape::Bool => "false".to_owned(),
+            Shape::Int32 | Shape::Int64 | Shape::Float64 | Shape::IntOrString => "0".to_owned(),
+            Shape::Quantity => "\"0\"".to_owned(),
+            Shape::Duration => "\"0s\"".to_owned(),
+            Shape::Struct(_) => self.print(&Value::Object(Map::new()), &field.shape, at),
+            Shape::Bytes
+            | Shape::Time
+            | Shape::MicroTime
+            | Shape::Json
+            | Shape::FieldsV1
+            | Shape::List(_)
+            | Shape::Map(_)
+            | Shape::SchemaOrArray(_)
+            | Shape::SchemaOrBool(_)
+            | Shape::SchemaOrStrings(_) => "null".to_owned(),
+        }
     }
 }
 
@@ -209,14 +256,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::field::Path;
     use crate::resources::facts;
 
     #[track_caller]
     fn check(name: &'static str, value: Value, expected: &str) {
         let error = FieldError::invalid(&Path::new("a"), value, "").shown(Shown::As(name));
         let mut errors = [error];
-        settle(&mut errors, &facts::types());
+        let types = facts::types();
+        let pod = types.find("io.k8s.api.core.v1.Pod").unwrap();
+        settle(&mut errors, (&types, pod), &Emptied::default());
         assert_eq!(errors[0].shown, Shown::Text(expected.to_owned()));
     }
 

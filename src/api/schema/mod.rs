@@ -4,6 +4,7 @@
 
 pub mod decode;
 pub mod default;
+pub mod emptiness;
 pub mod structural;
 pub mod validate;
 
@@ -29,6 +30,8 @@ pub struct Table {
     wire_order: OnceLock<Vec<Box<[u16]>>>,
     /// For each struct, whether something in it has a static default; made when first asked for.
     defaulted: OnceLock<Vec<bool>>,
+    /// For each struct, whether something in it is a list or map that is written although it is empty.
+    emptied: OnceLock<Vec<bool>>,
     /// For each struct, its declared rules in a form that can be run; made when first asked for.
     checks: OnceLock<Vec<validate::rules::Checks>>,
 }
@@ -222,6 +225,12 @@ impl Table {
         self.defaulted.get_or_init(all)[id.0 as usize]
     }
 
+    /// Whether a field of the struct, or of what it holds, is a list or map that is written although it is empty.
+    fn keeps_empty(&self, id: TypeId) -> bool {
+        let all = || self.reaching(self.structs.iter().map(emptiness::has_such_fields).collect());
+        self.emptied.get_or_init(all)[id.0 as usize]
+    }
+
     fn checks(&self, id: TypeId) -> &validate::rules::Checks {
         &self.checks.get_or_init(|| validate::rules::compile(self))[id.0 as usize]
     }
@@ -243,6 +252,7 @@ impl Table {
     fn forget(&mut self) {
         self.wire_order.take();
         self.defaulted.take();
+        self.emptied.take();
         self.checks.take();
     }
 

@@ -10,8 +10,8 @@ use crate::api::labels::aggregate;
 use crate::api::request::Target;
 use crate::api::validation::names;
 use crate::api::{GroupResource, GroupVersionKind, Object, Reason, Result, Status};
+use crate::registry::Call;
 use crate::registry::metadata;
-use crate::registry::{Call, Warnings};
 
 const BINDING: GroupVersionKind = GroupVersionKind::of("", "v1", "Binding");
 
@@ -44,7 +44,7 @@ impl Action for LegacyBinding {
                 name: order.object.name().to_owned(),
                 ..call.target.clone()
             };
-            let pod = Call { user: call.user.clone(), target, kind, warnings: Warnings::default() };
+            let pod = Call::new(call.user.clone(), target, kind);
             bind(&order, &pod).await
         })
     }

@@ -12,7 +12,7 @@ use crate::api::request::{DeleteOptions, Propagation, Target};
 use crate::api::status::{Cause, Details};
 use crate::api::{GroupKind, GroupResource, GroupVersionKind, Object, Reason, Result, Status};
 use crate::registry::delete::check_preconditions;
-use crate::registry::{Call, Registry, Warnings, metadata, persist};
+use crate::registry::{Call, Registry, metadata, persist};
 use crate::resources::Kind;
 use crate::storage::Stored;
 
@@ -47,7 +47,7 @@ async fn evict(mut order: Order<'_>) -> Result<Object> {
     order.admit_finally().await?;
 
     let target = Target { subresource: String::new(), ..call.target.clone() };
-    let pod_call = Call { user: call.user.clone(), target, kind: call.kind.clone(), warnings: Warnings::default() };
+    let pod_call = Call::new(call.user.clone(), target, call.kind.clone());
     let stored = registry.find(&pod_call)?;
     let pod = persist::tree(&call.kind, &stored)?;
     check_preconditions(&pod_call.kind, &pod, &delete)?;
@@ -119,7 +119,7 @@ async fn spend_budget(registry: &Registry, call: &Call, pod: &Object, dry_run: b
         namespace: pod.namespace().to_owned(),
         name: budget.name().to_owned(),
     };
-    let budget_call = Call { user: call.user.clone(), target, kind, warnings: Warnings::default() };
+    let budget_call = Call::new(call.user.clone(), target, kind);
     let now = metadata::seconds(registry.moment().now);
     registry.rewrite(&budget_call, dry_run, &|budget| decrement(budget, pod.name(), &now)).await.map(|_| ())
 }

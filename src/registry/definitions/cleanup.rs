@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use super::{call, server_itself, write_status};
 use crate::api::request::{DeleteOptions, ListOptions, Target};
 use crate::api::{Object, Reason, Result};
-use crate::registry::{Call, Registry, Warnings, persist};
+use crate::registry::{Call, Registry, persist};
 use crate::resources::Kind;
 use crate::resources::apiextensions::conditions::{self, Cleanup};
 use crate::resources::custom::CLEANUP;
@@ -100,7 +100,7 @@ async fn delete_all(registry: &Registry, kind: &Arc<Kind>) -> Result<()> {
             namespace: namespace.to_string(),
             name: String::new(),
         };
-        let call = Call { user: server_itself(), target, kind: kind.clone(), warnings: Warnings::default() };
+        let call = Call::new(server_itself(), target, kind.clone());
         registry.delete_collection(&call, &ListOptions::default(), &DeleteOptions::default()).await?;
     }
     Ok(())

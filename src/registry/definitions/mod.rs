@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt};
 
-use super::{Call, Input, Registry, Warnings, persist};
+use super::{Call, Input, Registry, persist};
 use crate::api::request::{FieldValidation, Target, User, WriteOptions};
 use crate::api::{Object, Reason, Result, Status};
 use crate::resources::apiextensions::conditions::{self, Taken};
@@ -292,7 +292,7 @@ fn call(registry: &Registry, name: &str, subresource: &str) -> Result<Call> {
         namespace: String::new(),
         name: name.to_owned(),
     };
-    Ok(Call { user: server_itself(), target, kind, warnings: Warnings::default() })
+    Ok(Call::new(server_itself(), target, kind))
 }
 
 fn server_itself() -> Arc<User> {

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use crate::api::request::{ListOptions, Verb};
 use crate::api::status::Details;
 use crate::api::{GroupVersionKind, Reason, Result, Status};
-use crate::registry::{Call, Connected, PatchKind, Warnings, Wish, Written, is_connection};
+use crate::registry::{Call, Connected, PatchKind, Wish, Written, is_connection};
 use crate::resources::{Kind, Subresource};
 use crate::server::answer::{self, Carrier, Manner};
 use crate::server::filters::Admitted;
@@ -39,12 +39,7 @@ pub(super) async fn serve(server: &Server, admitted: &Admitted) -> Result<Respon
     }
     let verb = verb(admitted, &place)?;
     acceptable(admitted, verb)?;
-    let call = Call {
-        user: admitted.user.clone(),
-        target: admitted.info.target(),
-        kind: place.kind.clone(),
-        warnings: Warnings::default(),
-    };
+    let call = Call::new(admitted.user.clone(), admitted.info.target(), place.kind.clone());
     let answer = run(server, admitted, (&call, verb)).await;
     for warning in call.warnings.take() {
         admitted.warnings.add(warning);
@@ -225,7 +220,7 @@ async fn watch(server: &Server, admitted: &Admitted, call: &Call) -> Result<Resp
     }
     let manner = Manner::of(server, admitted, call, agreed)?;
     negotiation::stream(&admitted.request, &admitted.query)?;
-    let mut call = Call { warnings: Warnings::default(), ..clone_of(call) };
+    let mut call = clone_of(call);
     call.target.name.clear();
     let watching = server.parts().registry.watch(&call, &options).await?;
     let upgrade = admitted.request.headers.text("upgrade").eq_ignore_ascii_case("websocket");
@@ -233,12 +228,7 @@ async fn watch(server: &Server, admitted: &Admitted, call: &Call) -> Result<Resp
 }
 
 fn clone_of(call: &Call) -> Call {
-    Call {
-        user: call.user.clone(),
-        target: call.target.clone(),
-        kind: call.kind.clone(),
-        warnings: Warnings::default(),
-    }
+    Call::new(call.user.clone(), call.target.clone(), call.kind.clone())
 }
 
 /// A name in the path of a watch is a field selector.

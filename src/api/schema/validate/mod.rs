@@ -45,12 +45,18 @@ pub fn validate(
     walk.errors
 }
 
-/// Upstream's union of hand-written and declared errors: a hand-written error that a declared one says as well (same
-/// kind, same field) gives way to it.
-pub fn merge(mut by_hand: Errors, declared: Errors) -> Errors {
-    by_hand.retain(|h| !declared.iter().any(|d| d.kind == h.kind && d.field == h.field));
-    by_hand.extend(declared);
-    by_hand
+/// Upstream's union of hand-written and declared errors: a hand-written error is told once, and not when a declared one
+/// says it as well (same kind, same field).
+pub fn merge(by_hand: Errors, declared: Errors) -> Errors {
+    let mut told = Errors::with_capacity(by_hand.len() + declared.len());
+    for error in by_hand {
+        let declared = declared.iter().any(|d| d.kind == error.kind && d.field == error.field);
+        if !declared && !told.contains(&error) {
+            told.push(error);
+        }
+    }
+    told.extend(declared);
+    told
 }
 
 /// A value with what it was; absent is null.
