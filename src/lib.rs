@@ -6,6 +6,7 @@ pub mod base;
 pub mod api;
 pub mod resources;
 pub mod storage;
+pub mod remote;
 pub mod auth;
 pub mod admission;
 pub mod registry;

@@ -14,6 +14,8 @@ mod pod_security;
 mod priority;
 pub mod quota;
 mod rbac_escalation;
+mod reinvocation;
+mod request;
 mod resource_quota;
 mod runtime_class;
 mod service_account;
@@ -22,18 +24,22 @@ mod table;
 mod taint_nodes_by_condition;
 #[cfg(test)]
 mod trial;
+mod webhook;
 
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use crate::api::request::{Target, User};
+use crate::api::request::{Options, Target, User};
 use crate::api::{Object, Result, Status};
 use crate::auth::Authorizer;
 use crate::base::Clock;
-use crate::resources::Kind;
+use crate::remote::Remote;
+use crate::resources::{Catalog, Kind};
 use crate::storage::{Store, Write};
 
+pub use reinvocation::{Passed, Reinvocation};
+pub use request::Invocation;
 pub use service_addresses::ServiceAddresses;
 pub use table::{PLUGINS, Row, plugins};
 
@@ -56,7 +62,10 @@ pub struct Attributes<'a> {
     pub object: Option<&'a mut Object>,
     /// The stored state on update and delete.
     pub old: Option<&'a Object>,
+    /// As the client gave them.
+    pub options: Options<'a>,
     pub dry_run: bool,
+    pub reinvocation: Reinvocation,
     /// Texts for `Warning` headers.
     pub warnings: Vec<String>,
     /// Writes that must happen in the same transaction (quota counts). When the expectation of one of them fails,
@@ -86,6 +95,8 @@ pub struct Context {
     pub store: Arc<dyn Store>,
     pub clock: Arc<dyn Clock>,
     pub authorizer: Arc<dyn Authorizer>,
+    pub catalog: Arc<Catalog>,
+    pub remote: Arc<Remote>,
 }
 
 /// One admission plugin. Both hooks let everything pass unless overridden.

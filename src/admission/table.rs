@@ -52,9 +52,9 @@ pub static PLUGINS: &[Row] = &[
     absent("NodeDeclaredFeatureValidator", On),
     absent("PodResizeValidator", On),
     absent("MutatingAdmissionPolicy", On),
-    absent("MutatingAdmissionWebhook", On),
+    row("MutatingAdmissionWebhook", On, || Arc::new(super::webhook::MutatingAdmissionWebhook::default())),
     absent("ValidatingAdmissionPolicy", On),
-    absent("ValidatingAdmissionWebhook", On),
+    row("ValidatingAdmissionWebhook", On, || Arc::new(super::webhook::ValidatingAdmissionWebhook::default())),
     row("ResourceQuota", On, || Arc::new(super::resource_quota::ResourceQuota)),
     absent("AlwaysDeny", Off),
 ];

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Attributes, Context, Operation, Plugin};
-use crate::api::request::{Target, User};
+use super::{Attributes, Context, Operation, Plugin, Reinvocation};
+use crate::api::request::{Options, Target, User};
 use crate::api::{Object, Result};
 use crate::auth::authorize::{Mode, authorizer};
 use crate::auth::fixture::empty_store;
 use crate::base::SystemClock;
+use crate::remote::Remote;
 use crate::resources::facts::Facts;
-use crate::resources::{Kind, RuntimeConfig, Served, built_in};
+use crate::resources::{Catalog, Kind, RuntimeConfig, Served, built_in};
 use crate::storage::Write;
 
 /// Runs plugins against a store in memory. Objects are in the namespace that they name.
@@ -25,8 +26,11 @@ impl Trial {
     pub(super) async fn new() -> Self {
         let store = empty_store().await;
         let authorizer = authorizer(&[Mode::Rbac], &store);
-        let context = Context { store, clock: SystemClock::shared(), authorizer };
-        Self { context, user: User::default(), served: built_in(&Facts::load(), &RuntimeConfig::default()) }
+        let clock = SystemClock::shared();
+        let served = || built_in(&Facts::load(), &RuntimeConfig::default());
+        let remote = Arc::new(Remote::new(store.clone(), clock.clone()));
+        let context = Context { store, clock, authorizer, catalog: Arc::new(Catalog::new(served())), remote };
+        Self { context, user: User::default(), served: served() }
     }
 
     /// Creates, up to and with `admit`.
@@ -80,7 +84,9 @@ impl Trial {
             kind,
             object,
             old,
+            options: Options::None,
             dry_run: false,
+            reinvocation: Reinvocation::default(),
             warnings: Vec::new(),
             companions: Vec::new(),
         }

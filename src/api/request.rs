@@ -1,6 +1,8 @@
 //! A request as a value: who asks, which verb on which resource, with which options. Made by the server's filters or
 //! by the in-process client, read by authorization, admission and the registry.
 
+use serde_json::{Value, json};
+
 use super::names::{GroupResource, Revision};
 
 /// The verbs as authorization knows them.
@@ -111,6 +113,51 @@ pub struct WriteOptions {
     pub field_validation: FieldValidation,
     /// Apply only: take over fields of other managers.
     pub force: bool,
+    /// What the client said itself.
+    pub said: Said,
+}
+
+/// Parameters of a write as the client gave them, empty where it did not: admission is shown these.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Said {
+    pub field_manager: String,
+    pub field_validation: String,
+}
+
+/// The options of an operation, as admission is shown them.
+#[derive(Clone, Copy, Debug)]
+pub enum Options<'a> {
+    Create(&'a WriteOptions),
+    /// Of updates and patches alike.
+    Update(&'a WriteOptions),
+    Delete(&'a DeleteOptions),
+    None,
+}
+
+impl Options<'_> {
+    /// The object that upstream makes of them; null where there are none.
+    pub fn to_value(self) -> Value {
+        match self {
+            Self::Create(options) => options.to_value("CreateOptions"),
+            Self::Update(options) => options.to_value("UpdateOptions"),
+            Self::Delete(options) => options.to_value(),
+            Self::None => Value::Null,
+        }
+    }
+}
+
+impl WriteOptions {
+    fn to_value(&self, kind: &str) -> Value {
+        let mut out = json!({ "kind": kind, "apiVersion": "meta.k8s.io/v1" });
+        if self.dry_run {
+            out["dryRun"] = json!(["All"]);
+        }
+        let said = [("fieldManager", &self.said.field_manager), ("fieldValidation", &self.said.field_validation)];
+        for (name, text) in said.into_iter().filter(|(_, text)| !text.is_empty()) {
+            out[name] = Value::from(text.as_str());
+        }
+        out
+    }
 }
 
 /// What becomes of dependents.
@@ -130,6 +177,42 @@ pub struct DeleteOptions {
     /// The deprecated `orphanDependents`.
     pub orphan_dependents: Option<bool>,
     pub dry_run: bool,
+}
+
+impl DeleteOptions {
+    fn to_value(&self) -> Value {
+        let mut out = json!({ "kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1" });
+        if let Some(seconds) = self.grace_period_seconds {
+            out["gracePeriodSeconds"] = seconds.into();
+        }
+        let wanted = &self.preconditions;
+        for (name, text) in [("uid", &wanted.uid), ("resourceVersion", &wanted.resource_version)] {
+            if let Some(text) = text {
+                out["preconditions"][name] = Value::from(text.as_str());
+            }
+        }
+        if let Some(orphan) = self.orphan_dependents {
+            out["orphanDependents"] = orphan.into();
+        }
+        if let Some(propagation) = self.propagation {
+            out["propagationPolicy"] = propagation.as_str().into();
+        }
+        if self.dry_run {
+            out["dryRun"] = json!(["All"]);
+        }
+        out
+    }
+}
+
+impl Propagation {
+    /// As clients write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Orphan => "Orphan",
+            Self::Background => "Background",
+            Self::Foreground => "Foreground",
+        }
+    }
 }
 
 /// What must hold of the stored object.

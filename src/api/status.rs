@@ -19,6 +19,8 @@ pub struct Status(Box<Failure>);
 struct Failure {
     code: u16,
     reason: Reason,
+    /// A reason of a webhook's own, in place of `reason`. Empty: there is none.
+    free_reason: String,
     message: String,
     details: Option<Details>,
     /// `metadata.continue`: where an inconsistent rest of a list begins. Empty: not given.
@@ -72,6 +74,32 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// From its text; free texts that upstream does not know are `Unknown`.
+    pub fn of(text: &str) -> Self {
+        let all = [
+            Self::Unauthorized,
+            Self::Forbidden,
+            Self::NotFound,
+            Self::AlreadyExists,
+            Self::Conflict,
+            Self::Gone,
+            Self::Invalid,
+            Self::ServerTimeout,
+            Self::StoreReadError,
+            Self::Timeout,
+            Self::TooManyRequests,
+            Self::BadRequest,
+            Self::MethodNotAllowed,
+            Self::NotAcceptable,
+            Self::RequestEntityTooLarge,
+            Self::UnsupportedMediaType,
+            Self::InternalError,
+            Self::Expired,
+            Self::ServiceUnavailable,
+        ];
+        all.into_iter().find(|reason| reason.as_str() == text).unwrap_or(Self::Unknown)
+    }
+
     /// As it stands in JSON; empty for `Unknown`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -106,7 +134,14 @@ pub const OBJECT_WAS_MODIFIED: &str =
 impl Status {
     /// Any failure; for answers that have no constructor of their own.
     pub fn new(code: u16, reason: Reason, message: impl Into<String>) -> Self {
-        Self(Box::new(Failure { code, reason, message: message.into(), details: None, continue_token: String::new() }))
+        Self(Box::new(Failure {
+            code,
+            reason,
+            free_reason: String::new(),
+            message: message.into(),
+            details: None,
+            continue_token: String::new(),
+        }))
     }
 
     /// With details in place of those there were.
@@ -120,6 +155,14 @@ impl Status {
     #[must_use]
     pub fn with_continue(mut self, token: String) -> Self {
         self.0.continue_token = token;
+        self
+    }
+
+    /// With a reason that a server outside gave, whatever it says.
+    #[must_use]
+    pub fn with_free_reason(mut self, text: &str) -> Self {
+        self.0.reason = Reason::of(text);
+        self.0.free_reason = if self.0.reason == Reason::Unknown { text.to_owned() } else { String::new() };
         self
     }
 
@@ -323,7 +366,8 @@ impl Status {
         root.insert("metadata".to_owned(), Value::Object(metadata));
         root.insert("status".to_owned(), json!("Failure"));
         put(&mut root, "message", &self.0.message);
-        put(&mut root, "reason", self.0.reason.as_str());
+        let free = &self.0.free_reason;
+        put(&mut root, "reason", if free.is_empty() { self.0.reason.as_str() } else { free });
         if let Some(details) = &self.0.details {
             root.insert("details".to_owned(), details.to_value());
         }

@@ -23,6 +23,7 @@ use crate::client::Transport;
 use crate::controllers;
 use crate::node;
 use crate::registry::{self, Actions, Definitions, Registry};
+use crate::remote::Remote;
 use crate::resources::facts::{self, Facts};
 use crate::resources::{Catalog, Served, built_in};
 use crate::scheduler;
@@ -91,13 +92,17 @@ impl Cluster {
             tokens: tokens(config, &pki),
             clock: clock.clone(),
         };
+        let catalog = Arc::new(Catalog::new(served));
+        let remote = Arc::new(Remote::new(store.clone(), clock.clone()));
         let registry = Arc::new(Registry::new(registry::Parts {
-            catalog: Arc::new(Catalog::new(served)),
+            catalog: catalog.clone(),
             plugins: [plugins.map_err(anyhow::Error::msg)?, vec![service_addresses(config)]].concat(),
             admission: admission::Context {
                 store: store.clone(),
                 clock: clock.clone(),
                 authorizer: authorizer.clone(),
+                catalog,
+                remote,
             },
             actions: Actions::new(actions::rows(reviews)),
             facts: facts.clone(),

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{Call, Registry};
-use crate::admission::{Attributes, Operation};
+use crate::admission::{Attributes, Operation, Reinvocation};
+use crate::api::request::Options;
 use crate::api::{Object, Result};
 use crate::auth::{self, Decision};
 use crate::storage::Write;
@@ -14,6 +15,7 @@ pub(super) struct Admission<'a> {
     pub operation: Operation,
     pub call: &'a Call,
     pub old: Option<&'a Object>,
+    pub options: Options<'a>,
     pub dry_run: bool,
 }
 
@@ -44,12 +46,18 @@ impl Registry {
     /// The mutating phase: plugins may change the object and add companions.
     pub(super) async fn admit(&self, a: Admission<'_>, object: Option<&mut Object>) -> Result<Vec<Write>> {
         let mut attributes = attributes(a, object);
-        for plugin in &self.plugins {
-            if plugin.handles(a.operation, &a.call.kind, &a.call.target.subresource) {
-                plugin.admit(&self.admission, &mut attributes).await?;
+        loop {
+            for plugin in &self.plugins {
+                if plugin.handles(a.operation, &a.call.kind, &a.call.target.subresource) {
+                    plugin.admit(&self.admission, &mut attributes).await?;
+                }
             }
+            // What was changed from outside goes through all plugins once more.
+            if !attributes.reinvocation.begin() {
+                return Ok(settle(a, attributes));
+            }
+            attributes.companions.clear();
         }
-        Ok(settle(a, attributes))
     }
 
     /// Between preparing and validating: addresses and ports.
@@ -83,7 +91,9 @@ fn attributes<'a>(a: Admission<'a>, object: Option<&'a mut Object>) -> Attribute
         kind: &a.call.kind,
         object,
         old: a.old,
+        options: a.options,
         dry_run: a.dry_run,
+        reinvocation: Reinvocation::default(),
         warnings: Vec::new(),
         companions: Vec::new(),
     }

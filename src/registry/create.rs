@@ -7,7 +7,7 @@ use super::persist::Committed;
 use super::replace::Ownership;
 use super::{ATTEMPTS_MAX, Answer, Call, Input, Registry, Written, metadata, persist};
 use crate::admission::Operation;
-use crate::api::request::WriteOptions;
+use crate::api::request::{Options, WriteOptions};
 use crate::api::validation::{Scope, metadata as metadata_rules};
 use crate::api::{Object, Result, Status};
 use crate::resources::Kind;
@@ -80,7 +80,9 @@ impl Registry {
         if ownership == Ownership::ByChange {
             Owner { call, options, moment, served: &served }.own(None, &mut object);
         }
-        let admission = Admission { operation: Operation::Create, call, old: None, dry_run: options.dry_run };
+        let asked = Options::Create(options);
+        let dry_run = options.dry_run;
+        let admission = Admission { operation: Operation::Create, call, old: None, options: asked, dry_run };
         let mut companions = self.admit(admission, Some(&mut object)).await?;
         metadata::dedup_owners(&mut object, &call.warnings, true);
         metadata::fill_system_fields(&mut object, moment.now);

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::ownership::fit;
 use super::{Call, Input, PatchKind, Registry, Twice};
 use crate::api::codec::{self, json, yaml};
 use crate::api::emptied::Emptied;
@@ -44,22 +43,13 @@ impl Registry {
     }
 
     /// A tree in the served version that already has the shape of its type: defaulted and converted.
-    pub(super) fn decode_tree(&self, call: &Call, mut object: Object) -> Result<Object> {
-        let kind = &call.kind;
-        if !kind.is_custom() {
-            default::apply(object.root_mut(), &kind.types, kind.type_id);
-        }
-        kind.behaviour.default(kind, &mut object);
-        if kind.gvk != kind.stored_as {
-            kind.behaviour.convert(&mut object, &kind.stored_as);
-        }
-        object.set_gvk(&kind.stored_as);
-        Ok(object)
+    pub(super) fn decode_tree(&self, call: &Call, object: Object) -> Result<Object> {
+        Ok(call.kind.stored(object))
     }
 
     /// After the server's own changes: what Go's types would write that the tree does not have yet.
     pub(super) fn complete(&self, kind: &Kind, object: &mut Object) {
-        fit(kind, kind.stored_type_id, object);
+        kind.fit(kind.stored_type_id, object);
     }
 
     /// The payload of a subresource or an action.

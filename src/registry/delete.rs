@@ -11,7 +11,7 @@ use super::admit::Admission;
 use super::persist::Committed;
 use super::{ATTEMPTS_MAX, Answer, Call, Listing, Registry, Written, metadata, persist};
 use crate::admission::Operation;
-use crate::api::request::{DeleteOptions, ListOptions, Propagation, Target};
+use crate::api::request::{DeleteOptions, ListOptions, Options, Propagation, Target};
 use crate::api::status::OBJECT_WAS_MODIFIED;
 use crate::api::{GroupResource, Object, Reason, Result, Status};
 use crate::resources::Kind;
@@ -61,7 +61,8 @@ impl Registry {
         if let Some(warning) = call.kind.behaviour.delete_warning().filter(|_| unsaid) {
             call.warnings.add(warning);
         }
-        let admission = Admission { operation: Operation::Delete, call, old: Some(&old), dry_run: options.dry_run };
+        let (asked, dry_run) = (Options::Delete(options), options.dry_run);
+        let admission = Admission { operation: Operation::Delete, call, old: Some(&old), options: asked, dry_run };
         let mut companions = self.admit(admission, None).await?;
         companions.extend(self.admit_finally(admission, None).await?);
         let key = self.key(call, &call.target.name);

@@ -3,16 +3,13 @@
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
-use bytes::Bytes;
-use serde_json::Value;
-
 use super::replace::{Ownership, Replacement};
 use super::{Call, Registry, Written, metadata};
 use crate::api::apply::{self, Conflicts, FieldSet, Owns, Root, Scope, Versions, Writer};
 use crate::api::request::WriteOptions;
-use crate::api::schema::{TypeId, decode};
 use crate::api::{Object, Result, Status};
 use crate::resources::{Kind, Moment, Served};
+use bytes::Bytes;
 
 /// What writers of the resource itself do not own where `status` is a part of its own.
 static STATUS: LazyLock<FieldSet<'static>> = LazyLock::new(|| FieldSet::of_fields(&["status"]));
@@ -118,37 +115,13 @@ impl Owner<'_> {
 }
 
 /// From the stored version to the served one.
-pub(super) fn to_served(kind: &Kind, mut object: Object) -> Object {
-    if kind.gvk != kind.stored_as {
-        kind.behaviour.convert(&mut object, &kind.gvk);
-        object.set_gvk(&kind.gvk);
-        // Fields that only the stored version has are none of the served one.
-        fit(kind, kind.type_id, &mut object);
-    }
-    object
+pub(super) fn to_served(kind: &Kind, object: Object) -> Object {
+    kind.served(object)
 }
 
 /// As `to_served`; what is served as it is stored is looked at where it is.
 pub(super) fn served_view<'a>(kind: &Kind, object: &'a Object) -> Cow<'a, Object> {
     if kind.gvk == kind.stored_as { Cow::Borrowed(object) } else { Cow::Owned(to_served(kind, object.clone())) }
-}
-
-/// Makes a tree of our own making what Go's type of a version would write: fields it does not have go, fields it
-/// always writes come.
-pub(super) fn fit(kind: &Kind, type_id: TypeId, object: &mut Object) {
-    let mut value = Value::Object(std::mem::take(object.root_mut()));
-    // Everything in it was decoded before; what the server added has the shapes of the type.
-    let fitted = if kind.is_custom() {
-        kind.behaviour.fit(kind, &mut value)
-    } else {
-        decode::normalise(&mut value, &kind.types, type_id)
-    };
-    if let Err(error) = fitted {
-        tracing::error!(kind = %kind.gvk, %error, "an object does not fit its type");
-    }
-    if let Value::Object(root) = value {
-        *object.root_mut() = root;
-    }
 }
 
 impl Registry {

@@ -12,7 +12,7 @@ use super::persist::Committed;
 use super::{ATTEMPTS_MAX, Answer, Call, Input, PatchKind, Registry, Written, metadata, persist};
 use crate::admission::Operation;
 use crate::api::field::{Errors, FieldError, Path};
-use crate::api::request::WriteOptions;
+use crate::api::request::{Options, WriteOptions};
 use crate::api::schema::validate::{self, Level};
 use crate::api::status::OBJECT_WAS_MODIFIED;
 use crate::api::validation::metadata as metadata_rules;
@@ -135,7 +135,8 @@ impl Registry {
         if r.ownership == Ownership::ByChange {
             owner.own(Some(&old), &mut new);
         }
-        let admission = Admission { operation: Operation::Update, call, old: Some(&old), dry_run: r.options.dry_run };
+        let (options, dry_run) = (Options::Update(r.options), r.options.dry_run);
+        let admission = Admission { operation: Operation::Update, call, old: Some(&old), options, dry_run };
         let mut companions = self.admit(admission, Some(&mut new)).await?;
         metadata::dedup_owners(&mut new, &call.warnings, true);
         self.prepare(call, &mut new, &old)?;

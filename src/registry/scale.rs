@@ -1,12 +1,11 @@
 //! The `scale` subresource: one view for everything that has a number of replicas (autoscaling/v1 Scale).
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::replace::{Ownership, Produce, Replacement};
 use super::{Answer, Call, Input, PatchKind, Registry, Written, decode, persist};
 use crate::api::field::{FieldError, Path};
-use crate::api::labels::Selector;
 use crate::api::request::{FieldValidation, WriteOptions};
 use crate::api::schema::Str;
 use crate::api::{GroupKind, GroupVersionKind, Object, Result, Status};
@@ -32,26 +31,7 @@ impl Registry {
     }
 
     fn project(&self, call: &Call, object: &Object) -> Result<Object> {
-        let paths = self.paths(call)?;
-        let mut metadata = json!({ "name": object.name(), "namespace": object.namespace(), "uid": object.uid(),
-            "resourceVersion": object.resource_version() });
-        if let Some(created) = object.get(&["metadata", "creationTimestamp"]) {
-            metadata["creationTimestamp"] = created.clone();
-        }
-        let wished = at(object, &paths.spec_replicas).and_then(Value::as_i64).unwrap_or(0);
-        let present = at(object, &paths.status_replicas).and_then(Value::as_i64).unwrap_or(0);
-        let mut spec = json!({});
-        if wished != 0 {
-            spec["replicas"] = wished.into();
-        }
-        let mut status = json!({ "replicas": present });
-        let selector = selector_text(at(object, &paths.selector));
-        if !selector.is_empty() {
-            status["selector"] = selector.into();
-        }
-        let scale = json!({ "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec,
-            "status": status });
-        Object::from_value(scale).map_err(|_| Status::internal("a scale is an object"))
+        call.kind.scale_of(object).ok_or_else(Status::no_such_path)
     }
 
     /// A scale as it was sent.
@@ -121,16 +101,4 @@ impl Registry {
 fn at<'a>(object: &'a Object, path: &[Str]) -> Option<&'a Value> {
     let path: Vec<&str> = path.iter().map(AsRef::as_ref).collect();
     object.get(&path)
-}
-
-/// The text form of whatever selects the pods: a text, a label selector, or a plain map.
-fn selector_text(value: Option<&Value>) -> String {
-    match value {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Object(map)) if map.contains_key("matchLabels") || map.contains_key("matchExpressions") => {
-            Selector::from_label_selector(value).map(|s| s.to_string()).unwrap_or_default()
-        }
-        Some(Value::Object(map)) => Selector::from_map(map).to_string(),
-        _ => String::new(),
-    }
 }

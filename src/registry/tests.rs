@@ -12,6 +12,7 @@ use crate::api::request::{DeleteOptions, ListOptions, Target, User, WriteOptions
 use crate::api::{Object, Reason, Revision};
 use crate::auth::{Attributes, Authorizer, Decision};
 use crate::base::{Shutdown, SystemClock, Tasks};
+use crate::remote::Remote;
 use crate::resources::facts::Facts;
 use crate::resources::{Catalog, Gates, RuntimeConfig, built_in};
 use crate::storage::{self, Place, Retention};
@@ -38,10 +39,12 @@ async fn registry() -> Registry {
     let facts = Arc::new(Facts::load());
     let catalog = Arc::new(Catalog::new(built_in(&facts, &RuntimeConfig::default())));
     let addresses = ServiceAddresses { ranges: vec!["10.0.0.0/28".parse().unwrap()], node_ports: 30000..=30001 };
+    let remote = Arc::new(Remote::new(store.clone(), clock.clone()));
+    let authorizer = Arc::new(Everybody);
     Registry::new(Parts {
-        catalog,
+        catalog: catalog.clone(),
         plugins: vec![Arc::new(addresses)],
-        admission: Context { store, clock, authorizer: Arc::new(Everybody) },
+        admission: Context { store, clock, authorizer, catalog, remote },
         actions: Actions::new(Vec::new()),
         facts,
         gates: Gates::default(),

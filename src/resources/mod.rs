@@ -37,6 +37,7 @@ mod storage;
 mod storagemigration;
 mod table;
 mod tree;
+mod version;
 
 use std::ops::Deref;
 use std::sync::Arc;

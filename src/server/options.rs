@@ -9,7 +9,7 @@ use super::query::Query;
 use super::wire::{self, Typed};
 use crate::api::field::{ErrorKind, Errors, FieldError, Path};
 use crate::api::request::{
-    DeleteOptions, FieldValidation, ListOptions, Preconditions, Propagation, VersionMatch, WriteOptions,
+    DeleteOptions, FieldValidation, ListOptions, Preconditions, Propagation, Said, VersionMatch, WriteOptions,
 };
 use crate::api::schema::Table;
 use crate::api::{GroupKind, Reason, Result, Revision, Status, codec, schema};
@@ -186,7 +186,11 @@ fn checked_write_options(request: &Request, query: &Query) -> WriteOptions {
         "Strict" => FieldValidation::Strict,
         _ => FieldValidation::Warn,
     };
-    WriteOptions { dry_run: query.get("dryRun").is_some(), field_manager, field_validation, force: false }
+    let said = Said {
+        field_manager: query.text("fieldManager").to_owned(),
+        field_validation: query.text("fieldValidation").to_owned(),
+    };
+    WriteOptions { dry_run: query.get("dryRun").is_some(), field_manager, field_validation, force: false, said }
 }
 
 fn write_errors(query: &Query) -> Errors {

@@ -25,10 +25,26 @@ pub(super) fn apply(live: &Object, patch: Value) -> Result<Value> {
             "The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {got}"
         )));
     }
+    // Upstream does not tell the client what went wrong, and neither do we.
+    run(live, operations).map_err(|_| rejected())
+}
+
+/// Applies the patch of a webhook, of which upstream tells what went wrong.
+///
+/// # Errors
+/// In the words of evanphx/json-patch.
+pub(super) fn apply_told(live: &Object, patch: Value) -> std::result::Result<Value, String> {
+    let operations = decode(patch).map_err(|status| status.message().to_owned())?;
+    if operations.len() > OPERATIONS_MAX {
+        return Err(format!("the allowed maximum operations in a JSON patch is {OPERATIONS_MAX}"));
+    }
+    run(live, operations)
+}
+
+fn run(live: &Object, operations: Vec<Operation>) -> std::result::Result<Value, String> {
     let mut document = Document { root: Value::Object(live.root().clone()), copied_bytes: 0 };
     for operation in operations {
-        // Upstream does not tell the client what went wrong, and neither do we.
-        document.run(operation).ok_or_else(rejected)?;
+        document.run(operation)?;
     }
     Ok(document.root)
 }
@@ -84,29 +100,30 @@ struct Document {
     copied_bytes: usize,
 }
 
+/// What an operation gives; the error is upstream's text.
+type Done<T> = std::result::Result<T, String>;
+
 impl Document {
-    /// `None` when the operation does not apply.
-    fn run(&mut self, operation: Operation) -> Option<()> {
+    fn run(&mut self, operation: Operation) -> Done<()> {
         let Operation { op, path, from, value } = operation;
-        let path = path?;
+        let undecoded = |what: &str| format!("{op} operation failed to decode {what}: missing value");
+        let path = path.ok_or_else(|| undecoded("path"))?;
         match op.as_str() {
             "add" => self.add(&path, value.unwrap_or(Value::Null)),
             "remove" => self.remove(&path).map(drop),
             "replace" => self.replace(&path, value),
             "move" => {
-                let value = self.remove(&from?)?;
-                self.add(&path, value)
+                let from = from.ok_or_else(|| undecoded("from"))?;
+                let missing = format!("move operation does not apply: doc is missing from path: {from}: missing value");
+                let value = self.container(&from).ok_or(missing).and_then(|at| take(at, &from, "move"))?;
+                let missing =
+                    format!("move operation does not apply: doc is missing destination path: {path}: missing value");
+                self.container(&path).ok_or(missing)?;
+                self.add(&path, value).map_err(|error| error.replacen("error in add", "error in move", 1))
             }
-            "copy" => {
-                let value = self.get(&from?)?.cloned().unwrap_or(Value::Null);
-                self.container(&path)?;
-                if !value.is_null() {
-                    self.copied_bytes += value.to_string().len();
-                }
-                (self.copied_bytes <= COPIED_BYTES_MAX).then(|| self.add(&path, value)).flatten()
-            }
+            "copy" => self.copy(&from.ok_or_else(|| undecoded("from"))?, &path),
             "test" => self.test(&path, value.as_ref()),
-            _ => None,
+            other => Err(format!("Unexpected kind: {other}")),
         }
     }
 
@@ -120,7 +137,7 @@ impl Document {
             at = match at {
                 Value::Object(fields) => fields.get_mut(&part)?,
                 Value::Array(items) => {
-                    let index = existing(items, &part)?;
+                    let index = existing(items, &part).ok()?;
                     &mut items[index]
                 }
                 Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return None,
@@ -129,59 +146,101 @@ impl Document {
         matches!(at, Value::Object(_) | Value::Array(_)).then_some((at, unescape(last)))
     }
 
-    /// The value at a path: `Some(None)` for a field that is missing from an object.
-    fn get(&mut self, path: &str) -> Option<Option<&Value>> {
-        let (container, key) = self.container(path)?;
-        match container {
-            Value::Array(items) => existing(items, &key).map(|index| items.get(index)),
-            other => Some(other.get(&key)),
-        }
-    }
-
-    fn add(&mut self, path: &str, value: Value) -> Option<()> {
-        match self.container(path)? {
+    fn add(&mut self, path: &str, value: Value) -> Done<()> {
+        let missing = || format!("add operation does not apply: doc is missing path: \"{path}\": missing value");
+        match self.container(path).ok_or_else(missing)? {
             (Value::Array(items), key) if key == "-" => items.push(value),
             (Value::Array(items), key) => {
                 // One past the end is a place here, from both ends.
-                let index = place(&key, items.len() + 1).filter(|index| *index <= items.len())?;
+                let index = place(&key, items.len() + 1)
+                    .map_err(|error| format!("error in add for path: '{path}': {error}"))?;
                 items.insert(index, value);
             }
-            (other, key) => drop(other.as_object_mut()?.insert(key, value)),
+            (other, key) => drop(other.as_object_mut().ok_or_else(missing)?.insert(key, value)),
         }
-        Some(())
+        Ok(())
     }
 
-    fn remove(&mut self, path: &str) -> Option<Value> {
-        match self.container(path)? {
-            (Value::Array(items), key) => {
-                let index = existing(items, &key)?;
-                Some(items.remove(index))
-            }
-            (other, key) => other.as_object_mut()?.remove(&key),
-        }
+    fn remove(&mut self, path: &str) -> Done<Value> {
+        let missing = || format!("remove operation does not apply: doc is missing path: \"{path}\": missing value");
+        take(self.container(path).ok_or_else(missing)?, path, "remove")
     }
 
-    fn replace(&mut self, path: &str, value: Option<Value>) -> Option<()> {
+    fn replace(&mut self, path: &str, value: Option<Value>) -> Done<()> {
         if path.is_empty() {
-            self.root = value.filter(|value| value.is_object() || value.is_array())?;
-            return Some(());
+            let whole = value.filter(|value| value.is_object() || value.is_array());
+            self.root = whole.ok_or_else(|| "replace operation value must be object or array".to_owned())?;
+            return Ok(());
         }
+        let missing =
+            |what: &str| format!("replace operation does not apply: doc is missing {what}: {path}: missing value");
         let value = value.unwrap_or(Value::Null);
-        match self.container(path)? {
+        match self.container(path).ok_or_else(|| missing("path"))? {
             (Value::Array(items), key) => {
-                let index = existing(items, &key)?;
+                let index = existing(items, &key).map_err(|_| missing("key"))?;
                 items[index] = value;
             }
-            (other, key) => drop(other.as_object_mut()?.insert(key, value)),
+            (other, key) => drop(other.as_object_mut().ok_or_else(|| missing("path"))?.insert(key, value)),
         }
-        Some(())
+        Ok(())
     }
 
-    fn test(&mut self, path: &str, want: Option<&Value>) -> Option<()> {
-        let have = if path.is_empty() { Some(&self.root) } else { self.get(path)? };
+    fn copy(&mut self, from: &str, path: &str) -> Done<()> {
+        let missing = || format!("copy operation does not apply: doc is missing from path: {from}: missing value");
+        let value = match self.container(from).ok_or_else(missing)? {
+            (Value::Array(items), key) => {
+                let index = existing(items, &key).map_err(|error| format!("error in copy for from: '{from}': {error}"));
+                items[index?].clone()
+            }
+            (other, key) => other.get(&key).cloned().unwrap_or(Value::Null),
+        };
+        let missing =
+            || format!("copy operation does not apply: doc is missing destination path: {path}: missing value");
+        self.container(path).ok_or_else(missing)?;
+        if !value.is_null() {
+            self.copied_bytes += value.to_string().len();
+        }
+        if self.copied_bytes > COPIED_BYTES_MAX {
+            let size = self.copied_bytes;
+            return Err(format!(
+                "Unable to complete the copy, the accumulated size increase of copy is {size}, \
+                                exceeding the limit {COPIED_BYTES_MAX}"
+            ));
+        }
+        self.add(path, value).map_err(|error| format!("error while adding value during copy: {error}"))
+    }
+
+    fn test(&mut self, path: &str, want: Option<&Value>) -> Done<()> {
+        let have = if path.is_empty() {
+            Some(&self.root)
+        } else {
+            let missing = || format!("test operation does not apply: is missing path: {path}: missing value");
+            match self.container(path).ok_or_else(missing)? {
+                (Value::Array(items), key) => {
+                    let index = existing(items, &key);
+                    items.get(index.map_err(|error| format!("error in test for path: '{path}': {error}"))?)
+                }
+                (other, key) => other.get(&key),
+            }
+        };
         let have = have.filter(|value| !value.is_null());
         let want = want.filter(|value| !value.is_null());
-        (have == want).then_some(())
+        if have == want { Ok(()) } else { Err(format!("testing value {path} failed: test failed")) }
+    }
+}
+
+/// Takes a value out of its container.
+fn take((container, key): (&mut Value, String), path: &str, op: &str) -> Done<Value> {
+    let told = |why: String| format!("error in {op} for path: '{path}': {why}");
+    match container {
+        Value::Array(items) => {
+            let index = existing(items, &key).map_err(told)?;
+            Ok(items.remove(index))
+        }
+        other => {
+            let gone = other.as_object_mut().and_then(|fields| fields.remove(&key));
+            gone.ok_or_else(|| told(format!("Unable to remove nonexistent key: {key}: missing value")))
+        }
     }
 }
 
@@ -191,15 +250,19 @@ fn unescape(part: &str) -> String {
 }
 
 /// An index into a list of a length; negative ones count from the end.
-fn place(key: &str, len: usize) -> Option<usize> {
-    let index: i64 = key.parse().ok()?;
-    let from_end = i64::try_from(len).ok()?;
-    usize::try_from(if index < 0 { index + from_end } else { index }).ok()
+fn place(key: &str, len: usize) -> Done<usize> {
+    let quoted = crate::api::field::go_quote(key);
+    let index: i64 = key.parse().map_err(|_| {
+        format!("value was not a proper array index: '{key}': strconv.Atoi: parsing {quoted}: invalid syntax")
+    })?;
+    let from_end = i64::try_from(len).unwrap_or(i64::MAX);
+    let found = usize::try_from(if index < 0 { index + from_end } else { index }).ok().filter(|at| *at < len);
+    found.ok_or_else(|| format!("Unable to access invalid index: {index}: invalid index referenced"))
 }
 
 /// The index of an item that is there.
-fn existing(items: &[Value], key: &str) -> Option<usize> {
-    place(key, items.len()).filter(|index| *index < items.len())
+fn existing(items: &[Value], key: &str) -> Done<usize> {
+    place(key, items.len())
 }
 
 #[cfg(test)]

@@ -54,6 +54,14 @@ pub fn apply(kind: PatchKind, live: &Object, patch: &[u8], of: (&Table, TypeId))
     Object::from_value(patched).map_err(|other| not_an_object(&other))
 }
 
+/// Applies the JSON patch of an admission webhook.
+///
+/// # Errors
+/// In the words of evanphx/json-patch, which upstream hands on.
+pub fn apply_operations(live: &Object, patch: Value) -> std::result::Result<Value, String> {
+    json::apply_told(live, patch)
+}
+
 /// What decoding the result says when a patch has put an array in place of the object.
 fn not_an_object(patched: &Value) -> Status {
     use super::field::{FieldError, Path};

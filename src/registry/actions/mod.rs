@@ -13,7 +13,7 @@ use super::admit::Admission;
 use super::{Answer, Call, Input, Registry, Written, metadata};
 use crate::admission::Operation;
 use crate::api::apply::{self, OneVersion, Owns, Root, Scope, Writer};
-use crate::api::request::WriteOptions;
+use crate::api::request::{Options, WriteOptions};
 use crate::api::{GroupVersionKind, Object, Result};
 
 /// What happens on a POST to a resource or subresource.
@@ -44,6 +44,7 @@ pub struct Order<'a> {
     pub call: &'a Call,
     /// The body.
     pub object: Object,
+    pub options: &'a WriteOptions,
     pub dry_run: bool,
 }
 
@@ -55,7 +56,8 @@ impl Order<'_> {
     pub async fn admit_finally(&self) -> Result<()> {
         // What plugins of this phase change is not looked at.
         let mut object = self.object.clone();
-        let admission = Admission { operation: Operation::Create, call: self.call, old: None, dry_run: self.dry_run };
+        let (call, options, dry_run) = (self.call, Options::Create(self.options), self.dry_run);
+        let admission = Admission { operation: Operation::Create, call, old: None, options, dry_run };
         self.registry.admit_finally(admission, Some(&mut object)).await.map(|_| ())
     }
 }
@@ -76,10 +78,12 @@ impl Registry {
         action.default(&mut object);
         metadata::dedup_owners(&mut object, &call.warnings, false);
         self.own_payload(call, &mut object, options)?;
-        let admission = Admission { operation: Operation::Create, call, old: None, dry_run: options.dry_run };
+        let dry_run = options.dry_run;
+        let asked = Options::Create(options);
+        let admission = Admission { operation: Operation::Create, call, old: None, options: asked, dry_run };
         self.admit(admission, Some(&mut object)).await?;
         metadata::dedup_owners(&mut object, &call.warnings, true);
-        let answer = action.run(Order { registry: self, call, object, dry_run: options.dry_run }).await?;
+        let answer = action.run(Order { registry: self, call, object, options, dry_run }).await?;
         Ok(Written { answer: Answer::Object(answer), created: true })
     }
 

@@ -1,0 +1,153 @@
+//! Webhooks that change a write: one after another in the order of their configurations' names, each seeing what those
+//! before it left.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::super::{Attributes, Context, Invocation};
+use super::configuration::Hook;
+use super::dispatch::{Call, Failure, failed};
+use super::matching::invocation;
+use super::response::{Response, Role, denial};
+use crate::api::field::go_quote;
+use crate::api::{Object, Result, Status, patch};
+
+/// Lets all webhooks that match change the object.
+pub(super) async fn dispatch(ctx: &Context, attributes: &mut Attributes<'_>, hooks: Arc<Vec<Hook>>) -> Result<()> {
+    let second = attributes.reinvocation.second();
+    if second {
+        let object = attributes.object.as_deref();
+        attributes.reinvocation.webhooks.compare(object);
+    }
+    for hook in hooks.iter() {
+        let Some(invocation) = invocation(ctx, attributes, hook)? else { continue };
+        if second && !attributes.reinvocation.webhooks.again(&hook.id) {
+            continue;
+        }
+        let outcome = call(ctx, attributes, (hook, &invocation)).await;
+        if matches!(outcome, Ok(Changed::Yes)) {
+            attributes.reinvocation.webhooks.require();
+            attributes.reinvocation.want();
+        }
+        if hook.reinvoked {
+            attributes.reinvocation.webhooks.invoked(&hook.id);
+        }
+        match outcome {
+            Ok(_) => {}
+            Err(Failure::Refused(status)) => return Err(status),
+            Err(Failure::Call(why)) if hook.ignores_failure => {
+                tracing::warn!(webhook = %hook.name, why, "a webhook failed, and what it would change does not matter");
+            }
+            Err(Failure::Call(why)) => return Err(Failure::closed(&why)),
+        }
+    }
+    let object = attributes.object.as_deref();
+    attributes.reinvocation.webhooks.leave(object);
+    Ok(())
+}
+
+#[derive(PartialEq, Eq)]
+enum Changed {
+    Yes,
+    No,
+}
+
+async fn call(
+    ctx: &Context,
+    attributes: &mut Attributes<'_>,
+    (hook, invocation): (&Hook, &Invocation),
+) -> std::result::Result<Changed, Failure> {
+    let (object, old) = attributes.shown(&invocation.kind);
+    let objects = (object.as_ref(), old.as_ref());
+    let response = Call::prepare(attributes, (hook, invocation, Role::Mutating), objects)?.make(ctx).await?;
+    attributes.warnings.extend(response.warnings.iter().cloned());
+    if !response.allowed {
+        return Err(Failure::Refused(denial(&hook.name, &response.result)));
+    }
+    let Some(patched) = patched(hook, &response, object.as_ref())? else { return Ok(Changed::No) };
+    let internal = |why: &dyn std::fmt::Display| Failure::Refused(Status::internal(why));
+    let Some(before) = object else { return Ok(Changed::No) };
+    let subresource = attributes.target.subresource.as_str();
+    let kind = &invocation.kind;
+    let Some(slot) = attributes.object.as_deref_mut() else { return Ok(Changed::No) };
+    if *kind.payload(subresource) != kind.gvk {
+        let changed = patched != before;
+        settle_payload(slot, (kind, subresource), patched);
+        return Ok(if changed { Changed::Yes } else { Changed::No });
+    }
+    let read = kind.read(patched.into_value()).map_err(|error| internal(&error))?;
+    let changed = read != before;
+    if changed {
+        *slot = if kind.is_custom() { custom(attributes.kind, kind, read)? } else { kind.stored(read) };
+    }
+    Ok(if changed { Changed::Yes } else { Changed::No })
+}
+
+/// A custom resource goes back to the version of the request.
+fn custom(
+    asked: &crate::resources::Kind,
+    shown: &crate::resources::Kind,
+    mut object: Object,
+) -> std::result::Result<Object, Failure> {
+    shown.default(&mut object);
+    if object.gvk() != asked.gvk {
+        asked.behaviour.revive(&mut object).map_err(Failure::Refused)?;
+    }
+    Ok(object)
+}
+
+/// What is sent to a subresource stays what it is; of a scale only the number is taken.
+fn settle_payload(slot: &mut Object, (kind, subresource): (&crate::resources::Kind, &str), patched: Object) {
+    if subresource != "scale" {
+        *slot = patched;
+        return;
+    }
+    let Some(paths) = kind.behaviour.scale(kind) else { return };
+    let path: Vec<&str> = paths.spec_replicas.iter().map(AsRef::as_ref).collect();
+    slot.set(&path, patched.int_at(&["spec", "replicas"]).unwrap_or(0));
+}
+
+/// The object as the patch makes it; `None` when there is nothing to do.
+fn patched(hook: &Hook, response: &Response, object: Option<&Object>) -> std::result::Result<Option<Object>, Failure> {
+    if response.patch.is_empty() {
+        return Ok(None);
+    }
+    let operations: Value = serde_json::from_slice(&response.patch)
+        .map_err(|_| undecodable(hook, &crate::api::codec::json::decode(&response.patch)))?;
+    match &operations {
+        Value::Array(operations) if operations.is_empty() => return Ok(None),
+        Value::Null => return Ok(None),
+        Value::Array(_) => {}
+        other => {
+            let kind = crate::api::codec::json::kind_of(other);
+            let why = format!("json: cannot unmarshal {kind} into Go value of type jsonpatch.Patch");
+            return Err(failed(hook, &format!("received undecodable patch in webhook response: {why}")));
+        }
+    }
+    let internal = |why: String| Failure::Refused(Status::internal(why));
+    let Some(object) = object else {
+        return Err(internal(format!(
+            "admission webhook {} attempted to modify the object, which is not supported for this operation",
+            go_quote(&hook.name)
+        )));
+    };
+    if response.patch_type != "JSONPatch" {
+        return Err(failed(hook, &format!("unsupported patch type {}", go_quote(&response.patch_type))));
+    }
+    let patched = patch::apply_operations(object, operations).map_err(internal)?;
+    let patched = Object::from_value(patched).map_err(|other| {
+        let kind = crate::api::codec::json::kind_of(&other);
+        internal(format!(
+            "couldn't get version/kind; json parse error: json: cannot unmarshal {kind} into Go value of \
+                          type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \
+                          \"json:\\\"kind,omitempty\\\"\" }}"
+        ))
+    })?;
+    Ok(Some(patched))
+}
+
+fn undecodable<T>(hook: &Hook, decoded: &std::result::Result<T, crate::api::codec::Error>) -> Failure {
+    let why = decoded.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    failed(hook, &format!("received undecodable patch in webhook response: {why}"))
+}
