@@ -1,12 +1,13 @@
 //! The load generator's client: one HTTP/2 connection over TLS that has one request at a time. It does no more than
 //! the protocol asks for, because it shares the processors with the server that is measured: it writes a request as
 //! one record, reads frames from one buffer, and looks at nothing of an answer but its status and its length.
+//! `Wire` chooses between it and HTTP/1.1.
 
 use std::sync::Arc;
 
 use reqwest::Method;
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -38,21 +39,55 @@ const SETTING_TABLE_BYTES: u16 = 1;
 const SETTING_PUSH: u16 = 2;
 const SETTING_WINDOW: u16 = 4;
 
+/// How much of the body of an answer is kept for those who look at it.
+const KEPT_BYTES_MAX: usize = 256 * 1024;
+
+/// The protocol of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    Http1,
+    Http2,
+}
+
+impl Wire {
+    /// Its name in a TLS handshake.
+    pub(crate) fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::Http1 => b"http/1.1",
+            Self::Http2 => b"h2",
+        }
+    }
+}
+
 /// A request; an empty body is none.
 pub(crate) struct Ask {
     pub(crate) method: Method,
     pub(crate) path: String,
+    pub(crate) accept: &'static str,
     pub(crate) content_type: &'static str,
     pub(crate) body: String,
 }
 
 impl Ask {
+    fn new(method: Method, path: impl Into<String>) -> Self {
+        Self { method, path: path.into(), accept: "application/json", content_type: "", body: String::new() }
+    }
+
     pub(crate) fn get(path: impl Into<String>) -> Self {
-        Self { method: Method::GET, path: path.into(), content_type: "", body: String::new() }
+        Self::new(Method::GET, path)
     }
 
     pub(crate) fn post(path: impl Into<String>, body: String) -> Self {
-        Self { method: Method::POST, path: path.into(), content_type: "application/json", body }
+        Self { content_type: "application/json", body, ..Self::new(Method::POST, path) }
+    }
+
+    pub(crate) fn put(path: impl Into<String>, body: String) -> Self {
+        Self { content_type: "application/json", body, ..Self::new(Method::PUT, path) }
+    }
+
+    /// A patch of the kind that its content type names.
+    pub(crate) fn patch(content_type: &'static str, path: impl Into<String>, body: String) -> Self {
+        Self { content_type, body, ..Self::new(Method::PATCH, path) }
     }
 }
 
@@ -60,7 +95,19 @@ impl Ask {
 pub(crate) struct Answer<'a> {
     /// 200 or 201.
     pub(crate) good: bool,
+    /// How long the body is.
+    pub(crate) bytes: usize,
+    /// Its beginning.
     pub(crate) body: &'a [u8],
+}
+
+/// A piece of the body of an answer that has begun.
+pub(crate) struct Piece {
+    pub(crate) stream: u32,
+    /// In what the connection has read, until it reads more.
+    pub(crate) range: std::ops::Range<usize>,
+    /// Nothing of this answer comes after it.
+    pub(crate) last: bool,
 }
 
 pub(crate) struct Connection {
@@ -88,13 +135,6 @@ struct Frame {
     payload: std::ops::Range<usize>,
 }
 
-/// How to speak TLS with a server whose certificate is one of these or made by one of them.
-pub(crate) fn tls(roots: RootCertStore) -> Arc<ClientConfig> {
-    let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Arc::new(config)
-}
-
 impl Connection {
     pub(crate) async fn open(port: u16, tls: Arc<ClientConfig>, token: &'static str) -> Self {
         let tcp = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
@@ -119,7 +159,7 @@ impl Connection {
     /// Sends a request and reads its answer to the end.
     pub(crate) async fn ask(&mut self, ask: &Ask) -> Answer<'_> {
         self.send(ask).await;
-        let mut good = false;
+        let (mut good, mut bytes) = (false, 0);
         self.body.clear();
         loop {
             let frame = self.next().await;
@@ -129,7 +169,10 @@ impl Connection {
                 HEADERS if ours => good = is_good(fragment(&frame, payload)),
                 DATA if ours => {
                     self.taken += u32::try_from(payload.len()).unwrap();
-                    self.body.extend_from_slice(fragment(&frame, payload));
+                    let piece = fragment(&frame, payload);
+                    bytes += piece.len();
+                    let room = KEPT_BYTES_MAX - self.body.len();
+                    self.body.extend_from_slice(&piece[..piece.len().min(room)]);
                 }
                 _ => self.control(&frame).await,
             }
@@ -137,31 +180,66 @@ impl Connection {
                 break;
             }
         }
-        if self.taken > WINDOW_BYTES / 2 {
-            let taken = std::mem::take(&mut self.taken);
-            self.frame((WINDOW_UPDATE, 0), 0, &taken.to_be_bytes());
-        }
+        self.renew_window();
         self.stream += 2;
-        Answer { good, body: &self.body }
+        Answer { good, bytes, body: &self.body }
     }
 
-    /// Sends a request whose answer does not end, as of a watch, and tells whether it begins well. What comes of it is
-    /// not read, so only an idle one may be begun.
-    pub(crate) async fn begin(&mut self, ask: &Ask) -> bool {
+    /// Sends a request whose answer does not end, as of a watch, and tells its stream if it begins well. What comes of
+    /// other answers meanwhile is lost, so all must have been begun before anything is sent of them.
+    pub(crate) async fn begin(&mut self, ask: &Ask) -> Option<u32> {
         self.send(ask).await;
+        let stream = self.stream;
         let good = loop {
             let frame = self.next().await;
-            if frame.kind == HEADERS && frame.stream == self.stream {
+            if frame.kind == HEADERS && frame.stream == stream {
                 break is_good(fragment(&frame, &self.input[frame.payload.clone()]));
             }
             self.control(&frame).await;
         };
         self.stream += 2;
-        good
+        good.then_some(stream)
+    }
+
+    /// The next piece of an answer that has begun. Nothing is lost when the waiting is given up.
+    pub(crate) async fn piece(&mut self) -> Piece {
+        loop {
+            let frame = self.next().await;
+            let last = frame.kind == RESET || frame.flags & END_STREAM != 0;
+            let range = frame.payload.clone();
+            match frame.kind {
+                DATA => {
+                    self.taken += u32::try_from(range.len()).unwrap();
+                    self.renew_window();
+                    if !self.output.is_empty() {
+                        self.flush().await;
+                    }
+                    let before = range.start + usize::from(frame.flags & PADDED != 0);
+                    let length = fragment(&frame, &self.input[range]).len();
+                    return Piece { stream: frame.stream, range: before..before + length, last };
+                }
+                RESET => return Piece { stream: frame.stream, range: range.end..range.end, last },
+                HEADERS if last => return Piece { stream: frame.stream, range: range.end..range.end, last },
+                _ => self.control(&frame).await,
+            }
+        }
+    }
+
+    /// The bytes of the last piece.
+    pub(crate) fn bytes(&self, piece: &Piece) -> &[u8] {
+        &self.input[piece.range.clone()]
+    }
+
+    /// Tells the server of more room, with the next thing that is sent.
+    fn renew_window(&mut self) {
+        if self.taken > WINDOW_BYTES / 2 {
+            let taken = std::mem::take(&mut self.taken);
+            self.frame((WINDOW_UPDATE, 0), 0, &taken.to_be_bytes());
+        }
     }
 
     async fn send(&mut self, ask: &Ask) {
-        assert!(ask.body.len() <= FRAME_BYTES_MAX, "the body is longer than a frame");
+        assert!(ask.body.len() < WINDOW_BYTES_AT_START as usize, "the body is longer than a stream's first window");
         let length = i64::try_from(ask.body.len()).unwrap();
         while self.room < length {
             let frame = self.next().await;
@@ -171,8 +249,10 @@ impl Connection {
         let head = self.head(ask);
         let end = if ask.body.is_empty() { END_STREAM } else { 0 };
         self.frame((HEADERS, END_HEADERS | end), self.stream, &head);
-        if end == 0 {
-            self.frame((DATA, END_STREAM), self.stream, ask.body.as_bytes());
+        let mut pieces = ask.body.as_bytes().chunks(FRAME_BYTES_MAX).peekable();
+        while let Some(piece) = pieces.next() {
+            let flags = if pieces.peek().is_none() { END_STREAM } else { 0 };
+            self.frame((DATA, flags), self.stream, piece);
         }
         self.flush().await;
     }
@@ -188,7 +268,7 @@ impl Connection {
         out.push(0x87);
         literal(&mut out, 4, &ask.path);
         literal(&mut out, 1, &self.authority);
-        literal(&mut out, 19, "application/json");
+        literal(&mut out, 19, ask.accept);
         literal(&mut out, 23, self.token);
         if !ask.content_type.is_empty() {
             literal(&mut out, 31, ask.content_type);

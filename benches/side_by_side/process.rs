@@ -20,22 +20,39 @@ impl Process {
         Self { name, child }
     }
 
+    fn path(&self, file: &str) -> String {
+        format!("/proc/{}/{file}", self.child.id())
+    }
+
     fn read(&self, file: &str) -> String {
-        let path = format!("/proc/{}/{file}", self.child.id());
+        let path = self.path(file);
         std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{} has ended ({path}: {error})", self.name))
     }
 
     /// Resident memory in MiB.
     pub(crate) fn resident(&self) -> f64 {
-        let status = self.read("status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-        line.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok()).unwrap() / 1024.0
+        mebibytes(&self.read("status"), "VmRSS:").unwrap_or_else(|| panic!("{} has ended", self.name))
+    }
+
+    /// The most resident memory in MiB since the start, or since it was last forgotten; nothing of one that has ended.
+    pub(crate) fn peak(&self) -> Option<f64> {
+        mebibytes(&std::fs::read_to_string(self.path("status")).ok()?, "VmHWM:")
+    }
+
+    pub(crate) fn forget_peak(&self) {
+        // Linux: 5 sets the peak to what is resident now. One that has ended has none to forget.
+        let _ = std::fs::write(self.path("clear_refs"), "5");
     }
 
     /// What the processors have worked for it so far.
     pub(crate) fn work(&self) -> Duration {
         work(&self.read("stat"))
     }
+}
+
+fn mebibytes(status: &str, name: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse::<f64>().ok().map(|kib| kib / 1024.0)
 }
 
 /// What the processors have worked for this process so far.

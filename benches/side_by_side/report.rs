@@ -1,14 +1,15 @@
-//! Figures of both sides as a page for people and as JSON.
+//! The results: a JSON file that keeps the latest figures of each measure and side, and the page made of it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::cluster::Cluster;
-use crate::load::Outcome;
-use crate::measures::median;
+use crate::chart;
+use crate::cluster::Side;
+use crate::figures::{Figure, Figures, Row, median};
+use crate::measures::{FAMILIES, Family, Form};
 
 const METHOD: &str = "\
 Written by `cargo bench --bench side_by_side` on Linux; it needs Go and the binaries of `conformance/upstream/build`.
@@ -16,138 +17,196 @@ Written by `cargo bench --bench side_by_side` on Linux; it needs Go and the bina
 Stock is etcd, kube-apiserver, kube-controller-manager and kube-scheduler (`--kube-api-qps=5000 --kube-api-burst=10000`)
 and KWOK with 20 nodes; Coracle is its one release binary with `--nodes=20`. All other settings are the defaults, so both
 are durable: etcd syncs its log, Coracle its SQLite file. One side runs after the other, the first one changes from round
-to round, each on fresh data on the same disk, on the loopback interface, with its controllers, scheduler and nodes
-running all the time, and shares the processors with the load generator. The same generator asks both: HTTP/2 over TLS,
-a bearer token, JSON, one connection a client, one request at a time on each, all in one thread; a load ends after 3 s
-(1 client) or 5 s (64). Latencies run from sending to the last byte. CPU is user and system time of all processes of a
-side, or of the generator, by request. Start: from the first process to a good `/readyz` of the API server alone (stock
-without controllers, scheduler, KWOK; Coracle with all). Idle: 5 s after all nodes are ready, over 10 s. Memory:
-resident, summed over all processes, KWOK included; with 10,000 pods it is taken after the LISTs. LIST: one client,
-the whole list in one answer, median of 7 after one to warm up. Deployment: from its creation to
-`availableReplicas: 1000`, on the cluster that had the loads before. Idle connections: what 1,000 more that asked
-once add; idle watchers: what 5,000 of one type add, 100 on a connection. Start with 100,000 ConfigMaps of 1 KB: all is
-killed and started again as for the start on fresh data; memory is taken 3 s later. Each figure is the median of the rounds; the JSON
-file has them all. A ratio above 1 is in Coracle's favour.
+to round, each family of measures on fresh data on the same disk, on the loopback interface, with its controllers,
+scheduler and nodes running all the time, and shares the processors with the load generator. The same generator asks
+both: HTTP/2 over TLS unless it says HTTP/1.1, a bearer token, JSON, one connection a client, one request at a time on
+each, all in one thread; a load ends after 3 s (1 client) or 5 s (more; the quick form: half of it). Latencies run from
+sending to the last byte. Each figure is the median of the rounds; `results.json` has them all, with the processor time
+of a request and the memory of each process. Memory is resident memory, summed over all processes of a side, KWOK
+included unless it says so; the peak is that of the load, or of the whole family where a figure is not that of a load.
+A ratio above 1 is in Coracle's favour. Figures of different forms are not compared.
 ";
 
-/// What a row is called, its unit, and whether less of it is better.
-const ROWS: [(&str, &str, Better); 36] = [
-    ("start to /readyz", "s", Better::Less),
-    ("idle memory", "MiB", Better::Less),
-    ("idle CPU", "% of one processor", Better::Less),
-    ("creates, 1 client", "/s", Better::More),
-    ("creates, 1 client, p50", "ms", Better::Less),
-    ("creates, 1 client, p99", "ms", Better::Less),
-    ("creates, 1 client, server's CPU", "µs", Better::Less),
-    ("creates, 64 clients", "/s", Better::More),
-    ("creates, 64 clients, p50", "ms", Better::Less),
-    ("creates, 64 clients, p99", "ms", Better::Less),
-    ("creates, 64 clients, server's CPU", "µs", Better::Less),
-    ("creates, 64 clients, generator's CPU", "µs", Better::Less),
-    ("GETs, 1 client", "/s", Better::More),
-    ("GETs, 1 client, p50", "ms", Better::Less),
-    ("GETs, 64 clients", "/s", Better::More),
-    ("GETs, 64 clients, p50", "ms", Better::Less),
-    ("GETs, 64 clients, p99", "ms", Better::Less),
-    ("GETs, 64 clients, server's CPU", "µs", Better::Less),
-    ("GETs, 64 clients, generator's CPU", "µs", Better::Less),
-    ("merge patches, 64 clients", "/s", Better::More),
-    ("merge patches, 64 clients, p50", "ms", Better::Less),
-    ("merge patches, 64 clients, p99", "ms", Better::Less),
-    ("merge patches, 64 clients, server's CPU", "µs", Better::Less),
-    ("Deployment of 1,000 pods", "s", Better::Less),
-    ("Pod creates, 64 clients", "/s", Better::More),
-    ("Pod creates, 64 clients, p50", "ms", Better::Less),
-    ("Pod creates, 64 clients, p99", "ms", Better::Less),
-    ("Pod creates, 64 clients, server's CPU", "µs", Better::Less),
-    ("LIST of 10,000 pods", "ms", Better::Less),
-    ("server's CPU of that LIST", "ms", Better::Less),
-    ("bytes of that LIST", "MB", Better::Less),
-    ("memory with 10,000 pods", "MiB", Better::Less),
-    ("memory of an idle connection", "kB", Better::Less),
-    ("memory of an idle watcher", "kB", Better::Less),
-    ("start with 100,000 objects", "s", Better::Less),
-    ("memory with 100,000 objects", "MiB", Better::Less),
-];
-
-#[derive(Clone, Copy)]
-enum Better {
-    Less,
-    More,
+/// When and of what figures are.
+pub(crate) struct Origin {
+    pub(crate) machine: String,
+    pub(crate) commit: String,
+    pub(crate) date: String,
+    pub(crate) form: Form,
 }
 
-/// What one side was measured at in one round, by the names of the rows.
-#[derive(Default)]
-pub(crate) struct Figures {
-    values: BTreeMap<String, f64>,
-    /// Memory by row and process, in MiB.
-    processes: BTreeMap<&'static str, BTreeMap<&'static str, f64>>,
-}
+/// What one side was measured at: the figures of each round, and why it ended if it ended early.
+pub(crate) type Rounds = Vec<(Figures, Option<String>)>;
 
-impl Figures {
-    /// Takes a figure in; one that is not a number was not reached.
-    pub(crate) fn set(&mut self, name: &str, value: f64) {
-        println!("  {name}: {value:.2}");
-        self.values.insert(name.to_owned(), value);
-    }
-
-    pub(crate) fn load(&mut self, name: &str, outcome: &Outcome) {
-        println!("  {name}: {} requests", outcome.done());
-        self.set(name, outcome.rate());
-        self.set(&format!("{name}, p50"), outcome.within(0.5));
-        self.set(&format!("{name}, p99"), outcome.within(0.99));
-        let [servers, generator] = outcome.work();
-        self.set(&format!("{name}, server's CPU"), servers);
-        self.set(&format!("{name}, generator's CPU"), generator);
-    }
-
-    /// Takes in what memory the processes of a cluster have at this moment.
-    pub(crate) fn memory(&mut self, name: &'static str, cluster: &Cluster) {
-        let each: BTreeMap<_, _> = cluster.processes.iter().map(|one| (one.name, one.resident())).collect();
-        self.set(name, each.values().sum());
-        self.processes.insert(name, each);
-    }
-
-    fn get(&self, name: &str) -> Option<f64> {
-        self.values.get(name).copied().filter(|value| value.is_finite())
-    }
-}
-
-/// The median of a row over the rounds that have it.
-fn middle(rounds: &[Figures], name: &str) -> Option<f64> {
-    Some(median(rounds.iter().filter_map(|figures| figures.get(name)).collect())).filter(|value| value.is_finite())
-}
-
-/// Writes `results.md` and `results.json` into a folder; the rounds of stock and those of Coracle.
-pub(crate) fn write(folder: &Path, about: &str, [stock, coracle]: &[Vec<Figures>; 2]) {
-    let mut page = format!("# Side by side with stock\n\n{METHOD}\n{about} {} rounds.\n\n", coracle.len());
-    page.push_str("| what | unit | stock | Coracle | ratio |\n|---|---|---:|---:|---:|\n");
-    let mut rows = Vec::new();
-    for (name, unit, better) in ROWS {
-        let (theirs, ours) = (middle(stock, name), middle(coracle, name));
-        let ratio = theirs.zip(ours).map(|(theirs, ours)| match better {
-            Better::Less => theirs / ours,
-            Better::More => ours / theirs,
-        });
-        let ratio = ratio.filter(|ratio| ratio.is_finite());
-        let (left, right, third) = (digits(theirs), digits(ours), digits(ratio));
-        writeln!(page, "| {name} | {unit} | {left} | {right} | {third} |").expect("a string takes all");
-        let rounds = [stock, coracle].map(|side| side.iter().map(|figures| figures.get(name)).collect::<Vec<_>>());
-        rows.push(json!({"name": name, "unit": unit, "stock": theirs, "coracle": ours, "ratio": ratio,
-            "rounds": {"stock": rounds[0], "coracle": rounds[1]}}));
-    }
-    page.push_str("\nMemory of each process in the last round, in MiB:\n\n");
-    for figures in [stock, coracle].into_iter().filter_map(|side| side.last()) {
-        for (row, processes) in &figures.processes {
-            let each: Vec<_> = processes.iter().map(|(name, value)| format!("{name} {value:.0}")).collect();
-            writeln!(page, "- {row}: {}", each.join(", ")).expect("a string takes all");
+/// Takes what a family was measured at into the files of a folder.
+pub(crate) fn write(folder: &Path, origin: &Origin, (family, sides): (&Family, &[Rounds; 2])) {
+    let file = folder.join("results.json");
+    let read = std::fs::read_to_string(&file).ok().and_then(|text| serde_json::from_str::<Value>(&text).ok());
+    let mut results = read.filter(|results| results["measures"].is_object()).unwrap_or(json!({"measures": {}}));
+    results["machine"] = origin.machine.as_str().into();
+    for row in (family.rows)() {
+        for side in Side::ALL {
+            if let Some(seen) = side_of(&row, &sides[side as usize], origin) {
+                results["measures"][&row.name][side.name()] = seen;
+            }
         }
     }
-    let processes = |side: &[Figures]| side.iter().map(|figures| figures.processes.clone()).collect::<Vec<_>>();
-    let json: Value = json!({"about": about, "rows": rows,
-        "processes": {"stock": processes(stock), "coracle": processes(coracle)}});
-    std::fs::write(folder.join("results.md"), page).unwrap();
-    std::fs::write(folder.join("results.json"), serde_json::to_string_pretty(&json).unwrap() + "\n").unwrap();
+    let known = rows();
+    let measures = results["measures"].as_object_mut().expect("it is an object");
+    measures.retain(|name, _| known.iter().any(|row| row.name == *name));
+    for row in &known {
+        if let Some(measure) = measures.get_mut(&row.name) {
+            let (ratio, met) = judge(row, measure);
+            measure["unit"] = row.unit.into();
+            measure["goal"] = row.goal().into();
+            measure["ratio"] = json!(ratio);
+            measure["met"] = json!(met);
+        }
+    }
+    std::fs::write(&file, serde_json::to_string_pretty(&results).unwrap() + "\n").unwrap();
+    std::fs::write(folder.join("results.md"), page(&results)).unwrap();
+    std::fs::write(folder.join("growth.svg"), chart::draw(&results["measures"])).unwrap();
+}
+
+fn rows() -> Vec<Row> {
+    FAMILIES.iter().flat_map(|family| (family.rows)()).collect()
+}
+
+/// What is kept of a row on one side; nothing if it was not measured and did not fail.
+fn side_of(row: &Row, rounds: &Rounds, origin: &Origin) -> Option<Value> {
+    let with = |form: &str| json!({"form": form, "commit": origin.commit, "date": origin.date});
+    let seen: Vec<&Figure> = rounds.iter().filter_map(|(figures, _)| figures.values.get(&row.name)).collect();
+    let failures: Vec<&String> = rounds
+        .iter()
+        .filter(|(figures, _)| !figures.values.contains_key(&row.name))
+        .filter_map(|(figures, failure)| figures.failures.get(&row.name).or(failure.as_ref()))
+        .collect();
+    let mut kept = with(origin.form.name());
+    if let Some(failure) = failures.first() {
+        kept["failed"] = format!("in {} of {} rounds: {failure}", failures.len(), rounds.len()).into();
+    }
+    if seen.is_empty() {
+        return kept.get("failed").is_some().then_some(kept);
+    }
+    let middle = |value: fn(&Figure) -> Option<f64>| {
+        let values: Vec<f64> = seen.iter().filter_map(|figure| value(figure)).collect();
+        Some(median(values)).filter(|value| value.is_finite())
+    };
+    let peaks = || median(rounds.iter().filter_map(|(figures, _)| figures.peak()).collect());
+    kept["value"] = json!(middle(|figure| Some(figure.value)));
+    kept["rounds"] = seen.iter().map(|figure| json!(figure.value)).collect();
+    kept["peak_mib"] = json!(middle(|figure| figure.peak).unwrap_or_else(peaks));
+    let optional = [
+        ("p50_ms", middle(|figure| figure.p50)),
+        ("p99_ms", middle(|figure| figure.p99)),
+        ("servers_us", middle(|figure| figure.work.map(|[servers, _]| servers))),
+        ("generator_us", middle(|figure| figure.work.map(|[_, generator]| generator))),
+    ];
+    for (name, value) in optional.into_iter().filter(|(_, value)| value.is_some()) {
+        kept[name] = json!(value);
+    }
+    if let Some(note) = seen.iter().find_map(|figure| figure.note.as_ref()) {
+        kept["note"] = note.as_str().into();
+    }
+    if let Some(each) = rounds.iter().rev().find_map(|(figures, _)| figures.processes.get(&row.name)) {
+        kept["processes_mib"] = each.clone();
+    }
+    Some(kept)
+}
+
+/// The ratio and whether the goal is met; figures of different forms say nothing, and errors are no success.
+fn judge(row: &Row, measure: &Value) -> (Option<f64>, Option<bool>) {
+    let value = |side: Side| measure[side.name()]["value"].as_f64();
+    let same = measure["stock"]["form"] == measure["coracle"]["form"];
+    let stock = value(Side::Stock).filter(|_| same);
+    let coracle = value(Side::Coracle);
+    let broken = |side: Side| {
+        let note = measure[side.name()]["note"].as_str().unwrap_or_default();
+        measure[side.name()]["failed"].is_string() || note.contains("errors")
+    };
+    let met = row.met(stock, coracle).map(|met| met && !broken(Side::Coracle));
+    (row.ratio(stock, coracle), if broken(Side::Coracle) { Some(false) } else { met })
+}
+
+fn page(results: &Value) -> String {
+    let mut page = format!("# Side by side with stock\n\n{METHOD}\n");
+    let machine = results["machine"].as_str().unwrap_or_default();
+    let measures = results["measures"].as_object().expect("it is an object");
+    let judged = rows().into_iter().filter_map(|row| measures.get(&row.name)?["met"].as_bool()).collect::<Vec<_>>();
+    let met = judged.iter().filter(|met| **met).count();
+    let say = |page: &mut String, text: &str| writeln!(page, "{text}").expect("a string takes all");
+    say(&mut page, &format!("{machine}\n\n{met} of {} goals that could be judged are met.\n", judged.len()));
+    say(&mut page, "![How the cost grows with the number of objects](growth.svg)\n");
+    say(
+        &mut page,
+        "| measure | goal | stock | Coracle | ratio | met | p50 / p99, ms: stock | Coracle | peak, MiB: stock | Coracle | of |",
+    );
+    say(&mut page, "|---|---|---:|---:|---:|---|---:|---:|---:|---:|---|");
+    let mut remarks = Vec::new();
+    for row in rows() {
+        if let Some(measure) = measures.get(&row.name) {
+            say(&mut page, &line(&row, measure, &mut remarks));
+        }
+    }
+    say(&mut page, "\n## Remarks\n");
+    remarks.iter().for_each(|remark| say(&mut page, remark));
+    say(&mut page, "\n## What each family measures\n");
+    for family in FAMILIES {
+        let method = family.method.split_whitespace().collect::<Vec<_>>().join(" ");
+        say(&mut page, &format!("- `--only {}`: {method}", family.name));
+    }
+    page
+}
+
+fn line(row: &Row, measure: &Value, remarks: &mut Vec<String>) -> String {
+    let sides = Side::ALL.map(|side| &measure[side.name()]);
+    for (side, told) in Side::ALL.iter().zip(sides) {
+        for key in ["failed", "note"] {
+            if let Some(text) = told[key].as_str() {
+                let text = text.replace('|', "\\|").replace('<', "&lt;");
+                remarks.push(format!(
+                    "- {}, {}: {}{text}",
+                    row.name,
+                    side.name(),
+                    if key == "failed" { "failed " } else { "" }
+                ));
+            }
+        }
+    }
+    let [stock, coracle] = sides.map(|told| match told["value"].as_f64() {
+        Some(value) => format!("{} {}", digits(Some(value)), row.unit).trim().to_owned(),
+        None if told["failed"].is_string() => "failed".to_owned(),
+        None => "–".to_owned(),
+    });
+    let [left, right] = sides.map(|told| match (told["p50_ms"].as_f64(), told["p99_ms"].as_f64()) {
+        (None, None) => String::new(),
+        (p50, p99) => format!("{} / {}", digits(p50), digits(p99)),
+    });
+    let peaks = sides.map(|told| told["peak_mib"].as_f64().map_or_else(String::new, |peak| digits(Some(peak))));
+    let met = match measure["met"].as_bool() {
+        Some(true) => "yes",
+        Some(false) => "**no**",
+        None => "",
+    };
+    let ratio = measure["ratio"].as_f64().map_or_else(String::new, |ratio| digits(Some(ratio)));
+    let goal = measure["goal"].as_str().unwrap_or_default();
+    let [first, second] = peaks;
+    let of = origins(sides);
+    format!(
+        "| {} | {goal} | {stock} | {coracle} | {ratio} | {met} | {left} | {right} | {first} | {second} | {of} |",
+        row.name
+    )
+}
+
+/// When and of what commit the figures are, once if both sides agree.
+fn origins(sides: [&Value; 2]) -> String {
+    let mut told: BTreeMap<String, ()> = BTreeMap::new();
+    for side in sides.into_iter().filter_map(Value::as_object) {
+        let text = |side: &Map<String, Value>, name: &str| side[name].as_str().unwrap_or_default().to_owned();
+        let (commit, date, form) = (text(side, "commit"), text(side, "date"), text(side, "form"));
+        told.insert(format!("{commit}, {date}, {form}"), ());
+    }
+    told.into_keys().collect::<Vec<_>>().join("; ")
 }
 
 /// Three digits that count, or a dash.
