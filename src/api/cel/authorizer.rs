@@ -11,7 +11,7 @@ pub trait Authorizer: Send + Sync {
 }
 
 /// What an expression asks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Request {
     /// The path of a request that is none for a resource.
     pub path: Option<String>,

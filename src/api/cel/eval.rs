@@ -7,7 +7,7 @@ use super::cost;
 use super::error::Error;
 use super::library;
 use super::number;
-use super::plan::{Attribute, By, Call, Entry, FoldNode, Node, Root, is_among};
+use super::plan::{Attribute, By, Call, Entry, FoldNode, Node, Qualifier, Root, is_among};
 use super::value::{List, Map, Struct, Value};
 
 /// The values of the variables of one evaluation.
@@ -40,6 +40,15 @@ impl<'a> Activation<'a> {
     }
 }
 
+/// The name of the variable whose fields are further expressions.
+pub(super) const VARIABLES: &str = "variables";
+
+/// The fields of [`VARIABLES`]; each is worked out when it is first asked for.
+pub(super) trait Composed<'a>: Sync {
+    /// The value of a field; `None` when there is no such field.
+    fn find(&self, name: &str) -> Option<Result<Value<'a>, Error>>;
+}
+
 /// The value of a variable of a comprehension.
 #[derive(Clone)]
 enum Slot<'a> {
@@ -50,16 +59,30 @@ enum Slot<'a> {
 
 pub(super) struct Evaluator<'a, 'v> {
     variables: &'v Activation<'a>,
+    composed: Option<&'v dyn Composed<'a>>,
     slots: Vec<Slot<'a>>,
     pub(super) cost: u64,
     limit: u64,
+}
+
+/// How a chain of selections ends, and what came before it.
+#[derive(Clone, Copy)]
+struct Selection {
+    /// Only the presence of the last is asked for.
+    presence: bool,
+    /// A selection before was one that may be absent.
+    optional: bool,
 }
 
 type Evaluated<'a> = Result<Value<'a>, Error>;
 
 impl<'a, 'v> Evaluator<'a, 'v> {
     pub(super) fn new(variables: &'v Activation<'a>, limit: u64) -> Self {
-        Self { variables, slots: Vec::new(), cost: 0, limit }
+        Self { variables, composed: None, slots: Vec::new(), cost: 0, limit }
+    }
+
+    pub(super) fn composed(self, composed: Option<&'v dyn Composed<'a>>) -> Self {
+        Self { composed, ..self }
     }
 
     fn charge(&mut self, cost: u64) -> Result<(), Error> {
@@ -266,6 +289,9 @@ impl<'a, 'v> Evaluator<'a, 'v> {
 
     /// The value of an attribute; only its selections cost something here.
     fn attribute(&mut self, attribute: &'a Attribute) -> Evaluated<'a> {
+        if let Some(value) = self.field_of_variables(attribute) {
+            return value;
+        }
         let value = match &attribute.root {
             Root::Slot(at) => self.slot(*at)?,
             Root::Node(node) => self.eval(node)?,
@@ -285,19 +311,40 @@ impl<'a, 'v> Evaluator<'a, 'v> {
         if attribute.qualifiers.is_empty() {
             return Ok(value);
         }
-        self.qualified(value, attribute)
+        self.qualified(value, &attribute.qualifiers, Selection { presence: attribute.presence, optional: false })
     }
 
-    fn qualified(&mut self, value: Value<'a>, attribute: &'a Attribute) -> Evaluated<'a> {
-        let absent = if attribute.presence { Value::Bool(false) } else { Value::Optional(None) };
+    /// What is selected from [`VARIABLES`], when the attribute is that.
+    fn field_of_variables(&mut self, attribute: &'a Attribute) -> Option<Evaluated<'a>> {
+        let composed = self.composed?;
+        let Root::Variable(name) = &attribute.root else { return None };
+        let [first, rest @ ..] = &attribute.qualifiers[..] else { return None };
+        let By::Constant(Value::String(field)) = &first.by else { return None };
+        if **name != *VARIABLES {
+            return None;
+        }
+        let selection = Selection { presence: attribute.presence, optional: first.optional };
+        Some(self.charge(cost::SELECT).and_then(|()| match composed.find(field) {
+            Some(value) if rest.is_empty() => match (value?, selection) {
+                (_, Selection { presence: true, .. }) => Ok(Value::Bool(true)),
+                (value, Selection { optional: true, .. }) => Ok(Value::some(value)),
+                (value, _) => Ok(value),
+            },
+            Some(value) => self.qualified(value?, rest, selection),
+            None => Err(Error::new(format!("no such key: {}", &**field))),
+        }))
+    }
+
+    fn qualified(&mut self, value: Value<'a>, qualifiers: &'a [Arc<Qualifier>], selection: Selection) -> Evaluated<'a> {
+        let absent = if selection.presence { Value::Bool(false) } else { Value::Optional(None) };
         let (mut value, mut optional) = match value {
             Value::Optional(None) => return Ok(absent),
             Value::Optional(Some(value)) => ((*value).clone(), true),
-            value => (value, false),
+            value => (value, selection.optional),
         };
-        let last = attribute.qualifiers.len() - 1;
-        for (at, qualifier) in attribute.qualifiers.iter().enumerate() {
-            let asks = attribute.presence && at == last;
+        let last = qualifiers.len() - 1;
+        for (at, qualifier) in qualifiers.iter().enumerate() {
+            let asks = selection.presence && at == last;
             optional |= qualifier.optional;
             let key = match &qualifier.by {
                 By::Constant(key) => Ok(key.clone()),

@@ -3,6 +3,7 @@
 //! cel-go with the libraries of the API server; `conformance/cel` holds what upstream answered. Used by custom
 //! resources, admission policies, webhooks and authentication. Pure.
 
+pub mod admission;
 mod ast;
 mod authorizer;
 mod check;

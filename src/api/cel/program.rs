@@ -4,7 +4,7 @@ use super::check::{self, Reference};
 use super::env::Env;
 use super::error::Error;
 use super::estimate::{self, Range};
-use super::eval::{Activation, Evaluator};
+use super::eval::{Activation, Composed, Evaluator};
 use super::parser;
 use super::plan::{self, Node};
 use super::room::{self, Depth};
@@ -104,12 +104,22 @@ impl Program {
 
     /// Runs the expression. It ends with [`Error::BudgetExceeded`] when it costs more than the budget.
     pub fn evaluate<'a>(&'a self, activation: &Activation<'a>, budget: u64) -> Outcome<'a> {
+        self.evaluate_with(activation, None, budget)
+    }
+
+    /// The same with a variable whose fields are expressions of their own, which cost this one nothing.
+    pub(super) fn evaluate_with<'a>(
+        &'a self,
+        activation: &Activation<'a>,
+        composed: Option<&dyn Composed<'a>>,
+        budget: u64,
+    ) -> Outcome<'a> {
         let plan = match &self.plan {
             Ok(plan) => plan,
             Err(error) => return Outcome { value: Err(error.clone()), cost: 0 },
         };
         let evaluate = || {
-            let mut evaluator = Evaluator::new(activation, budget);
+            let mut evaluator = Evaluator::new(activation, budget).composed(composed);
             let value = evaluator.eval(plan);
             Outcome { value, cost: evaluator.cost }
         };

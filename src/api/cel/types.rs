@@ -106,6 +106,21 @@ impl Type {
         }
     }
 
+    /// The type as upstream's Go type prints itself, which is not as the checker shows it.
+    pub(super) fn declared(&self) -> String {
+        let all = |name: &str, params: &[Self]| {
+            let params: Vec<String> = params.iter().map(Self::declared).collect();
+            if params.is_empty() { name.to_owned() } else { format!("{name}({})", params.join(", ")) }
+        };
+        match self {
+            Self::List(of) => all("list", std::slice::from_ref(of)),
+            Self::Map(of) => all("map", &[of.0.clone(), of.1.clone()]),
+            Self::Opaque(name, params) => all(name, params),
+            Self::Type(Some(of)) => all("type", std::slice::from_ref(of)),
+            _ => self.name().to_owned(),
+        }
+    }
+
     /// Reads a type as upstream writes it; single capital letters are open types, names with a dot are objects.
     pub fn parse(text: &str) -> Option<Self> {
         let (name, params) = match text.split_once('(') {
