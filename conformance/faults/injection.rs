@@ -61,14 +61,20 @@ impl Fault {
     }
 }
 
-/// Makes system calls of the server fail for a time; nothing happens where there is no strace or it may not.
+/// Makes system calls of the server fail for a time; says so where there is no strace to do it.
 async fn trace(life: &Life, stage: &Stage, (inject, time): (&str, Duration)) {
     let calls = inject.split(':').next().unwrap_or(inject);
     let mut command = Command::new("strace");
     command.args(["-f", "-q", "-p", &life.id().to_string(), "-o", "/dev/null"]);
     command.args(["-e", &format!("trace={calls}"), "-e", &format!("inject={inject}")]);
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    let Ok(mut tracer) = child else { return };
+    let mut tracer = match child {
+        Ok(tracer) => tracer,
+        Err(why) => {
+            println!("NOT RUN, failing calls ({inject}): strace cannot be started: {why}");
+            return;
+        }
+    };
     stage.wait(time + Duration::from_millis(100)).await;
     // On SIGINT it lets go of the server in order, but sometimes it hangs.
     Signal::Interrupt.send(tracer.id());

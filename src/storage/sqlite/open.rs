@@ -19,7 +19,7 @@ use super::{Collections, SqliteLog, WriteHalf, append, checkpoint, compact, fail
 use crate::api::Revision;
 use crate::base::{Clock, Tasks};
 use crate::storage::Error;
-use crate::storage::log::Loaded;
+use crate::storage::log::{Loaded, Log};
 use crate::storage::retention::Mark;
 use crate::storage::snapshot::State;
 
@@ -43,6 +43,8 @@ const CREATE_MIGRATIONS: &str = "CREATE TABLE IF NOT EXISTS migrations \
     (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT";
 const APPLIED: &str = "INSERT INTO migrations (version, applied_at) VALUES (?, ?)";
 const LOG_AHEAD: &str = "PRAGMA journal_mode = WAL";
+/// What `options` say, for a connection that is open.
+const DURABLE: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0";
 const COLLECTIONS: &str = "SELECT id, name FROM collections";
 pub(super) const MARK: &str = "SELECT revision, at, written FROM log WHERE revision >= ? ORDER BY revision LIMIT 1";
 
@@ -69,30 +71,63 @@ pub(in crate::storage) async fn open(
         Header::Ours(version) if (version as usize) < MIGRATIONS.len() => migrate(path, version, clock.now()).await?,
         Header::Ours(_) => {}
     }
-    let failed = |error| failed(path, error);
-    let mut connection = options(path).connect().await.map_err(failed)?;
-    let collections = load_collections(&mut connection).await.map_err(failed)?;
-    let compacted = compact::compacted(&mut connection).await.map_err(failed)?;
-    let row = sqlx::query(append::LAST_REVISION).fetch_one(&mut connection).await.map_err(failed)?;
-    let last = revision(&row, 0).map_err(failed)?;
-    let marks = load_marks(&mut connection, compacted, last).await.map_err(failed)?;
-    let written = marks.last().map_or(0, |mark| mark.written);
+    let mut connection = bare_options(path).connect().await.map_err(|error| failed(path, error))?;
+    let known = match known(&mut connection).await {
+        Ok(known) => known,
+        Err(error) => {
+            close_refused(connection).await;
+            return Err(failed(path, error));
+        }
+    };
     let backlog = Arc::new(checkpoint::Backlog::default());
     let pool = SqlitePoolOptions::new().max_connections(READERS_MAX).min_connections(0);
+    let written = known.marks.last().map_or(0, |mark| mark.written);
     let log = Arc::new(SqliteLog {
         path: path.to_owned(),
-        writer: tokio::sync::Mutex::new(Some(WriteHalf { connection, revision: last, written })),
+        writer: tokio::sync::Mutex::new(Some(WriteHalf { connection, revision: known.last, written })),
         readers: pool.connect_lazy_with(options(path)),
-        collections: parking_lot::RwLock::new(collections),
+        collections: parking_lot::RwLock::new(known.collections),
         backlog: Arc::clone(&backlog),
         lock: parking_lot::Mutex::new(Some(lock)),
     });
-    let (words, lasts) = load(&log, tasks, &mut state).await?;
-    state.revision = last;
+    let (words, lasts) = match load(&log, tasks, &mut state).await {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            // Otherwise SQLite's companions of the file stay, and it does not lie as it was found.
+            log.close().await;
+            return Err(error);
+        }
+    };
+    state.revision = known.last;
     // What an earlier process left in its write-ahead log.
     backlog.add(beside(path, "-wal").metadata().map_or(0, |metadata| metadata.len()));
     tasks.spawn_to_end("storage-checkpointer", backlog.relieve_when_due(log.readers.clone()));
-    Ok((log, Loaded { state, compacted, marks, words, lasts }))
+    Ok((log, Loaded { state, compacted: known.compacted, marks: known.marks, words, lasts }))
+}
+
+/// What the file says before its objects are read.
+struct Known {
+    collections: Collections,
+    compacted: Revision,
+    last: Revision,
+    marks: Vec<Mark>,
+}
+
+async fn known(connection: &mut SqliteConnection) -> Result<Known, sqlx::Error> {
+    sqlx::raw_sql(DURABLE).execute(&mut *connection).await?;
+    let collections = load_collections(connection).await?;
+    let compacted = compact::compacted(connection).await?;
+    let row = sqlx::query(append::LAST_REVISION).fetch_one(&mut *connection).await?;
+    let last = revision(&row, 0)?;
+    let marks = load_marks(connection, compacted, last).await?;
+    Ok(Known { collections, compacted, last, marks })
+}
+
+/// Waits until SQLite has taken away what it put beside the file.
+async fn close_refused(connection: SqliteConnection) {
+    if let Err(error) = connection.close().await {
+        tracing::debug!(error = &error as &dyn std::error::Error, "a refused database was not closed in order");
+    }
 }
 
 /// The name of a file that belongs to the database.
@@ -103,12 +138,17 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
+    bare_options(path)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(BUSY_MAX)
         .pragma("wal_autocheckpoint", "0")
+}
+
+/// Options that do not make the connection read the file: one that cannot be read is closed in order then.
+fn bare_options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(BUSY_MAX)
         .statement_cache_capacity(STATEMENTS_MAX)
         .disable_statement_logging()
 }

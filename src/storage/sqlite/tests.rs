@@ -101,9 +101,8 @@ async fn a_changed_byte_of_an_object_is_noticed_at_start() {
     let found: Vec<_> = (0..bytes.len() - body.len()).filter(|at| bytes[*at..].starts_with(body)).collect();
     found.iter().for_each(|at| bytes[at + 10] ^= 1);
     std::fs::write(&path, &bytes).unwrap();
-    let error = open_at(&path).await.err().unwrap();
+    let error = check_refused(&path).await;
     assert!(matches!(error, Error::Corrupt { .. }), "{error}");
-    assert_eq!(std::fs::read(&path).unwrap(), bytes);
 }
 
 #[tokio::test]
@@ -112,7 +111,7 @@ async fn a_file_cut_short_is_noticed_at_start() {
     let path = filled(folder.path()).await;
     let length = path.metadata().unwrap().len();
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length / 2).unwrap();
-    let error = open_at(&path).await.err().unwrap();
+    let error = check_refused(&path).await;
     assert!(matches!(error, Error::Corrupt { .. }), "{error}");
 }
 
