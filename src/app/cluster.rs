@@ -186,6 +186,7 @@ impl Cluster {
             let settings = controllers::Settings {
                 selection: config.controllers.selection.clone(),
                 root_ca: self.pki.authority().to_owned(),
+                signer: Some(self.pki.certificate_signer()),
             };
             controllers::start(self.transport(), self.clock.clone(), &self.tasks, settings)?;
         }

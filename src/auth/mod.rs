@@ -11,6 +11,7 @@ pub mod kubeconfig;
 pub mod openid;
 mod pki;
 pub mod review;
+mod signing;
 mod tls;
 mod token_request;
 
@@ -22,6 +23,7 @@ use futures::future::BoxFuture;
 pub use authorize::rbac::PolicyRule;
 pub use keys::{Jwk, SigningKey, VerifyingKey};
 pub use pki::{Identity, Pki, PkiConfig};
+pub use signing::{CertificateRequest, CertificateSigner, Order};
 pub use token_request::Tokens;
 
 use crate::api::request::User;

@@ -22,6 +22,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 
 use super::keys::{SigningKey, VerifyingKey};
+use super::signing::CertificateSigner;
 use super::{Error, tls};
 use crate::base::Clock;
 
@@ -60,7 +61,7 @@ pub struct Identity {
 /// All keys and certificates of one server.
 pub struct Pki {
     config: PkiConfig,
-    authority: Authority,
+    authority: Arc<Authority>,
     front_proxy: Authority,
     serving: Arc<tls::Serving>,
     admin: watch::Sender<Arc<Identity>>,
@@ -71,10 +72,10 @@ pub struct Pki {
 }
 
 /// A certificate authority that signs.
-struct Authority {
+pub(super) struct Authority {
     pem: String,
-    der: CertificateDer<'static>,
-    issuer: Issuer<'static, KeyPair>,
+    pub(super) der: CertificateDer<'static>,
+    pub(super) issuer: Issuer<'static, KeyPair>,
 }
 
 /// What a leaf is to be.
@@ -111,7 +112,7 @@ impl Pki {
         let serving = Arc::new(tls::Serving::new(certified(&serving)?));
         Ok(Self {
             config,
-            authority,
+            authority: Arc::new(authority),
             front_proxy,
             serving,
             admin: watch::Sender::new(Arc::new(admin)),
@@ -125,6 +126,11 @@ impl Pki {
     /// The authority of the cluster (PEM): what clients trust, and what kube-root-ca.crt holds.
     pub fn authority(&self) -> &str {
         &self.authority.pem
+    }
+
+    /// Signs what is requested with the authority of the cluster.
+    pub fn certificate_signer(&self) -> CertificateSigner {
+        CertificateSigner(Arc::clone(&self.authority))
     }
 
     /// The authorities that client certificates are held against (PEM): our own, then the user's.

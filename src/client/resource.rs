@@ -86,6 +86,11 @@ impl Resource {
         "PriorityLevelConfiguration",
     )
     .of_cluster();
+    pub const CERTIFICATE_REQUESTS: &'static Self =
+        &Self::grouped("certificates.k8s.io", "v1", "certificatesigningrequests", "CertificateSigningRequest")
+            .of_cluster();
+    pub const ACCESS_REVIEWS: &'static Self =
+        &Self::grouped("authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview").of_cluster();
     pub const SERVICE_RANGES: &'static Self =
         &Self::grouped("networking.k8s.io", "v1", "servicecidrs", "ServiceCIDR").of_cluster();
 

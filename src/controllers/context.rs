@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::{Controller, Settings};
 use crate::api::request::User;
+use crate::auth::CertificateSigner;
 use crate::base::{Clock, Tasks};
 use crate::client::{
     Cache, Cached, Client, EventApi, EventText, Meta, ObjectName, Queue, Recorder, Regarding, Resource, Selection,
@@ -58,6 +59,11 @@ impl Context {
     /// The certificate of the cluster's authority in PEM; empty when it is not known.
     pub(super) fn root_ca(&self) -> &str {
         &self.caches.settings.root_ca
+    }
+
+    /// What signs approved certificate requests.
+    pub(super) fn signer(&self) -> Option<&CertificateSigner> {
+        self.caches.settings.signer.as_ref()
     }
 
     /// A work queue.

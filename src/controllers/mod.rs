@@ -3,6 +3,7 @@
 //! the wished state with a pure `plan` and writes the difference.
 
 pub mod apiserver;
+mod certificates;
 mod cluster_role_aggregation;
 mod condition;
 mod context;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
+use crate::auth::CertificateSigner;
 use crate::base::{Clock, Tasks};
 use crate::client::Transport;
 
@@ -58,10 +60,15 @@ pub struct Settings {
     pub selection: String,
     /// The certificate of the cluster's authority, in PEM; it is not published when empty.
     pub root_ca: String,
+    /// Signs approved certificate requests; nobody does without.
+    pub signer: Option<CertificateSigner>,
 }
 
 /// All controllers.
 pub static CONTROLLERS: &[Controller] = &[
+    certificates::APPROVING,
+    certificates::CLEANER,
+    certificates::SIGNING,
     cluster_role_aggregation::CLUSTER_ROLE_AGGREGATION,
     deployment::DEPLOYMENT,
     disruption::DISRUPTION,
