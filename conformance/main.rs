@@ -14,4 +14,5 @@ mod kube_rs;
 mod kubectl;
 mod replay;
 mod server;
+mod session;
 mod workloads;

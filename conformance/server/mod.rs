@@ -35,11 +35,15 @@ pub(crate) struct Server {
 struct Running {
     processes: Vec<Process>,
     log: PathBuf,
-    #[expect(dead_code, reason = "held until the server is dropped")]
     folder: tempfile::TempDir,
 }
 
 impl Server {
+    /// A file among those of the server, such as its keys.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.running.folder.path().join(name)
+    }
+
     /// The memory that the server takes now.
     pub(crate) fn resident_bytes(&self) -> u64 {
         self.running.processes[0].resident_bytes()
