@@ -139,7 +139,7 @@ pub enum Shown {
     Tree,
     /// Not at all (upstream's `OmitValueType`).
     Nothing,
-    /// As Go prints the type of this definition name: in the order of its fields, of types of the server's own with
+    /// As Go prints the type of this definition name, or a list of it: in the order of its fields, of types of the server's own with
     /// Go's names. Who has the table of types makes a `Text` of it.
     As(&'static str),
     Text(String),

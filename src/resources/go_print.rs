@@ -15,7 +15,7 @@ pub(super) const LABEL_SELECTOR: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.La
 pub fn settle(errors: &mut [FieldError], (table, id): (&Table, TypeId), emptied: &Emptied) {
     let printer = Printer { table, emptied };
     for error in errors {
-        let at = Path::new(&error.field);
+        let at = Path::new(place(&error.field));
         match &error.shown {
             Shown::As(name) => {
                 if let Some(id) = table.find(name) {
@@ -33,6 +33,15 @@ pub fn settle(errors: &mut [FieldError], (table, id): (&Table, TypeId), emptied:
             }
             Shown::Tree | Shown::Nothing | Shown::Text(_) => {}
         }
+    }
+}
+
+/// Where the value of an error stands, of the errors whose path is not that of a field.
+fn place(path: &str) -> &str {
+    match path {
+        "nodeAffinity" => "spec.nodeAffinity",
+        "spec.persistentvolumesource" => "spec",
+        other => other,
     }
 }
 

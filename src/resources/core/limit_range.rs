@@ -2,10 +2,12 @@
 
 use serde_json::Value;
 
+use super::limit_range_validation::validate;
 use super::resource_list::round;
 use crate::api::Object;
+use crate::api::field::Errors;
 use crate::resources::tree::{Tree, child, complete, ensure, items_mut, text};
-use crate::resources::{Behaviour, Kind};
+use crate::resources::{Behaviour, Kind, Moment};
 
 pub(in crate::resources) struct LimitRange;
 
@@ -17,6 +19,22 @@ impl Behaviour for LimitRange {
             }
             round(item, &["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"]);
         }
+    }
+
+    /// One without a name gets a number.
+    fn prepare_create(&self, _: &Kind, object: &mut Object, _: &Moment) {
+        if object.name().is_empty() {
+            let name = object.uid().to_owned();
+            object.set(&["metadata", "name"], name);
+        }
+    }
+
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validate(object)
     }
 
     fn create_on_update(&self) -> bool {

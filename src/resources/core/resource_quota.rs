@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::resource_list::{amount, round};
+use super::resource_quota_validation as validation;
 use crate::api::Object;
+use crate::api::field::Errors;
 use crate::resources::part::STATUS;
 use crate::resources::print::age;
 use crate::resources::tree::{Tree, child, child_mut};
@@ -23,6 +25,18 @@ impl Behaviour for ResourceQuota {
         object.remove(&["status"]);
     }
 
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validation::validate(object)
+    }
+
+    fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
+        validation::validate_update(new, old)
+    }
+
     fn returns_deleted(&self) -> bool {
         true
     }
@@ -36,7 +50,7 @@ impl Behaviour for ResourceQuota {
     }
 
     fn part(&self, subresource: &str) -> Option<Part> {
-        (subresource == "status").then_some(STATUS)
+        (subresource == "status").then_some(Part { validate: validation::validate_status, ..STATUS })
     }
 
     fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {

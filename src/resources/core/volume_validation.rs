@@ -8,7 +8,7 @@ use crate::api::Object;
 use crate::api::field::{Errors, FieldError, Path};
 use crate::api::quantity::Quantity;
 use crate::api::validation::names::{dns1123_label, dns1123_subdomain};
-use crate::resources::check::{choice, forbidden_difference, immutable, messages};
+use crate::resources::check::{choice, forbidden_difference, immutable, invalid_as, messages};
 use crate::resources::core::pod_validation::validate_node_selector;
 use crate::resources::tree::{Tree, child, count, int, is_set, text};
 
@@ -40,6 +40,15 @@ const RECLAIM: [&str; 3] = ["Delete", "Recycle", "Retain"];
 const HOST_PATH_TYPES: [&str; 8] =
     ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
 const DRIVER_BYTES_MAX: usize = 63;
+const EXPANSION_SECRET: &str = "controllerExpandSecretRef";
+const CLASS: &str = "volumeAttributesClassName";
+const AFFINITY: &str = "io.k8s.api.core.v1.VolumeNodeAffinity";
+/// Labels of nodes that were in beta, with those that replaced them.
+const RENAMED: [(&str, &str); 3] = [
+    ("failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"),
+    ("failure-domain.beta.kubernetes.io/region", "topology.kubernetes.io/region"),
+    ("beta.kubernetes.io/instance-type", "node.kubernetes.io/instance-type"),
+];
 const SOURCE: &str = "io.k8s.api.core.v1.PersistentVolumeSpec/embedded";
 
 /// A new volume.
@@ -50,8 +59,51 @@ pub(super) fn validate(volume: &Object) -> Errors {
     errors
 }
 
-/// The spec of a volume.
-pub(in crate::resources) fn validate_spec(errors: &mut Errors, spec: &Tree, path: &Path<'_>) {
+/// The spec of a volume that stands in an attachment.
+pub(in crate::resources) fn validate_inline(errors: &mut Errors, spec: &Tree, path: &Path<'_>) {
+    const HERE: &str = "in the context of inline volumes";
+    let forbid = |errors: &mut Errors, key: &str, what: String| {
+        errors.push(FieldError::forbidden(&path.child(key), format!("{what} {HERE}")));
+    };
+    let nothing = || "may not be specified".to_owned();
+    if is_set(spec, "claimRef") {
+        forbid(errors, "claimRef", nothing());
+    }
+    if child(spec, "capacity").is_some_and(|capacity| !capacity.is_empty()) {
+        forbid(errors, "capacity", nothing());
+    }
+    if !is_set(spec, "csi") {
+        errors.push(FieldError::required(&path.child("csi"), format!("has to be specified {HERE}")));
+    }
+    if count(spec, "accessModes") == 0 {
+        errors.push(FieldError::required(&path.child("accessModes"), ""));
+    }
+    access_modes(errors, spec, path);
+    if !matches!(text(spec, "persistentVolumeReclaimPolicy"), "" | "Retain") {
+        forbid(errors, "persistentVolumeReclaimPolicy", "may only be Retain".to_owned());
+    }
+    if is_set(spec, "nodeAffinity") {
+        forbid(errors, "nodeAffinity", nothing());
+    }
+    sources(errors, spec, false, path);
+    recycled_root(errors, spec, path);
+    if !text(spec, "storageClassName").is_empty() {
+        forbid(errors, "storageClassName", nothing());
+    }
+    if is_set(spec, "volumeMode") && text(spec, "volumeMode") != "Filesystem" {
+        forbid(errors, "volumeMode", "may not specify volumeMode other than Filesystem".to_owned());
+    }
+}
+
+fn recycled_root(errors: &mut Errors, spec: &Tree, path: &Path<'_>) {
+    let host = child(spec, "hostPath").map_or("", |host| text(host, "path"));
+    if host == "/" && text(spec, "persistentVolumeReclaimPolicy") == "Recycle" {
+        let detail = "may not be 'recycle' for a hostPath mount of '/'";
+        errors.push(FieldError::forbidden(&path.child("persistentVolumeReclaimPolicy"), detail));
+    }
+}
+
+fn validate_spec(errors: &mut Errors, spec: &Tree, path: &Path<'_>) {
     if count(spec, "accessModes") == 0 {
         errors.push(FieldError::required(&path.child("accessModes"), ""));
     }
@@ -63,11 +115,7 @@ pub(in crate::resources) fn validate_spec(errors: &mut Errors, spec: &Tree, path
     }
     let affinity = node_affinity(errors, spec, &path.child("nodeAffinity"));
     sources(errors, spec, affinity, path);
-    let host = child(spec, "hostPath").map_or("", |host| text(host, "path"));
-    if host == "/" && text(spec, "persistentVolumeReclaimPolicy") == "Recycle" {
-        let detail = "may not be 'recycle' for a hostPath mount of '/'";
-        errors.push(FieldError::forbidden(&path.child("persistentVolumeReclaimPolicy"), detail));
-    }
+    recycled_root(errors, spec, path);
     let class = text(spec, "storageClassName");
     if !class.is_empty() {
         messages(errors, &path.child("storageClassName"), class, dns1123_subdomain(class));
@@ -93,14 +141,18 @@ fn capacity(errors: &mut Errors, spec: &Tree, path: &Path<'_>) {
     let at = path.child("capacity");
     let empty = Tree::new();
     let given = child(spec, "capacity").unwrap_or(&empty);
+    let shown = spec.get("capacity").cloned().unwrap_or(Value::Null);
     if given.is_empty() {
         errors.push(FieldError::required(&at, ""));
     }
     if !given.contains_key("storage") || given.len() > 1 {
-        errors.push(FieldError::not_supported(&at, Value::Object(given.clone()), &["storage"]));
+        errors.push(FieldError::not_supported(&at, shown, &["storage"]));
     }
     for (name, amount) in given {
         if let Some(amount) = amount.as_str().and_then(|text| text.parse::<Quantity>().ok()) {
+            if amount.is_negative() {
+                errors.push(FieldError::invalid(&at.key(name), amount.value(), "must be a valid resource quantity"));
+            }
             positive(errors, &amount, &at.key(name));
         }
     }
@@ -123,8 +175,10 @@ fn sources(errors: &mut Errors, spec: &Tree, affinity: bool, path: &Path<'_>) {
         let empty = Tree::new();
         let given = child(spec, key).unwrap_or(&empty);
         let at = path.child(name);
-        if found > 0 {
-            errors.push(FieldError::forbidden(&at, "may not specify more than 1 volume type"));
+        // A second source is told of by another name in two cases, and not at all in one.
+        if found > 0 && *key != "flexVolume" {
+            let named = if *key == "cephfs" { "cephFS" } else { key };
+            errors.push(FieldError::forbidden(&path.child(named), "may not specify more than 1 volume type"));
             continue;
         }
         found += 1;
@@ -182,7 +236,12 @@ fn source(errors: &mut Errors, key: &str, given: &Tree, path: &Path<'_>) {
             named_secret(errors, given, "secretRef", path);
         }
         "iscsi" => {
+            let first = errors.len();
             network_volumes::validate(errors, key, given, path);
+            // The words differ from those of pods.
+            for error in errors[first..].iter_mut().filter(|error| error.detail.starts_with("must be valid format")) {
+                "must be valid format".clone_into(&mut error.detail);
+            }
             if let Some(reference) = child(given, "secretRef") {
                 needed(errors, reference, &["name"], &path.child("secretRef"));
             }
@@ -264,18 +323,46 @@ pub(super) fn validate_update(new: &Object, old: &Object) -> Errors {
     };
     let (from, mut to) = (source(&before), source(&now));
     // A secret for expansion may come later.
-    if let (Some(csi), Some(old)) = (to.get_mut("csi").and_then(Value::as_object_mut), child(&from, "csi")) {
-        for key in ["controllerExpandSecretRef", "nodeExpandSecretRef"] {
-            match old.get(key) {
-                Some(value) => csi.insert(key.to_owned(), value.clone()),
-                None => csi.remove(key),
-            };
-        }
+    if let (Some(csi), Some(old)) = (to.get_mut("csi").and_then(Value::as_object_mut), child(&from, "csi"))
+        && !is_set(old, EXPANSION_SECRET)
+    {
+        csi.remove(EXPANSION_SECRET);
     }
     if from != to {
         let detail = "spec.persistentvolumesource is immutable after creation\n".to_owned();
         errors.push(forbidden_difference(&path.child("persistentvolumesource"), detail, SOURCE, (&from, &to)));
     }
     immutable(&mut errors, now.get("volumeMode"), before.get("volumeMode"), &Path::new("volumeMode"));
+    let affinity = |spec: &Tree| spec.get("nodeAffinity").cloned().unwrap_or(Value::Null);
+    if is_set(&before, "nodeAffinity") && !same_affinity(&affinity(&now), &affinity(&before)) {
+        let detail = "field is immutable, except for updating from beta label to GA";
+        errors.push(invalid_as(&Path::new("nodeAffinity"), affinity(&now), AFFINITY, detail));
+    }
+    if is_set(&before, CLASS) && !is_set(&now, CLASS) {
+        errors.push(FieldError::forbidden(&path.child(CLASS), "update from non-nil value to nil is forbidden"));
+    }
     errors
+}
+
+/// Labels of zones, regions and instances may change to those that replaced them.
+fn same_affinity(now: &Value, before: &Value) -> bool {
+    match (now, before) {
+        (Value::Object(now), Value::Object(before)) => {
+            // What was renamed is looked up in a table of Go, which gives an empty name for all others.
+            let renamed = |key: &str| {
+                let (was, is) = (text(before, key), text(now, key));
+                let other = RENAMED.iter().find(|(old, _)| *old == was).map_or("", |(_, new)| *new);
+                key == "key" && is_set(before, "operator") && other == is
+            };
+            let same = |key: &String| {
+                let of = |tree: &Tree| tree.get(key).cloned().unwrap_or(Value::Null);
+                renamed(key) || same_affinity(&of(now), &of(before))
+            };
+            now.keys().chain(before.keys()).all(same)
+        }
+        (Value::Array(now), Value::Array(before)) => {
+            now.len() == before.len() && now.iter().zip(before).all(|(now, before)| same_affinity(now, before))
+        }
+        (now, before) => now == before,
+    }
 }

@@ -6,3 +6,4 @@ pub(super) mod capacity;
 pub(super) mod class;
 pub(super) mod driver;
 pub(super) mod driver_node;
+mod validation;

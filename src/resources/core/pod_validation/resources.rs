@@ -9,45 +9,11 @@ use super::env::quantity;
 use super::sub;
 use crate::api::field::{Errors, FieldError, Path};
 use crate::api::quantity::Quantity;
-use crate::api::validation::names;
-use crate::resources::check::{dns_label, dns_subdomain, invalid_as, messages, required_choice};
+use crate::resources::check::{dns_label, dns_subdomain, invalid_as, required_choice};
+use crate::resources::core::resource_names::{HUGE_PAGES, container_name, counted, native, resource_name};
 use crate::resources::tree::{Tree, child, is_set, items, text};
 
-const HUGE_PAGES: &str = "hugepages-";
 const MIRROR: &str = "kubernetes.io/config.mirror";
-const CONTAINER_RESOURCES: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
-/// Names without a prefix that mean something somewhere, beside those of containers.
-const OTHER_STANDARD: [&str; 17] = [
-    "requests.cpu",
-    "requests.memory",
-    "requests.ephemeral-storage",
-    "limits.cpu",
-    "limits.memory",
-    "limits.ephemeral-storage",
-    "pods",
-    "resourcequotas",
-    "services",
-    "replicationcontrollers",
-    "secrets",
-    "configmaps",
-    "persistentvolumeclaims",
-    "storage",
-    "requests.storage",
-    "services.nodeports",
-    "services.loadbalancers",
-];
-const COUNTED: [&str; 9] = [
-    "pods",
-    "resourcequotas",
-    "services",
-    "replicationcontrollers",
-    "secrets",
-    "configmaps",
-    "persistentvolumeclaims",
-    "services.nodeports",
-    "services.loadbalancers",
-];
-
 type NameRule = fn(&mut Errors, &str, &Path<'_>);
 
 /// `resources` of a container.
@@ -58,7 +24,7 @@ pub(super) fn container(errors: &mut Errors, container: &Tree, claims: &BTreeSet
 }
 
 /// What running the pod costs beside its containers.
-pub(super) fn overhead(errors: &mut Errors, overhead: &Tree, path: &Path<'_>) {
+pub(in crate::resources) fn overhead(errors: &mut Errors, overhead: &Tree, path: &Path<'_>) {
     let mut limits = Tree::new();
     limits.insert("limits".to_owned(), Value::Object(overhead.clone()));
     requirements(errors, &limits, container_name, path);
@@ -121,7 +87,7 @@ fn amount(errors: &mut Errors, name: &str, value: &Value, (name_rule, path): (Na
     if value.is_negative() {
         errors.push(FieldError::invalid(path, value.to_string(), "must be greater than or equal to 0"));
     }
-    if (COUNTED.contains(&name) || extended(name)) && value.milli_value() % 1000 != 0 {
+    if counted(name) && value.milli_value() % 1000 != 0 {
         errors.push(FieldError::invalid(path, value.to_string(), "must be an integer"));
     }
 }
@@ -133,45 +99,6 @@ fn whole_pages(errors: &mut Errors, name: &str, value: &Value, path: &Path<'_>) 
         let detail = format!("{value} is not positive integer multiple of {name}");
         errors.push(FieldError::invalid(path, value.to_string(), detail));
     }
-}
-
-/// Whether the name is one of Kubernetes' own.
-fn native(name: &str) -> bool {
-    !name.contains('/') || name.contains("kubernetes.io/")
-}
-
-fn extended(name: &str) -> bool {
-    !native(name) && !name.starts_with("requests.") && names::qualified_name(&format!("requests.{name}")).is_empty()
-}
-
-fn resource_name(errors: &mut Errors, name: &str, path: &Path<'_>) -> bool {
-    let faults = names::qualified_name(name);
-    let standard = CONTAINER_RESOURCES.contains(&name)
-        || OTHER_STANDARD.contains(&name)
-        || name.starts_with(HUGE_PAGES)
-        || name.starts_with("requests.hugepages-");
-    let right = faults.is_empty() && (name.contains('/') || standard);
-    if faults.is_empty() && !right {
-        let detail = "must be a standard resource type or fully qualified";
-        errors.push(FieldError::invalid(path, name, detail));
-    }
-    messages(errors, path, name, faults);
-    right
-}
-
-fn container_name(errors: &mut Errors, name: &str, path: &Path<'_>) {
-    resource_name(errors, name, path);
-    let detail = if !name.contains('/') {
-        if CONTAINER_RESOURCES.contains(&name) || name.starts_with(HUGE_PAGES) {
-            return;
-        }
-        "must be a standard resource for containers"
-    } else if native(name) || extended(name) {
-        return;
-    } else {
-        "doesn't follow extended resource name standard"
-    };
-    errors.push(FieldError::invalid(path, name, detail));
 }
 
 fn pod_name(errors: &mut Errors, name: &str, path: &Path<'_>) {

@@ -9,7 +9,7 @@ use crate::resources::tree::{Tree, is_set, items, text};
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
 /// `tolerations` of a spec.
-pub(super) fn validate(errors: &mut Errors, spec: &Tree, path: &Path<'_>) {
+pub(in crate::resources) fn validate(errors: &mut Errors, spec: &Tree, path: &Path<'_>) {
     for (i, toleration) in items(spec, "tolerations").enumerate() {
         one(errors, toleration, &path.index(i));
     }
