@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::pod_request_validation::{validate, validate_status, validate_update};
 use crate::api::Object;
+use crate::api::field::Errors;
 use crate::resources::part::STATUS_ALONE;
 use crate::resources::print::labels;
 use crate::resources::tree::{list, text};
@@ -25,12 +27,24 @@ impl Behaviour for PodCertificateRequest {
         object.remove(&["status"]);
     }
 
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validate(object)
+    }
+
+    fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
+        validate_update(new, old)
+    }
+
     fn fields(&self) -> &'static [SelectableField] {
         FIELDS
     }
 
     fn part(&self, subresource: &str) -> Option<Part> {
-        (subresource == "status").then_some(STATUS_ALONE)
+        (subresource == "status").then_some(Part { validate: validate_status, ..STATUS_ALONE })
     }
 
     fn unconditional_update(&self) -> bool {

@@ -2,9 +2,12 @@
 
 use serde_json::{Value, json};
 
+use super::request_validation::{Written, validate, validate_update};
 use crate::api::Object;
+use crate::api::field::Errors;
 use crate::api::request::User;
-use crate::resources::part::{anything, keep_rest};
+use crate::api::validation::names::path_segment_object_name;
+use crate::resources::part::keep_rest;
 use crate::resources::print::{age, human_duration, or_none};
 use crate::resources::tree::{Tree, is_zero, items, items_mut, keep, list, text};
 use crate::resources::{Behaviour, Kind, Moment, Part, SelectableField};
@@ -18,9 +21,8 @@ const FIELDS: &[SelectableField] = &[SelectableField {
 }];
 
 impl Behaviour for CertificateSigningRequest {
-    /// Any path segment.
-    fn name_errors(&self, _: &str, _: bool) -> Vec<String> {
-        Vec::new()
+    fn name_errors(&self, name: &str, prefix: bool) -> Vec<String> {
+        path_segment_object_name(name, prefix)
     }
 
     fn stamp_requester(&self, object: &mut Object, user: &User) {
@@ -48,14 +50,32 @@ impl Behaviour for CertificateSigningRequest {
         keep(new, old, &["spec"]);
     }
 
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validate(object)
+    }
+
+    fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
+        validate_update((new, old), Written::Main)
+    }
+
     fn fields(&self) -> &'static [SelectableField] {
         FIELDS
     }
 
     fn part(&self, subresource: &str) -> Option<Part> {
         match subresource {
-            "status" => Some(Part { prepare: prepare_status, validate: anything }),
-            "approval" => Some(Part { prepare: prepare_approval, validate: anything }),
+            "status" => Some(Part {
+                prepare: prepare_status,
+                validate: |new, old| validate_update((new, old), Written::Status),
+            }),
+            "approval" => Some(Part {
+                prepare: prepare_approval,
+                validate: |new, old| validate_update((new, old), Written::Approval),
+            }),
             _ => None,
         }
     }

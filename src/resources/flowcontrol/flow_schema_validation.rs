@@ -2,12 +2,14 @@
 
 use serde_json::Value;
 
+use super::priority_level_validation::{differs, fixed_spec};
 use crate::api::Object;
 use crate::api::field::{Errors, FieldError, Path, Shown};
 use crate::api::validation::names::{dns1123_label, dns1123_subdomain};
 use crate::resources::check::messages;
 use crate::resources::tree::{Tree, child, count, int, is_set, items, text, texts};
 
+const SPEC: &str = "io.k8s.api.flowcontrol.v1.FlowSchemaSpec";
 const PRECEDENCE_MAX: i64 = 10_000;
 const VERBS: [&str; 9] = ["create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch"];
 /// Kinds of subjects with the fields that say more of them.
@@ -37,6 +39,11 @@ pub(super) fn validate(object: &Object) -> Errors {
     for (i, rule) in items(spec, "rules").enumerate() {
         validate_rule(&mut errors, rule, &rules.index(i));
     }
+    if let Some(fixed) = fixed_spec("FlowSchema", object.name()).filter(|fixed| differs(spec, fixed)) {
+        drop(fixed);
+        let detail = format!("spec of '{}' must equal the fixed value", object.name());
+        errors.push(FieldError::invalid(&path, spec.clone(), detail).shown(Shown::As(SPEC)));
+    }
     errors.extend(conditions(object));
     errors
 }
@@ -57,7 +64,7 @@ pub(super) fn conditions(object: &Object) -> Errors {
         }
         seen.push(kind);
         if kind.is_empty() {
-            errors.push(FieldError::required(&at.child("type"), "must not be empty"));
+            errors.push(FieldError::required(&at.child("type"), ""));
         }
     }
     errors

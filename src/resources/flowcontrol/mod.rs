@@ -3,3 +3,4 @@
 pub(super) mod flow_schema;
 mod flow_schema_validation;
 pub(super) mod priority_level;
+mod priority_level_validation;

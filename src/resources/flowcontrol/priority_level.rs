@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::priority_level_validation::validate;
 use crate::api::Object;
+use crate::api::field::Errors;
 use crate::resources::part::STATUS_ALONE;
 use crate::resources::print::age;
 use crate::resources::tree::{child_mut, fill, fill_zero};
@@ -39,8 +41,16 @@ impl Behaviour for PriorityLevelConfiguration {
         true
     }
 
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validate(object)
+    }
+
     fn part(&self, subresource: &str) -> Option<Part> {
-        (subresource == "status").then_some(STATUS_ALONE)
+        (subresource == "status").then_some(Part { validate: |new, _| validate(new), ..STATUS_ALONE })
     }
 
     fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {

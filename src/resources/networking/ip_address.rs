@@ -3,21 +3,46 @@
 use serde_json::{Value, json};
 
 use crate::api::Object;
+use crate::api::field::{Errors, FieldError, Path};
 use crate::api::names::GroupResource;
+use crate::api::validation::ip::ip;
+use crate::api::validation::names::{dns1123_subdomain, path_segment_name};
+use crate::resources::check::messages;
 use crate::resources::print::age;
 use crate::resources::tree::{child, text};
-use crate::resources::{Behaviour, Moment};
+use crate::resources::{Behaviour, Kind, Moment};
 
 pub(in crate::resources) struct IpAddress;
 
 impl Behaviour for IpAddress {
     /// The name is the address itself, in canonical form.
     fn name_errors(&self, name: &str, _: bool) -> Vec<String> {
-        let canonical = name.parse::<std::net::IpAddr>().is_ok_and(|address| address.to_string() == name);
-        if canonical {
-            return Vec::new();
+        ip(name, &Path::ROOT).into_iter().map(|error| error.detail).collect()
+    }
+
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
+    /// That none of it changes is declared.
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        let mut errors = Errors::new();
+        let spec = Path::new("spec");
+        let path = spec.child("parentRef");
+        let Some(parent) = child(object.root(), "spec").and_then(|spec| child(spec, "parentRef")) else {
+            errors.push(FieldError::required(&path, ""));
+            return errors;
+        };
+        for key in ["group", "resource", "name", "namespace"] {
+            let value = text(parent, key);
+            let faults = if key == "group" { dns1123_subdomain(value) } else { path_segment_name(value) };
+            if !value.is_empty() {
+                messages(&mut errors, &path.child(key), value, faults);
+            } else if matches!(key, "resource" | "name") {
+                errors.push(FieldError::required(&path.child(key), ""));
+            }
         }
-        vec!["must be a valid IP address in canonical form".to_owned()]
+        errors
     }
 
     fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 
 use self::rules::{Check, Stability, Union, What};
 use super::{Field, ListKind, Shape, Struct, Table, TypeId};
-use crate::api::field::{ErrorKind, Errors, FieldError, Path};
+use crate::api::codec::json::{self, Layout};
+use crate::api::field::{ErrorKind, Errors, FieldError, Path, Shown};
 
 /// Which rules count.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -161,7 +162,7 @@ impl<'t> Walk<'t> {
             What::Optional => return unset,
             What::Required if unset => FieldError::required(path, ""),
             What::Forbidden if !unset => FieldError::forbidden(path, ""),
-            What::Immutable if self.update => FieldError::invalid(path, Value::Null, "field is immutable"),
+            What::Immutable if self.update => unshown(path, "field is immutable"),
             What::MaxItems(max) if length(pair.new) > *max => FieldError::too_many(path, length(pair.new), *max),
             What::Update(constraint) => {
                 let before = self.errors.len();
@@ -239,7 +240,7 @@ impl<'t> Walk<'t> {
         let Spot { subject, pair, path } = spot;
         let Some(old) = pair.old.filter(|_| self.update) else { return };
         let (was, is) = (!is_unset(subject, old, self.table), !is_unset(subject, pair.new, self.table));
-        let mut refuse = |detail: &str| self.errors.push(FieldError::invalid(path, Value::Null, detail));
+        let mut refuse = |detail: &str| self.errors.push(unshown(path, detail));
         match constraint {
             "NoSet" if !was && is => refuse("field cannot be set once created"),
             "NoUnset" if was && !is => refuse("field cannot be cleared once set"),
@@ -308,9 +309,20 @@ impl<'t> Walk<'t> {
         };
         for (index, item) in items.iter().enumerate() {
             if items[..index].iter().any(|before| same(before, item)) {
-                self.errors.push(FieldError::duplicate(&path.index(index), item.clone()));
+                let error = FieldError::duplicate(&path.index(index), item.clone());
+                self.errors.push(match subject.shape {
+                    Shape::List(list) => self.typed(error, &list.item),
+                    _ => error,
+                });
             }
         }
+    }
+
+    /// An error whose value is written in the order of its type's fields.
+    fn typed(&self, error: FieldError, shape: &Shape) -> FieldError {
+        let Shape::Struct(id) = shape else { return error };
+        let text = json::encode(&error.value, Layout::Typed(self.table, *id));
+        error.shown(Shown::Text(String::from_utf8_lossy(&text).into_owned()))
     }
 
     fn each_value(&mut self, spot: Spot<'t, '_>, check: &'t Check) {
@@ -496,6 +508,11 @@ impl<'t> Walk<'t> {
             });
         }
     }
+}
+
+/// An error of a rule that does not tell the value.
+fn unshown(path: &Path<'_>, detail: &str) -> FieldError {
+    FieldError::invalid(path, Value::Null, detail).shown(Shown::Text("null".to_owned()))
 }
 
 /// Whether Go's field is nil or has its zero value.
