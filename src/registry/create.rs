@@ -130,6 +130,7 @@ impl Registry {
         let names = |name: &str, prefix: bool| kind.behaviour.name_errors(name, prefix);
         let mut errors = metadata_rules::validate_create(object, scope, &names);
         errors.extend(metadata::finalizer_errors(kind, object));
+        errors.extend(self.admin_access_error(call, object, None));
         errors.extend(kind.behaviour.validate(kind, object));
         let errors = self.with_declared(call, errors, object, None);
         if errors.is_empty() {

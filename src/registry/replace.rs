@@ -11,14 +11,14 @@ use super::ownership::{Owner, served_view};
 use super::persist::Committed;
 use super::{ATTEMPTS_MAX, Answer, Call, Input, PatchKind, Registry, Written, metadata, persist};
 use crate::admission::Operation;
-use crate::api::field::{Errors, FieldError, Path};
+use crate::api::field::{ErrorKind, Errors, FieldError, Path};
 use crate::api::request::{Options, WriteOptions};
 use crate::api::schema::validate::{self, Level};
 use crate::api::status::OBJECT_WAS_MODIFIED;
 use crate::api::validation::metadata as metadata_rules;
 use crate::api::{GroupKind, Object, Reason, Result, Revision, Status};
 use crate::resources::{Kind, Moment, Part, go_print};
-use crate::storage::{Change, Expect, Stored, Write};
+use crate::storage::{Change, Expect, Key, Stored, Write};
 
 /// Makes the new object, in the stored version and before anything of the server's own, from the present one.
 pub(super) type Produce<'a> = dyn Fn(Option<&Object>) -> Result<Object> + Send + Sync + 'a;
@@ -206,11 +206,28 @@ impl Registry {
         let mut errors = metadata_rules::validate_update(new, old);
         errors.extend(metadata::finalizer_errors(kind, new));
         match part_of(call)? {
-            Some(_) => errors.extend(kind.behaviour.validate_part(kind, &call.target.subresource, (new, old))),
+            Some(_) => {
+                errors.extend(self.admin_access_error(call, new, Some(old)));
+                errors.extend(kind.behaviour.validate_part(kind, &call.target.subresource, (new, old)));
+            }
             None => errors.extend(kind.behaviour.validate_update(kind, new, old)),
         }
         let errors = self.with_declared(call, errors, new, Some(old));
         if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&kind.stored_as.group_kind(), new.name(), &errors)) }
+    }
+
+    /// The refusal of access to devices as an administrator in a namespace that does not allow it.
+    pub(super) fn admin_access_error(&self, call: &Call, new: &Object, old: Option<&Object>) -> Option<FieldError> {
+        const LABEL: &str = "resource.kubernetes.io/admin-access";
+        let field = call.kind.behaviour.admin_access(new, old)?;
+        let allowed = self.namespace_label(&call.target.namespace, LABEL).is_some_and(|value| value == "true");
+        let detail = format!("admin access to devices requires the `{LABEL}: true` label on the containing namespace");
+        (!allowed).then(|| FieldError::printed(ErrorKind::Forbidden, field, (Value::Null, detail)))
+    }
+
+    fn namespace_label(&self, namespace: &str, label: &str) -> Option<String> {
+        let key = Key { collection: "namespaces".into(), namespace: "".into(), name: namespace.into() };
+        self.store.snapshot().get(&key)?.facts.label(label).map(|value| value.to_string())
     }
 
     /// The rules that the type table declares, joined with those of the type's own.
@@ -261,7 +278,7 @@ impl Registry {
 }
 
 struct Finished {
-    key: crate::storage::Key,
+    key: Key,
     stored: Arc<Stored>,
     old: Object,
     new: Object,

@@ -344,6 +344,13 @@ pub trait Behaviour: Send + Sync + 'static {
         decode::normalise(value, &kind.types, kind.type_id)
     }
 
+    /// The field that asks for access to devices as an administrator, which the namespace must allow; on a write of the
+    /// status with what was there before.
+    fn admin_access(&self, new: &Object, old: Option<&Object>) -> Option<String> {
+        let _ = (new, old);
+        None
+    }
+
     /// What is wrong with a write of a part.
     fn validate_part(&self, kind: &Kind, subresource: &str, objects: (&Object, &Object)) -> Errors {
         let _ = kind;

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
 
+use super::macros::Macros;
 use super::schema::Declared;
 use super::types::{Type, letters};
 
@@ -94,6 +95,7 @@ pub struct Env {
     expressions: Expressions,
     variables: BTreeMap<String, Type>,
     objects: HashMap<Arc<str>, BTreeMap<String, Type>>,
+    pub(super) macros: Macros,
     /// How large the variables' values can be.
     pub(super) sizes: Option<Arc<Declared>>,
 }
@@ -101,7 +103,13 @@ pub struct Env {
 impl Env {
     /// An environment with functions and no variables.
     pub fn new(expressions: Expressions) -> Self {
-        Self { expressions, variables: BTreeMap::new(), objects: HashMap::new(), sizes: None }
+        Self { expressions, variables: BTreeMap::new(), objects: HashMap::new(), macros: Macros::Common, sizes: None }
+    }
+
+    /// Adds the macro that gives a value a name.
+    #[must_use]
+    pub(super) fn bindings(self) -> Self {
+        Self { macros: Macros::Bindings, ..self }
     }
 
     /// Adds a variable.

@@ -8,6 +8,15 @@ const UNUSED: &str = "#unused";
 /// The list that `sortBy` sorts.
 const SORTED: &str = "@__sortBy_input__";
 
+/// Which macros an expression may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Macros {
+    /// Those of every expression.
+    Common,
+    /// `cel.bind(name, value, result)` as well.
+    Bindings,
+}
+
 /// What a macro makes of its arguments; an error has the node that it is about.
 type Expanded = Result<Expr, (Id, String)>;
 
@@ -15,6 +24,7 @@ type Expanded = Result<Expr, (Id, String)>;
 pub(super) struct Maker<'p> {
     pub(super) places: &'p mut Places,
     pub(super) place: Place,
+    pub(super) macros: Macros,
 }
 
 impl Maker<'_> {
@@ -100,6 +110,7 @@ impl Maker<'_> {
             }
             ("optMap" | "optFlatMap", 2) => Ok(self.on_optional(function, target, args)),
             ("sortBy", 2) => Ok(self.sort_by(target, args)),
+            ("bind", 3) if self.macros == Macros::Bindings && target.ident() == Some("cel") => Ok(self.binding(args)),
             _ => Err(Call { target: Some(target), args }),
         }
     }
@@ -215,6 +226,15 @@ impl Maker<'_> {
         }
         let none = self.call("optional.none", Vec::new());
         Ok(self.call("_?_:_", vec![has_value, mapped, none]))
+    }
+
+    fn binding(&mut self, mut args: Vec<Expr>) -> Expanded {
+        let Some(variable) = args[0].ident().map(str::to_owned) else {
+            return Err((args[0].id, "cel.bind() variable names must be simple identifiers".to_owned()));
+        };
+        let result = args.remove(2);
+        let init = args.remove(1);
+        Ok(self.bind((variable, init), result))
     }
 
     fn sort_by(&mut self, target: Expr, args: Vec<Expr>) -> Expanded {

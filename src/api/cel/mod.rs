@@ -9,6 +9,7 @@ mod authorizer;
 mod check;
 mod collections;
 mod cost;
+mod device;
 mod env;
 mod error;
 mod escape;
@@ -38,6 +39,7 @@ mod validate;
 mod value;
 
 pub use authorizer::{Authorizer, Check, Decision, Request};
+pub use device::device;
 pub use env::{Env, Expressions};
 pub use error::Error;
 pub use escape::{escape, unescape};

@@ -3,7 +3,7 @@
 use super::ast::{Expr, Id, Kind, Literal, Places};
 use super::lexer::{self, Lexeme, Token};
 use super::literal;
-use super::macros::Maker;
+use super::macros::{Macros, Maker};
 use super::source::{Place, Reporter};
 use super::syntax::{Aborted, Failed, Follow, Rule, Set, Stream, has, set};
 
@@ -71,7 +71,7 @@ const TERMS: Set = set(&[Token::Plus, Token::Minus]);
 const SELECTORS: Set = set(&[Token::Dot, Token::LeftBracket]);
 
 /// Parses a text; what is wrong with it goes to the issues.
-pub(super) fn parse<'s>(text: &'s str, issues: &mut Reporter<'s>) -> (Expr, Places) {
+pub(super) fn parse<'s>(text: &'s str, macros: Macros, issues: &mut Reporter<'s>) -> (Expr, Places) {
     let mut places = Places::default();
     let chars = text.chars().count();
     if chars > EXPRESSION_CHARS_MAX {
@@ -82,7 +82,7 @@ pub(super) fn parse<'s>(text: &'s str, issues: &mut Reporter<'s>) -> (Expr, Plac
     let Some(tokens) = lexer::tokens(text, issues) else {
         return (Expr { id: places.add(None), kind: Kind::Missing }, places);
     };
-    let mut parser = Parser { stream: Stream::new(text, tokens, issues), places };
+    let mut parser = Parser { macros, stream: Stream::new(text, tokens, issues), places };
     let expr = parser.start();
     (expr, parser.places)
 }
@@ -90,6 +90,7 @@ pub(super) fn parse<'s>(text: &'s str, issues: &mut Reporter<'s>) -> (Expr, Plac
 pub(super) struct Parser<'s, 'r> {
     pub(super) stream: Stream<'s, 'r>,
     pub(super) places: Places,
+    macros: Macros,
 }
 
 pub(super) type Parsed<T = Expr> = Result<T, Failed>;
@@ -514,7 +515,7 @@ impl Parser<'_, '_> {
 
     fn call_or_macro(&mut self, id: Id, function: &str, target: Option<Expr>, args: Vec<Expr>) -> Expr {
         let place = self.places.get(id);
-        match (Maker { places: &mut self.places, place }).expand(function, target, args) {
+        match (Maker { places: &mut self.places, place, macros: self.macros }).expand(function, target, args) {
             Ok(Ok(expr)) => {
                 self.places.hold(expr.id, id);
                 expr

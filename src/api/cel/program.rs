@@ -54,7 +54,7 @@ impl Program {
 
     fn compile_here(source: &str, env: &Env) -> Result<Self, Issues> {
         let mut issues = Reporter::new(source);
-        let (mut expr, places) = parser::parse(source, &mut issues);
+        let (mut expr, places) = parser::parse(source, env.macros, &mut issues);
         if let Some(issues) = finished(&mut issues, source) {
             return Err(issues);
         }

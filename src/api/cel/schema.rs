@@ -264,7 +264,11 @@ impl Declared {
         path.iter().try_fold(self, |at, name| match name.as_str() {
             "@items" | "@values" => at.element.as_deref(),
             "@keys" => at.key.as_deref(),
-            _ => at.fields.as_ref()?.get(name),
+            // Attributes of a device are all of one size, whatever their names.
+            _ => match &at.fields {
+                Some(fields) => fields.get(name),
+                None => at.element.as_deref().filter(|element| element.of == Type::Any),
+            },
         })
     }
 }

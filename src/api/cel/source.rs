@@ -21,11 +21,13 @@ pub struct Issue {
     pub message: String,
     /// The line of the expression.
     snippet: Option<String>,
+    /// The expression has no text at all, and so no first column.
+    empty: bool,
 }
 
 impl fmt::Display for Issue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let column = if self.line < 0 { 0 } else { self.column + 1 };
+        let column = if self.line < 0 || self.empty { 0 } else { self.column + 1 };
         write!(f, "ERROR: <input>:{}:{column}: {}", self.line, self.message)?;
         let Some(snippet) = &self.snippet else { return Ok(()) };
         write!(f, "\n | {snippet}\n | ")?;
@@ -98,7 +100,7 @@ impl<'s> Reporter<'s> {
         }
         let message = message.into();
         let Some(at) = place else {
-            self.found.push(Issue { line: -1, column: 0, message, snippet: None });
+            self.found.push(Issue { line: -1, column: 0, message, snippet: None, empty: false });
             return;
         };
         let before = &self.text[..(at as usize).min(self.text.len())];
@@ -110,6 +112,7 @@ impl<'s> Reporter<'s> {
             column: before[start..].chars().count(),
             message,
             snippet,
+            empty: self.text.is_empty(),
         });
     }
 

@@ -95,6 +95,16 @@ pub fn cidr(text: &str, path: &Path<'_>) -> Errors {
     }
 }
 
+/// An address with the length of its network's prefix, in canonical text only.
+pub fn interface_address(text: &str, path: &Path<'_>) -> Errors {
+    let detail = match parse_cidr(text) {
+        None => "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)".to_owned(),
+        Some(parsed) if parsed.to_string() != text => format!("must be in canonical form (\"{parsed}\")"),
+        Some(_) => return Errors::new(),
+    };
+    vec![FieldError::invalid(path, text, detail)]
+}
+
 /// A CIDR field that predates strict validation.
 pub fn legacy_cidr(text: &str, strictness: Strictness, path: &Path<'_>) -> Errors {
     let Some(parsed) = parse_cidr(text) else {

@@ -111,6 +111,36 @@ pub fn annotations(map: &Map<String, Value>, path: &Path<'_>, errors: &mut Error
     }
 }
 
+/// What the metadata of a template that copies labels and annotations alone may not have: fields, and how they are told.
+const NOT_IN_TEMPLATES: [(&str, &str); 13] = [
+    ("name", "name"),
+    ("generateName", "generateName"),
+    ("namespace", "namespace"),
+    ("selfLink", "selfLink"),
+    ("uid", "uID"),
+    ("resourceVersion", "resourceVersion"),
+    ("generation", "generation"),
+    ("creationTimestamp", "creationTimestamp"),
+    ("deletionTimestamp", "deletionTimestamp"),
+    ("deletionGracePeriodSeconds", "deletionGracePeriodSeconds"),
+    ("ownerReferences", "ownerReferences"),
+    ("finalizers", "finalizers"),
+    ("managedFields", "managedFields"),
+];
+
+/// Validates the metadata of a template that copies labels and annotations alone.
+pub fn template(given: &Map<String, Value>, path: &Path<'_>, errors: &mut Errors) {
+    if let Some(map) = given.get("annotations").and_then(Value::as_object) {
+        annotations(map, &path.child("annotations"), errors);
+    }
+    if let Some(map) = given.get("labels").and_then(Value::as_object) {
+        labels(map, &path.child("labels"), errors);
+    }
+    for (_, told) in NOT_IN_TEMPLATES.iter().filter(|(key, _)| given.get(*key).is_some_and(|value| !value.is_null())) {
+        errors.push(FieldError::forbidden(&path.child(told), "cannot be set"));
+    }
+}
+
 /// Validates the name of a field manager.
 pub fn field_manager(name: &str, path: &Path<'_>, errors: &mut Errors) {
     if name.len() > FIELD_MANAGER_BYTES_MAX {
