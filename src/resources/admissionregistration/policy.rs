@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::match_resources::{default_match, name_warnings};
+use super::policy_validation::{validate_mutating, validate_status, validate_validating};
 use crate::api::Object;
+use crate::api::field::Errors;
 use crate::resources::part::STATUS_ALONE;
 use crate::resources::print::age;
 use crate::resources::tree::{child_mut, fill, list};
@@ -30,12 +32,24 @@ impl Behaviour for ValidatingAdmissionPolicy {
         true
     }
 
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validate_validating(object, None)
+    }
+
+    fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
+        validate_validating(new, Some(old))
+    }
+
     fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
         old.map_or_else(Vec::new, |_| name_warnings(object.name()))
     }
 
     fn part(&self, subresource: &str) -> Option<Part> {
-        (subresource == "status").then_some(STATUS_ALONE)
+        (subresource == "status").then_some(Part { validate: validate_status, ..STATUS_ALONE })
     }
 
     fn unconditional_update(&self) -> bool {
@@ -54,6 +68,18 @@ impl Behaviour for MutatingAdmissionPolicy {
 
     fn generation(&self) -> bool {
         true
+    }
+
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
+    fn validate(&self, _: &Kind, object: &Object) -> Errors {
+        validate_mutating(object, None)
+    }
+
+    fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
+        validate_mutating(new, Some(old))
     }
 
     fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {

@@ -29,7 +29,11 @@ impl Behaviour for MutatingWebhookConfiguration {
     }
 
     fn validate(&self, _: &Kind, object: &Object) -> Errors {
-        validate(object)
+        validate(object, None)
+    }
+
+    fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
+        validate(new, Some(old))
     }
 
     fn generation(&self) -> bool {
@@ -59,7 +63,11 @@ impl Behaviour for ValidatingWebhookConfiguration {
     }
 
     fn validate(&self, _: &Kind, object: &Object) -> Errors {
-        validate(object)
+        validate(object, None)
+    }
+
+    fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
+        validate(new, Some(old))
     }
 
     fn generation(&self) -> bool {
