@@ -1,7 +1,9 @@
 //! What kube-apiserver itself keeps in order, whatever `--controllers` says: the conditions of FlowSchemas and of the
-//! first range of Service addresses, and APIServices of custom groups. It acts as upstream's loopback client does.
+//! first range of Service addresses, APIServices of custom groups, and whether those of other servers are available. It
+//! acts as upstream's loopback client does.
 
 mod api_services;
+mod availability;
 mod flow_schemas;
 mod service_range;
 
@@ -33,7 +35,12 @@ pub async fn start(transport: Arc<dyn Transport>, clock: Arc<dyn Clock>, tasks: 
         ..User::default()
     };
     let upkeep = Upkeep { client: Client::new(transport, user, AGENT), clock, tasks: tasks.clone() };
-    futures::join!(flow_schemas::start(&upkeep), service_range::start(&upkeep), api_services::start(&upkeep));
+    futures::join!(
+        flow_schemas::start(&upkeep),
+        service_range::start(&upkeep),
+        api_services::start(&upkeep),
+        availability::start(&upkeep)
+    );
 }
 
 impl Upkeep {
