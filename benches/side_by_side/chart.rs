@@ -51,23 +51,35 @@ pub(crate) fn draw(measures: &Value) -> String {
         )
         .expect("a string takes all");
     }
+    let sizes = sizes(measures);
     for (index, (measure, unit)) in DRAWN.into_iter().enumerate() {
         let x = FIELD_WIDTH * (index % COLUMNS) as f64;
         let y = HEAD + FIELD_HEIGHT * (index / COLUMNS) as f64;
         writeln!(out, "<g transform=\"translate({x} {y})\">").expect("a string takes all");
-        field(&mut out, &format!("{measure}, {unit}"), &lines(measures, measure));
+        field(&mut out, &format!("{measure}, {unit}"), (&lines(measures, measure, &sizes), &sizes));
         out.push_str("</g>\n");
     }
     out.push_str("</svg>\n");
     out
 }
 
-fn lines(measures: &Value, measure: &str) -> Vec<Line> {
-    let point = |side: Side, size: usize| {
-        let value = measures[name(measure, size)][side.name()]["value"].as_f64().filter(|value| *value > 0.0)?;
-        Some((size as f64, value))
+fn value(measures: &Value, (measure, size): (&str, usize), side: Side) -> Option<f64> {
+    measures[name(measure, size)][side.name()]["value"].as_f64().filter(|value| *value > 0.0)
+}
+
+/// The sizes up to the largest one of which something is known; two at least make an axis.
+fn sizes(measures: &Value) -> Vec<usize> {
+    let known = |size: usize| {
+        let drawn = |(measure, _)| Side::ALL.into_iter().any(|side| value(measures, (measure, size), side).is_some());
+        DRAWN.into_iter().any(drawn)
     };
-    let line = |side| Line { side, points: SIZES.iter().filter_map(|size| point(side, *size)).collect() };
+    let last = SIZES.iter().rposition(|size| known(*size)).unwrap_or_default();
+    SIZES[..=last.max(1)].to_vec()
+}
+
+fn lines(measures: &Value, measure: &str, sizes: &[usize]) -> Vec<Line> {
+    let point = |side: Side, size: usize| Some((size as f64, value(measures, (measure, size), side)?));
+    let line = |side| Line { side, points: sizes.iter().filter_map(|size| point(side, *size)).collect() };
     Side::ALL.into_iter().map(line).collect()
 }
 
@@ -79,10 +91,10 @@ fn decades(lines: &[Line]) -> (i32, i32) {
     if low.is_finite() { (low as i32, (high as i32).max(low as i32 + 1)) } else { (0, 1) }
 }
 
-fn field(out: &mut String, title: &str, lines: &[Line]) {
+fn field(out: &mut String, title: &str, (lines, sizes): (&[Line], &[usize])) {
     let (right, bottom) = (FIELD_WIDTH - RIGHT, FIELD_HEIGHT - BOTTOM);
     let (low, high) = decades(lines);
-    let [first, last] = [SIZES[0], SIZES[SIZES.len() - 1]].map(|size| (size as f64).log10());
+    let [first, last] = [sizes[0], sizes[sizes.len() - 1]].map(|size| (size as f64).log10());
     let across = |size: f64| LEFT + (size.log10() - first) / (last - first) * (right - LEFT);
     let up = |value: f64| bottom - (value.log10() - f64::from(low)) / f64::from(high - low) * (bottom - TOP);
     let mut say = |text: String| writeln!(out, "{text}").expect("a string takes all");
@@ -93,9 +105,9 @@ fn field(out: &mut String, title: &str, lines: &[Line]) {
         let label = 10_f64.powi(decade);
         say(format!("<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>", LEFT - 6.0, y + 4.0));
     }
-    for size in SIZES {
-        let x = across(size as f64);
-        let label = if size < 1_000_000 { format!("{}k", size / 1_000) } else { "1M".to_owned() };
+    for size in sizes {
+        let x = across(*size as f64);
+        let label = if *size < 1_000_000 { format!("{}k", size / 1_000) } else { "1M".to_owned() };
         say(format!("<line x1=\"{x:.1}\" y1=\"{TOP}\" x2=\"{x:.1}\" y2=\"{bottom}\" stroke=\"#eee\"/>"));
         say(format!("<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{label}</text>", bottom + 16.0));
     }

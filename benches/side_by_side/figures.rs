@@ -85,7 +85,7 @@ pub(crate) struct Figure {
     pub(crate) p99: Option<f64>,
     /// MiB of all processes while just this was measured.
     pub(crate) peak: Option<f64>,
-    /// Processor time of a request in µs, the cluster's and the generator's.
+    /// Processor time of a request, or of an event, in µs: the cluster's and the generator's.
     pub(crate) work: Option<[f64; 2]>,
     /// What a reader must know of it, as errors.
     pub(crate) note: Option<String>,

@@ -67,7 +67,7 @@ impl Outcome {
 
     /// The time in ms within which a share of the requests was answered.
     pub(crate) fn within(&self, share: f64) -> f64 {
-        let index = (self.done().saturating_sub(1) as f64 * share) as usize;
+        let index = (self.done().saturating_sub(1) as f64 * share).ceil() as usize;
         self.sorted.get(index).map_or(f64::NAN, |time| time.as_secs_f64() * 1000.0)
     }
 

@@ -105,6 +105,16 @@ fn commit() -> String {
     format!("{}{}", git(&["rev-parse", "--short", "HEAD"]), if changed { "+" } else { "" })
 }
 
+/// A thousand clients need more than the thousand files that a process often may have open.
+fn allow_many_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        println!("the limit of open files stays as it is: {error}");
+    }
+}
+
 // One thread asks: more would take turns with the server that is measured.
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
@@ -113,6 +123,7 @@ async fn main() {
         FAMILIES.iter().for_each(|family| println!("{}", family.name));
         return;
     }
+    allow_many_files();
     rustls::crypto::ring::default_provider().install_default().expect("installed once");
     let [mut asked, mut told] = [SignalKind::interrupt(), SignalKind::terminate()].map(|kind| signal(kind).unwrap());
     tokio::select! {

@@ -63,6 +63,7 @@ pub(crate) fn write(folder: &Path, origin: &Origin, (family, sides): (&Family, &
             measure["met"] = json!(met);
         }
     }
+    std::fs::create_dir_all(folder).unwrap();
     std::fs::write(&file, serde_json::to_string_pretty(&results).unwrap() + "\n").unwrap();
     std::fs::write(folder.join("results.md"), page(&results)).unwrap();
     std::fs::write(folder.join("growth.svg"), chart::draw(&results["measures"])).unwrap();

@@ -14,6 +14,7 @@ use crate::cluster::Cluster;
 use crate::connection::{Ask, Connection};
 use crate::figures::Figure;
 use crate::load::joined;
+use crate::process::own_work;
 
 /// Watchers that share a connection.
 const WATCHERS_EACH: usize = 100;
@@ -145,7 +146,7 @@ pub(crate) async fn watch(cluster: &Cluster, plan: Plan) -> Result<Figure, Strin
     for ears in all {
         listening.spawn(ears.listen(expected.clone()));
     }
-    let start = Instant::now();
+    let (before, own_before, start) = (cluster.work(), own_work(), Instant::now());
     let writers = plan.writers;
     let groups = plan.groups();
     let must = write(cluster, (Arc::new(plan), &revision), &sent).await?;
@@ -156,17 +157,19 @@ pub(crate) async fn watch(cluster: &Cluster, plan: Plan) -> Result<Figure, Strin
         heard.push(joined(one));
     }
     check_order(&heard, groups)?;
+    let work = [cluster.work() - before, own_work() - own_before];
     let delivered: usize = heard.iter().map(|ears| ears.latencies.len()).sum();
     let last = heard.iter().map(|ears| ears.last).max().unwrap_or(start);
     let mut latencies: Vec<u32> = heard.into_iter().flat_map(|ears| ears.latencies).collect();
     latencies.sort_unstable();
     let within = |share: f64| {
-        let index = (latencies.len().saturating_sub(1) as f64 * share) as usize;
+        let index = (latencies.len().saturating_sub(1) as f64 * share).ceil() as usize;
         latencies.get(index).map(|micros| f64::from(*micros) / 1000.0)
     };
     let value = delivered as f64 / last.duration_since(start).as_secs_f64();
     println!("    {writes} writes by {writers} clients, {delivered} events");
-    Ok(Figure { value, p50: within(0.5), p99: within(0.99), peak: Some(cluster.peak()), ..Figure::default() })
+    let work = Some(work.map(|work| work.as_secs_f64() * 1e6 / delivered as f64));
+    Ok(Figure { value, p50: within(0.5), p99: within(0.99), peak: Some(cluster.peak()), work, note: None })
 }
 
 /// Writes until the time is over, and tells what must have arrived of each group.
