@@ -277,6 +277,7 @@ mod tests {
             dry_run: false,
             options: Options::None,
             reinvocation: Reinvocation::default(),
+            annotations: Vec::new(),
             warnings: Vec::new(),
             companions: Vec::new(),
         };

@@ -13,6 +13,7 @@ mod node_restriction;
 mod persistent_volume_claim_resize;
 pub mod pod_resources;
 mod pod_security;
+mod policy;
 mod priority;
 pub mod quota;
 mod rbac_escalation;
@@ -68,6 +69,8 @@ pub struct Attributes<'a> {
     pub options: Options<'a>,
     pub dry_run: bool,
     pub reinvocation: Reinvocation,
+    /// What the audit log is told: keys and values.
+    pub annotations: Vec<(String, String)>,
     /// Texts for `Warning` headers.
     pub warnings: Vec<String>,
     /// Writes that must happen in the same transaction (quota counts). When the expectation of one of them fails,

@@ -87,6 +87,7 @@ impl Trial {
             options: Options::None,
             dry_run: false,
             reinvocation: Reinvocation::default(),
+            annotations: Vec::new(),
             warnings: Vec::new(),
             companions: Vec::new(),
         }

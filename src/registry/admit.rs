@@ -94,6 +94,7 @@ fn attributes<'a>(a: Admission<'a>, object: Option<&'a mut Object>) -> Attribute
         options: a.options,
         dry_run: a.dry_run,
         reinvocation: Reinvocation::default(),
+        annotations: Vec::new(),
         warnings: Vec::new(),
         companions: Vec::new(),
     }
@@ -102,6 +103,9 @@ fn attributes<'a>(a: Admission<'a>, object: Option<&'a mut Object>) -> Attribute
 fn settle(a: Admission<'_>, attributes: Attributes<'_>) -> Vec<Write> {
     for warning in attributes.warnings {
         a.call.warnings.add(warning);
+    }
+    for (key, value) in attributes.annotations {
+        tracing::debug!(target: "audit", %key, %value, "a request is annotated");
     }
     attributes.companions
 }

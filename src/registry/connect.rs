@@ -6,8 +6,11 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
+use super::admit::Admission;
 use super::{Call, Registry, persist};
+use crate::admission::Operation;
 use crate::api::field::{Errors, FieldError, Path};
+use crate::api::request::Options;
 use crate::api::{GroupKind, Object, Result, Status};
 
 /// What a connection asks for beside its target.
@@ -32,6 +35,17 @@ pub fn is_connection(subresource: &str) -> bool {
 }
 
 impl Registry {
+    /// Lets admission look at a connection, by its options, before it is made.
+    ///
+    /// # Errors
+    /// Whatever a plugin refuses it with.
+    pub async fn admit_connection(&self, call: &Call, mut options: Object) -> Result<()> {
+        let (operation, asked) = (Operation::Connect, Options::None);
+        let admission = Admission { operation, call, old: None, options: asked, dry_run: false };
+        self.admit(admission, Some(&mut options)).await?;
+        self.admit_finally(admission, Some(&mut options)).await.map(drop)
+    }
+
     /// Finds what a connection would go to.
     ///
     /// # Errors

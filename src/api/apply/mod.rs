@@ -2,6 +2,7 @@
 //! acts on it. The semantics are upstream's structured-merge-diff v6 and `apimachinery/pkg/util/managedfields`.
 
 mod compare;
+mod configure;
 mod conflict;
 mod element;
 mod extract;
@@ -20,6 +21,7 @@ mod types;
 mod update;
 mod validate;
 
+pub use configure::configure;
 pub use element::{Element, Scalar};
 pub use fields_v1::write_fields_v1;
 pub use managed::validate as validate_managed_fields;

@@ -8,13 +8,14 @@ use futures::future::BoxFuture;
 
 use crate::api::request::{ListOptions, Verb};
 use crate::api::status::Details;
-use crate::api::{GroupVersionKind, Reason, Result, Status};
+use crate::api::{GroupVersionKind, Object, Reason, Result, Status};
 use crate::registry::{Call, Connected, PatchKind, Wish, Written, is_connection};
 use crate::resources::{Kind, Subresource};
 use crate::server::answer::{self, Carrier, Manner};
 use crate::server::filters::Admitted;
 use crate::server::message::{Body, Headers, Method, Response};
 use crate::server::options::{self, Listing};
+use crate::server::query::Query;
 use crate::server::{Server, negotiation, wire};
 
 /// What a request is for, found in the catalog.
@@ -160,7 +161,7 @@ fn run<'a>(
     (call, verb): (&'a Call, Verb),
 ) -> BoxFuture<'a, Result<Response>> {
     if is_connection(&call.target.subresource) {
-        return std::future::ready(connect(server, admitted, call)).boxed();
+        return connect(server, admitted, call).boxed();
     }
     match verb {
         Verb::Get => get(server, admitted, call).boxed(),
@@ -189,7 +190,7 @@ async fn get(server: &Server, admitted: &Admitted, call: &Call) -> Result<Respon
     answer::one(&manner, 200, answer)
 }
 
-fn connect(server: &Server, admitted: &Admitted, call: &Call) -> Result<Response> {
+async fn connect(server: &Server, admitted: &Admitted, call: &Call) -> Result<Response> {
     let query = &admitted.query;
     let wish = Wish {
         container: query.text("container").to_owned(),
@@ -197,9 +198,46 @@ fn connect(server: &Server, admitted: &Admitted, call: &Call) -> Result<Response
         limit_bytes: query.int("limitBytes")?,
         since_seconds: query.int("sinceSeconds")?,
     };
-    match server.parts().registry.connect(call, &wish)? {
+    let registry = &server.parts().registry;
+    if call.target.subresource != "log" {
+        registry.admit_connection(call, connect_options(query, call)).await?;
+    }
+    match registry.connect(call, &wish)? {
         Connected::Nothing => Ok(Response { status: 204, headers: Headers::default(), body: Body::Full(Bytes::new()) }),
     }
+}
+
+/// The parameters of a connection as the object that admission is shown.
+fn connect_options(query: &Query, call: &Call) -> Object {
+    let mut options = Object::default();
+    options.set_gvk(call.kind.payload(&call.target.subresource));
+    let set = |options: &mut Object, name: &str| {
+        if let Some(value) = query.get(name).filter(|value| !value.is_empty()) {
+            options.set(&[name], value);
+        }
+    };
+    match call.target.subresource.as_str() {
+        "proxy" => set(&mut options, "path"),
+        "portforward" => {
+            let ports: Vec<i64> = query.all("ports").flat_map(|all| all.split(',')).flat_map(str::parse).collect();
+            if !ports.is_empty() {
+                options.set(&["ports"], ports);
+            }
+        }
+        part => {
+            for name in ["stdin", "stdout", "stderr", "tty"] {
+                if query.flag(name) == Some(true) {
+                    options.set(&[name], true);
+                }
+            }
+            set(&mut options, "container");
+            if part == "exec" {
+                let command: Vec<&str> = query.all("command").collect();
+                options.set(&["command"], if command.is_empty() { serde_json::Value::Null } else { command.into() });
+            }
+        }
+    }
+    options
 }
 
 async fn list(server: &Server, admitted: &Admitted, call: &Call) -> Result<Response> {

@@ -4,9 +4,11 @@
 
 mod compile;
 mod conditions;
+mod construct;
 mod declared;
 mod evaluation;
 
 pub use compile::{CompileError, Compiled, Compiler, Declarations, Fault, Returns};
 pub use conditions::{Failure, MatchConditions, aggregate};
+pub use construct::{configuration, patches};
 pub use evaluation::{Composition, Evaluation, Inputs, OUT_OF_BUDGET};

@@ -1,0 +1,97 @@
+//! `ValidatingAdmissionPolicy` and `MutatingAdmissionPolicy`: expressions, stored as objects, that judge and change
+//! writes (apiserver `pkg/admission/plugin/policy`). Policies are compiled once for each of their generations; as long
+//! as there has never been a binding, a write costs the look at one atomic number.
+
+mod compile;
+mod mutating;
+mod params;
+mod patch;
+mod scene;
+mod source;
+#[cfg(test)]
+mod tests;
+mod validating;
+mod verdict;
+
+use std::sync::Arc;
+
+use futures::future::{BoxFuture, ready};
+
+use super::{Attributes, Context, Operation, Plugin};
+use crate::api::Result;
+use crate::resources::Kind;
+use source::Source;
+
+const GROUP: &str = "admissionregistration.k8s.io";
+
+/// Kinds that no policy may be about: policies themselves, and the reviews without which nobody could be authorized.
+const EXEMPT: [(&str, &str); 10] = [
+    (GROUP, "validatingadmissionpolicies"),
+    (GROUP, "validatingadmissionpolicybindings"),
+    (GROUP, "mutatingadmissionpolicies"),
+    (GROUP, "mutatingadmissionpolicybindings"),
+    ("authentication.k8s.io", "selfsubjectreviews"),
+    ("authentication.k8s.io", "tokenreviews"),
+    ("authorization.k8s.io", "localsubjectaccessreviews"),
+    ("authorization.k8s.io", "selfsubjectaccessreviews"),
+    ("authorization.k8s.io", "selfsubjectrulesreviews"),
+    ("authorization.k8s.io", "subjectaccessreviews"),
+];
+
+fn exempt(kind: &Kind) -> bool {
+    EXEMPT.contains(&(&*kind.gvk.group, &*kind.resource))
+}
+
+/// Policies that judge writes.
+pub(super) struct ValidatingAdmissionPolicy(Arc<Source>);
+
+/// Policies that change writes.
+pub(super) struct MutatingAdmissionPolicy(Arc<Source>);
+
+impl Default for ValidatingAdmissionPolicy {
+    fn default() -> Self {
+        Self(Arc::new(Source::new(&source::VALIDATING)))
+    }
+}
+
+impl Default for MutatingAdmissionPolicy {
+    fn default() -> Self {
+        Self(Arc::new(Source::new(&source::MUTATING)))
+    }
+}
+
+impl Plugin for ValidatingAdmissionPolicy {
+    fn name(&self) -> &'static str {
+        "ValidatingAdmissionPolicy"
+    }
+
+    fn handles(&self, _: Operation, kind: &Kind, _: &str) -> bool {
+        self.0.notice(kind);
+        !exempt(kind)
+    }
+
+    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(ready(match self.0.hooks(ctx) {
+            None => Ok(()),
+            Some(hooks) => validating::dispatch(ctx, attributes, &hooks),
+        }))
+    }
+}
+
+impl Plugin for MutatingAdmissionPolicy {
+    fn name(&self) -> &'static str {
+        "MutatingAdmissionPolicy"
+    }
+
+    fn handles(&self, operation: Operation, kind: &Kind, _: &str) -> bool {
+        self.0.notice(kind);
+        operation != Operation::Delete && !exempt(kind)
+    }
+
+    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(ready(match self.0.hooks(ctx) {
+            None => Ok(()),
+            Some(hooks) => mutating::dispatch(ctx, attributes, &hooks),
+        }))
+    }
+}

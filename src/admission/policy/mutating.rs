@@ -1,0 +1,204 @@
+//! Runs the mutating policies over one request, one after another (apiserver
+//! `pkg/admission/plugin/policy/mutating/dispatcher.go`).
+
+use super::compile::{Binding, Body, Mutation, Policy};
+use super::params;
+use super::patch::{self, Failure as PatchFailure};
+use super::scene::{Scene, Stage};
+use super::source::Hook;
+use super::validating::bound;
+use crate::admission::{Attributes, Context, Invocation};
+use crate::api::cel::admission::Failure;
+use crate::api::status::Cause;
+use crate::api::{Object, Reason, Result, Status};
+use crate::resources::Kind;
+
+/// One policy by one binding with one parameter.
+struct Turn<'a> {
+    policy: &'a Policy,
+    binding: &'a Binding,
+    invocation: Invocation,
+    params: Option<Object>,
+}
+
+/// What went wrong with policies that are not to be passed over: the messages, and the reason of the first.
+#[derive(Default)]
+struct Problems {
+    messages: Vec<String>,
+    invalid_first: bool,
+}
+
+impl Problems {
+    fn add(&mut self, policy: &Policy, binding: Option<&Binding>, (why, invalid): (&str, bool)) {
+        if policy.failure == Failure::Ignore {
+            return;
+        }
+        self.invalid_first |= self.messages.is_empty() && invalid;
+        self.messages.push(match binding {
+            Some(binding) => {
+                format!("policy '{}' with binding '{}' denied request: {why}", policy.name, binding.name)
+            }
+            None => {
+                let name = crate::api::field::go_quote(&policy.name);
+                format!("policy {name} denied request: {why}")
+            }
+        });
+    }
+
+    fn misconfigured(&mut self, policy: &Policy, binding: Option<&Binding>, why: &str) {
+        let what = if binding.is_some() { "binding" } else { "policy" };
+        self.add(policy, binding, (&format!("failed to configure {what}: {why}"), false));
+    }
+
+    /// All problems in one answer; upstream keeps the code of a 403 whatever the reason is (v1.37).
+    fn refusal(self, attributes: &Attributes<'_>) -> Result<()> {
+        let Some(first) = self.messages.first() else { return Ok(()) };
+        let forbidden = attributes.forbidden("admission request denied by policy");
+        let reason = if self.invalid_first { Reason::Invalid } else { Reason::Forbidden };
+        let status = Status::new(403, reason, first.as_str());
+        let status = status.with_details(forbidden.details().cloned().unwrap_or_default());
+        let cause = |message| Cause { message, ..Cause::default() };
+        Err(self.messages.into_iter().map(cause).fold(status, Status::with_cause))
+    }
+}
+
+/// Lets all policies change the object.
+///
+/// # Errors
+/// 403 for what goes wrong, unless the policy is to be passed over then.
+pub(super) fn dispatch(ctx: &Context, attributes: &mut Attributes<'_>, hooks: &[Hook]) -> Result<()> {
+    let mut problems = Problems::default();
+    let mut turns = Vec::new();
+    for hook in hooks {
+        collect(ctx, attributes, hook, (&mut turns, &mut problems));
+    }
+    if !turns.is_empty() {
+        let second = attributes.reinvocation.second();
+        if second {
+            let object = attributes.object.as_deref();
+            attributes.reinvocation.policies.compare(object);
+        }
+        let stage = Stage::new(ctx, attributes)?;
+        let outcome = turns.iter().try_for_each(|turn| take(attributes, &stage, turn, &mut problems));
+        let object = attributes.object.as_deref();
+        attributes.reinvocation.policies.leave(object);
+        outcome?;
+    }
+    problems.refusal(attributes)
+}
+
+fn collect<'a>(
+    ctx: &Context,
+    attributes: &Attributes<'_>,
+    hook: &'a Hook,
+    (turns, problems): (&mut Vec<Turn<'a>>, &mut Problems),
+) {
+    let policy = &*hook.policy;
+    let found = match &policy.criteria {
+        Some(criteria) => criteria.matches(ctx, attributes).map_err(|status| status.message().to_owned()),
+        None => Err("policy contained no match constraints, a required field".to_owned()),
+    };
+    let invocation = match found {
+        Ok(Some(invocation)) => invocation,
+        Ok(None) => return,
+        Err(why) => return problems.misconfigured(policy, None, &why),
+    };
+    let kind = match params::kind(ctx, policy) {
+        Ok(kind) => kind,
+        Err(why) => return problems.misconfigured(policy, None, &why),
+    };
+    for binding in &hook.bindings {
+        match bound(ctx, attributes, (kind.as_deref(), binding)) {
+            Ok(all) => turns.extend(all.into_iter().map(|params| {
+                let invocation = invocation.clone();
+                Turn { policy, binding, invocation, params }
+            })),
+            Err(why) => problems.misconfigured(policy, Some(binding), &why),
+        }
+    }
+}
+
+fn take(attributes: &mut Attributes<'_>, stage: &Stage, turn: &Turn<'_>, problems: &mut Problems) -> Result<()> {
+    let Turn { policy, binding, invocation, params } = turn;
+    let Body::Mutating { mutations, reinvoked } = &policy.body else { return Ok(()) };
+    let mut scene = Scene::new(attributes, invocation);
+    match policy.conditions.matches(&policy.variables, &scene.conditions(stage, params.as_ref())) {
+        Ok(true) => {}
+        Ok(false) => return Ok(()),
+        Err(why) => {
+            problems.add(policy, Some(binding), (&why, true));
+            return Ok(());
+        }
+    }
+    let named = |object: &Object| format!("{}/{}", object.namespace(), object.name());
+    let id = format!("{}\n{}\n{}", policy.name, binding.name, params.as_ref().map(named).unwrap_or_default());
+    if attributes.reinvocation.second() && !attributes.reinvocation.policies.again(&id) {
+        return Ok(());
+    }
+    let before = scene.object.clone();
+    for mutation in mutations {
+        mutate(attributes, (stage, &mut scene), (turn, mutation), problems)?;
+    }
+    if scene.object != before {
+        attributes.reinvocation.policies.require();
+        attributes.reinvocation.want();
+        if let Some(object) = scene.object.clone() {
+            put_back(attributes, &scene.kind, object)?;
+        }
+    }
+    if *reinvoked {
+        attributes.reinvocation.policies.invoked(&id);
+    }
+    Ok(())
+}
+
+fn mutate(
+    attributes: &Attributes<'_>,
+    (stage, scene): (&Stage, &mut Scene),
+    (turn, mutation): (&Turn<'_>, &Mutation),
+    problems: &mut Problems,
+) -> Result<()> {
+    if scene.object.is_none() {
+        return Ok(());
+    }
+    let subresource = attributes.target.subresource.as_str();
+    let inputs = scene.inputs(stage, turn.params.as_ref());
+    match patch::apply(turn.policy, mutation, &inputs, (&scene.kind, subresource)) {
+        Ok(mut changed) => {
+            if *scene.kind.payload(subresource) == scene.kind.gvk {
+                // What Go's types would write, with defaults.
+                scene.kind.fit(scene.kind.type_id, &mut changed);
+                scene.kind.default(&mut changed);
+            }
+            scene.object = Some(changed);
+        }
+        Err(PatchFailure::Refused(status)) => return Err(status),
+        Err(PatchFailure::Policy(why)) => problems.add(turn.policy, Some(turn.binding), (&why, true)),
+    }
+    Ok(())
+}
+
+/// Takes a changed object back to the version in which it is written.
+fn put_back(attributes: &mut Attributes<'_>, shown: &Kind, changed: Object) -> Result<()> {
+    let (asked, subresource) = (attributes.kind, attributes.target.subresource.as_str());
+    let Some(slot) = attributes.object.as_deref_mut() else { return Ok(()) };
+    if subresource == "scale" {
+        if let Some(paths) = shown.behaviour.scale(shown) {
+            let path: Vec<&str> = paths.spec_replicas.iter().map(AsRef::as_ref).collect();
+            slot.set(&path, changed.int_at(&["spec", "replicas"]).unwrap_or(0));
+        }
+        return Ok(());
+    }
+    *slot = if *shown.payload(subresource) != shown.gvk {
+        changed
+    } else if shown.is_custom() {
+        let mut changed = changed;
+        if changed.gvk() != asked.gvk {
+            asked.behaviour.revive(&mut changed)?;
+        }
+        changed
+    } else {
+        shown.stored(changed)
+    };
+    Ok(())
+}
