@@ -91,6 +91,13 @@ impl Resource {
             .of_cluster();
     pub const ACCESS_REVIEWS: &'static Self =
         &Self::grouped("authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview").of_cluster();
+    pub const VALIDATING_ADMISSION_POLICIES: &'static Self = &Self::grouped(
+        "admissionregistration.k8s.io",
+        "v1",
+        "validatingadmissionpolicies",
+        "ValidatingAdmissionPolicy",
+    )
+    .of_cluster();
     pub const SERVICE_RANGES: &'static Self =
         &Self::grouped("networking.k8s.io", "v1", "servicecidrs", "ServiceCIDR").of_cluster();
 

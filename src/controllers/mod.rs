@@ -20,6 +20,7 @@ mod node_lifecycle;
 mod pod;
 mod pod_control;
 mod pod_garbage_collector;
+mod policy_status;
 mod replica_set;
 mod resource_quota;
 mod root_ca;
@@ -83,6 +84,7 @@ pub static CONTROLLERS: &[Controller] = &[
     root_ca::ROOT_CA,
     service_account::SERVICE_ACCOUNT,
     taint_eviction::TAINT_EVICTION,
+    policy_status::POLICY_STATUS,
 ];
 
 /// Starts the selected controllers; they end with the tasks' shutdown.
