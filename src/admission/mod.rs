@@ -1,18 +1,28 @@
 //! Change or refuse a write: the ordered table of plugins, one file each. Called by the registry between defaulting
 //! and validation (`admit`) and after validation (`validate`), in upstream's order.
 
+mod always;
+mod always_pull_images;
+mod anti_affinity;
 mod certificates;
+mod cluster_trust_bundle;
 mod default_ingress_class;
 mod default_storage_class;
 mod default_toleration_seconds;
+mod deny_service_external_ips;
 pub mod expressions;
+mod extended_resource_toleration;
 mod limit_ranger;
 pub mod matching;
+mod namespace_exists;
 mod namespace_lifecycle;
 mod node_restriction;
+mod owner_references;
 mod persistent_volume_claim_resize;
+mod pod_node_selector;
 pub mod pod_resources;
 mod pod_security;
+mod pod_topology_labels;
 mod policy;
 mod priority;
 pub mod quota;

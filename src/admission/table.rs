@@ -16,39 +16,43 @@ pub struct Row {
 
 /// All names, in the order in which the plugins run.
 pub static PLUGINS: &[Row] = &[
-    absent("AlwaysAdmit", Off),
+    row("AlwaysAdmit", Off, || Arc::new(super::always::AlwaysAdmit)),
     absent("NamespaceAutoProvision", Off),
     row("NamespaceLifecycle", On, || Arc::new(super::namespace_lifecycle::NamespaceLifecycle)),
-    absent("NamespaceExists", Off),
-    absent("LimitPodHardAntiAffinityTopology", Off),
+    row("NamespaceExists", Off, || Arc::new(super::namespace_exists::NamespaceExists)),
+    row("LimitPodHardAntiAffinityTopology", Off, || Arc::new(super::anti_affinity::LimitPodHardAntiAffinityTopology)),
     row("LimitRanger", On, || Arc::new(super::limit_ranger::LimitRanger)),
     row("ServiceAccount", On, || Arc::new(super::service_account::ServiceAccount)),
     row("NodeRestriction", Off, || Arc::new(super::node_restriction::NodeRestriction)),
     row("TaintNodesByCondition", On, || Arc::new(super::taint_nodes_by_condition::TaintNodesByCondition)),
-    absent("AlwaysPullImages", Off),
+    row("AlwaysPullImages", Off, || Arc::new(super::always_pull_images::AlwaysPullImages)),
     absent("ImagePolicyWebhook", Off),
     row("PodSecurity", On, || Arc::new(super::pod_security::PodSecurity)),
-    absent("PodNodeSelector", Off),
+    row("PodNodeSelector", Off, || Arc::new(super::pod_node_selector::PodNodeSelector)),
     row("Priority", On, || Arc::new(super::priority::Priority)),
     row("DefaultTolerationSeconds", On, || Arc::new(super::default_toleration_seconds::DefaultTolerationSeconds)),
     absent("PodTolerationRestriction", Off),
     absent("EventRateLimit", Off),
-    absent("ExtendedResourceToleration", Off),
+    row("ExtendedResourceToleration", Off, || {
+        Arc::new(super::extended_resource_toleration::ExtendedResourceToleration)
+    }),
     row("DefaultStorageClass", On, || Arc::new(super::default_storage_class::DefaultStorageClass)),
     absent("StorageObjectInUseProtection", On),
     absent("PodGroupProtection", On),
-    absent("OwnerReferencesPermissionEnforcement", Off),
+    row("OwnerReferencesPermissionEnforcement", Off, || {
+        Arc::new(super::owner_references::OwnerReferencesPermissionEnforcement)
+    }),
     row("PersistentVolumeClaimResize", On, || {
         Arc::new(super::persistent_volume_claim_resize::PersistentVolumeClaimResize)
     }),
     row("RuntimeClass", On, || Arc::new(super::runtime_class::RuntimeClass)),
     row("CertificateApproval", On, || Arc::new(super::certificates::CertificateApproval)),
     row("CertificateSigning", On, || Arc::new(super::certificates::CertificateSigning)),
-    absent("ClusterTrustBundleAttest", On),
+    row("ClusterTrustBundleAttest", On, || Arc::new(super::cluster_trust_bundle::ClusterTrustBundleAttest)),
     row("CertificateSubjectRestriction", On, || Arc::new(super::certificates::CertificateSubjectRestriction)),
     row("DefaultIngressClass", On, || Arc::new(super::default_ingress_class::DefaultIngressClass)),
-    absent("DenyServiceExternalIPs", Off),
-    absent("PodTopologyLabels", On),
+    row("DenyServiceExternalIPs", Off, || Arc::new(super::deny_service_external_ips::DenyServiceExternalIps)),
+    row("PodTopologyLabels", On, || Arc::new(super::pod_topology_labels::PodTopologyLabels)),
     absent("NodeDeclaredFeatureValidator", On),
     absent("PodResizeValidator", On),
     row("MutatingAdmissionPolicy", On, || Arc::new(super::policy::MutatingAdmissionPolicy::default())),
@@ -56,7 +60,7 @@ pub static PLUGINS: &[Row] = &[
     row("ValidatingAdmissionPolicy", On, || Arc::new(super::policy::ValidatingAdmissionPolicy::default())),
     row("ValidatingAdmissionWebhook", On, || Arc::new(super::webhook::ValidatingAdmissionWebhook::default())),
     row("ResourceQuota", On, || Arc::new(super::resource_quota::ResourceQuota)),
-    absent("AlwaysDeny", Off),
+    row("AlwaysDeny", Off, || Arc::new(super::always::AlwaysDeny)),
 ];
 
 use Unless::{Off, On};
