@@ -20,7 +20,7 @@ static NAMES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"(ResourceVersion|resourceVersion): \d+", "$1: <revision>"),
         (r#""resourceVersion":"\d+""#, r#""resourceVersion":"<revision>""#),
         (r"\b10\.0\.\d+\.\d+\b", "<ip>"),
-        (r#"(nodePort|healthCheckNodePort)("?): ?3[0-2]\d\d\d"#, "$1$2: <port>"),
+        (r#"(nodePort|healthCheckNodePort)("?:?) ?3[0-2]\d\d\d\b"#, "$1$2 <port>"),
     ];
     patterns.into_iter().map(compiled).collect()
 });

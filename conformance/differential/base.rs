@@ -7,6 +7,8 @@ use coracle::resources::facts::{Facts, KindFacts};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::change::{self, Changes};
+
 /// The objects of one kind; the file's name is the family's.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,6 +22,9 @@ pub(super) struct Family {
     #[serde(default)]
     pub(super) needs: Vec<Need>,
     pub(super) bases: Vec<Base>,
+    /// Changes that are written by hand.
+    #[serde(skip)]
+    pub(super) changes: Changes,
 }
 
 /// An object of any kind that must be there.
@@ -86,13 +91,14 @@ pub(super) fn path(kind: &KindFacts, namespace: &str) -> String {
 }
 
 /// All families in the order of their names.
-pub(super) fn read(folder: &Path) -> Vec<Family> {
+pub(super) fn read(folder: &Path, changes: &Path) -> Vec<Family> {
     let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     let read = |path: &std::path::PathBuf| {
         let text = std::fs::read_to_string(path).unwrap();
         let family = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        Family { name: path.file_stem().unwrap().to_str().unwrap().to_owned(), ..family }
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        Family { changes: change::read(changes, &name), name, ..family }
     };
     paths.iter().map(read).collect()
 }

@@ -14,6 +14,7 @@ use crate::server::Server;
 
 use super::answer;
 use super::base::{self, Base, Family};
+use super::change;
 use super::mutate::{Mutation, Mutator, Style};
 
 /// Cases in order, each with the text of its answer.
@@ -138,11 +139,17 @@ impl Runner<'_> {
             let Mutation { what, object } = mutation;
             self.send(Method::POST, &target, (format!("create {} {what}", base.base), &object)).await;
         }
+        self.by_hand(Method::POST, &target, (&format!("create {}", base.base), full)).await;
     }
 
     async fn updates(&mut self, base: &Base, full: &Value) {
         let changed = base.update.as_ref().unwrap_or(&base.only);
-        let has_parts = !base.parts.is_empty() || !base.status.is_null();
+        let by_hand = self
+            .family
+            .changes
+            .keys()
+            .any(|key| key.ends_with(&format!(" {}", base.base)) && !key.starts_with("create "));
+        let has_parts = !base.parts.is_empty() || !base.status.is_null() || by_hand;
         if base.update.as_ref().is_some_and(Vec::is_empty) && !has_parts {
             return;
         }
@@ -166,9 +173,28 @@ impl Runner<'_> {
             let title = format!("{part} {}", base.base);
             self.change(&format!("{at}/{part}"), (&title, &made), (Style::Create, only, &base.skip)).await;
         }
+        let family = self.family;
+        for way in family.changes.keys().filter_map(|key| key.strip_suffix(&format!(" {}", base.base))) {
+            let part = match way {
+                "create" => continue,
+                "update" => String::new(),
+                part => format!("/{part}"),
+            };
+            let target = format!("{at}{part}?dryRun=All");
+            self.by_hand(Method::PUT, &target, (&format!("{way} {}", base.base), &made)).await;
+        }
         // Finalizers may hold it; then it is only no longer in the way of others.
         self.asked.send(Method::DELETE, &at, &json!({"gracePeriodSeconds": 0})).await;
         self.release(&at).await;
+    }
+
+    /// The changes that are written by hand for a way of writing a base.
+    async fn by_hand(&mut self, method: Method, target: &str, (title, object): (&str, &Value)) {
+        let family = self.family;
+        for change in family.changes.get(title).into_iter().flatten() {
+            let Mutation { what, object } = change::changed(object, change);
+            self.send(method.clone(), target, (format!("{title} {what}"), &object)).await;
+        }
     }
 
     /// Takes finalizers away from an object that may still be there.

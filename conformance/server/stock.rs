@@ -32,6 +32,7 @@ pub(crate) async fn stock() -> Server {
         "--bind-address=127.0.0.1",
         "--service-cluster-ip-range=10.0.0.0/16",
         "--authorization-mode=Node,RBAC",
+        "--allow-privileged=true",
     ]);
     command.arg("--service-account-issuer=https://kubernetes.default.svc");
     for (flag, file) in [

@@ -20,6 +20,7 @@ mod node_restriction;
 mod owner_references;
 mod persistent_volume_claim_resize;
 mod pod_node_selector;
+mod pod_resize;
 pub mod pod_resources;
 mod pod_security;
 mod pod_topology_labels;
@@ -33,6 +34,7 @@ mod resource_quota;
 mod runtime_class;
 mod service_account;
 mod service_addresses;
+mod service_ports;
 mod table;
 mod taint_nodes_by_condition;
 #[cfg(test)]

@@ -64,7 +64,7 @@ fn pod(ctx: &Context, attributes: &mut Attributes<'_>) -> Result<()> {
         pod.set(&["spec", "priorityClassName"], class.name());
     }
     let given = pod.int_at(&["spec", "priority"]);
-    let given_policy = pod.text_at(&["spec", "preemptionPolicy"]).to_owned();
+    let given_policy = pod.get(&["spec", "preemptionPolicy"]).and_then(Value::as_str).map(str::to_owned);
     pod.set(&["spec", "priority"], priority);
     if let Some(given) = given.filter(|given| *given != priority) {
         return Err(attributes.forbidden(format!(
@@ -76,7 +76,7 @@ fn pod(ctx: &Context, attributes: &mut Attributes<'_>) -> Result<()> {
         return Ok(());
     }
     pod.set(&["spec", "preemptionPolicy"], policy);
-    if !given_policy.is_empty() && given_policy != policy {
+    if let Some(given_policy) = given_policy.filter(|given| given != policy) {
         return Err(attributes.forbidden(format!(
             "the string value of PreemptionPolicy ({given_policy}) must not be provided in pod spec; priority admission \
              controller computed {policy} from the given PriorityClass name"

@@ -53,7 +53,8 @@ async fn admit(ctx: &Context, attributes: &mut Attributes<'_>) -> Result<()> {
     }
     let Some(pod) = attributes.object.as_deref_mut() else { return Ok(()) };
     if pod.annotation(MIRROR).is_some() {
-        return Ok(());
+        let verdict = mirror(pod);
+        return verdict.map_err(|why| attributes.forbidden(why));
     }
     if account_name(pod).is_empty() {
         pod.set(&["spec", "serviceAccountName"], DEFAULT);

@@ -12,11 +12,12 @@ use ipnet::IpNet;
 use rand::Rng;
 use serde_json::{Value, json};
 
+use super::service_ports::Ports;
 use super::{Attributes, Context, Operation, Plugin};
 use crate::api::codec::json::{self as codec, Layout};
 use crate::api::field::{FieldError, Path};
 use crate::api::{Object, Result, Status};
-use crate::resources::Kind;
+use crate::resources::{Kind, service_address_errors};
 use crate::storage::{Body, Change, Expect, Facts, Key, Snapshot, Write};
 
 const ADDRESSES: &str = "ipaddresses.networking.k8s.io";
@@ -50,6 +51,12 @@ impl Plugin for ServiceAddresses {
     }
 }
 
+/// The addresses that a write may take from.
+struct Pool<'a> {
+    taken: &'a dyn Fn(IpAddr) -> bool,
+    dry_run: bool,
+}
+
 /// What a Service holds.
 #[derive(Default, PartialEq, Debug)]
 struct Held {
@@ -61,9 +68,13 @@ impl ServiceAddresses {
     fn settle(&self, snapshot: &Snapshot, ctx: &Context, attributes: &mut Attributes<'_>) -> Result<()> {
         let before = attributes.old.map(held).unwrap_or_default();
         let mut after = Held::default();
+        let (old, dry_run) = (attributes.old, attributes.dry_run);
         if let Some(service) = attributes.object.as_deref_mut() {
-            self.give_addresses(snapshot, service, &before)?;
-            self.give_ports(snapshot, service, &before)?;
+            let taken = |address: IpAddr| !dry_run && snapshot.get(&address_key(address)).is_some();
+            self.give_addresses(service, (old, &before), &Pool { taken: &taken, dry_run })?;
+            let held_port = |port: u16| snapshot.get(&port_key(port)).is_some();
+            let range = self.node_ports.clone();
+            Ports { range, held: &held_port, dry_run, taken: Vec::new() }.give(service, old)?;
             after = held(service);
             let owner = Owner::of(service);
             let now = ctx.clock.now();
@@ -85,11 +96,16 @@ impl ServiceAddresses {
         Ok(())
     }
 
-    fn give_addresses(&self, snapshot: &Snapshot, service: &mut Object, before: &Held) -> Result<()> {
-        if service.text_at(&["spec", "type"]) == "ExternalName" {
+    fn give_addresses(
+        &self,
+        service: &mut Object,
+        (old, before): (Option<&Object>, &Held),
+        pool: &Pool<'_>,
+    ) -> Result<()> {
+        if service.text_at(&["spec", "type"]) == "ExternalName" || old.is_some_and(|old| stays_dual(service, old)) {
             return Ok(());
         }
-        let mut families = self.settle_families(service)?;
+        let mut families = self.settle_families(service, old)?;
         let given = texts(service, &["spec", "clusterIPs"]);
         if given.first().is_some_and(|first| first == "None") {
             return Ok(());
@@ -97,13 +113,13 @@ impl ServiceAddresses {
         for address in given.iter().filter_map(|text| text.parse::<IpAddr>().ok()) {
             families.retain(|family| *family != family_of(address));
             if !before.addresses.contains(&address) {
-                self.check_address(snapshot, service, address)?;
+                self.check_address(service, address, pool)?;
             }
         }
         let mut all = given;
         for family in families {
             let Some(range) = self.ranges.iter().find(|r| family_of(r.addr()) == family) else { continue };
-            let address = free_address(snapshot, *range)
+            let address = free_address(*range, pool.taken)
                 .ok_or_else(|| Status::internal("failed to allocate a serviceIP: range is full"))?;
             all.push(address.to_string());
         }
@@ -114,11 +130,19 @@ impl ServiceAddresses {
         Ok(())
     }
 
-    /// Fills in the families that a Service is to have addresses of, and gives them.
-    fn settle_families(&self, service: &mut Object) -> Result<Vec<&'static str>> {
+    /// Fills in the families that a Service is to have addresses of, and gives them. What addresses and families say of
+    /// each other is judged first, and alone.
+    fn settle_families(&self, service: &mut Object, old: Option<&Object>) -> Result<Vec<&'static str>> {
+        let errors = service_address_errors(service, old);
+        if !errors.is_empty() {
+            return Err(invalid(service, &errors));
+        }
         let served: Vec<&'static str> = self.ranges.iter().map(|r| family_of(r.addr())).collect();
         let policy = service.text_at(&["spec", "ipFamilyPolicy"]).to_owned();
-        let mut families = texts(service, &["spec", "ipFamilies"]);
+        let (mut families, errors) = self.agreed_families(service, old, &policy);
+        if !errors.is_empty() {
+            return Err(invalid(service, &errors));
+        }
         let headless = service.text_at(&["spec", "clusterIP"]) == "None";
         let selectorless = service.get(&["spec", "selector"]).and_then(Value::as_object).is_none_or(|s| s.is_empty());
         let free = headless && selectorless;
@@ -153,71 +177,78 @@ impl ServiceAddresses {
         Ok(served.into_iter().filter(|family| families.iter().any(|f| f == family)).collect())
     }
 
-    fn check_address(&self, snapshot: &Snapshot, service: &Object, address: IpAddr) -> Result<()> {
+    /// The families that a service says or that follow from its addresses, and how they disagree with its policy.
+    fn agreed_families(
+        &self,
+        service: &mut Object,
+        old: Option<&Object>,
+        policy: &str,
+    ) -> (Vec<String>, Vec<FieldError>) {
+        let (addresses_at, families_at) = (["spec", "clusterIPs"], ["spec", "ipFamilies"]);
+        let (mut addresses, mut families) = (texts(service, &addresses_at), texts(service, &families_at));
+        let (mut errors, spec) = (Vec::new(), Path::new("spec"));
+        let policy_path = spec.child("ipFamilyPolicy");
+        let single = policy == "SingleStack";
+        let mut refuse = |why: &str| errors.push(FieldError::invalid(&policy_path, policy, why));
+        if let Some(old) = old {
+            let (old_addresses, old_families) = (texts(old, &addresses_at), texts(old, &families_at));
+            if single && addresses == old_addresses && addresses.len() > 1 {
+                addresses.truncate(1);
+                service.set(&addresses_at, addresses.clone());
+            }
+            if single && families == old_families {
+                families.truncate(1);
+            }
+            let fewer = |new: &[String], old: &[String]| !new.is_empty() && new.len() < old.len();
+            if !single && fewer(&addresses, &old_addresses) {
+                refuse("must be 'SingleStack' to release the secondary cluster IP");
+            }
+            if !single && fewer(&families, &old_families) {
+                refuse("must be 'SingleStack' to release the secondary IP family");
+            }
+        }
+        if single && addresses.len() == 2 {
+            refuse("must be 'RequireDualStack' or 'PreferDualStack' when multiple cluster IPs are specified");
+        }
+        if single && families.len() == 2 {
+            refuse("must be 'RequireDualStack' or 'PreferDualStack' when multiple IP families are specified");
+        }
+        let list = spec.child("clusterIPs");
+        for (index, address) in addresses.iter().enumerate().skip(families.len()) {
+            let Ok(family) = address.parse().map(family_of) else { break };
+            if self.ranges.iter().any(|range| family_of(range.addr()) == family) {
+                families.push(family.to_owned());
+            } else {
+                let why = format!("{family} is not configured on this cluster");
+                errors.push(FieldError::invalid(&list.index(index), addresses.clone(), why));
+            }
+        }
+        (families, errors)
+    }
+
+    /// A dry run asks the range of the family alone, and hears other words.
+    fn out_of_range(&self, address: IpAddr, pool: &Pool<'_>) -> String {
+        let range = self.ranges.iter().find(|range| family_of(range.addr()) == family_of(address));
+        match range.filter(|_| pool.dry_run) {
+            Some(range) => {
+                let what = format!("the provided IP ({address}) is not in the valid range");
+                format!("{what}. The range of valid IPs is {range}")
+            }
+            None => "the provided network does not match the current range".to_owned(),
+        }
+    }
+
+    fn check_address(&self, service: &Object, address: IpAddr, pool: &Pool<'_>) -> Result<()> {
         let in_range = |range: &&IpNet| range.contains(&address) && usable(**range).contains(&number(address));
         let why = match self.ranges.iter().find(in_range) {
-            None => "the provided network does not match the current range".to_owned(),
-            Some(_) if snapshot.get(&address_key(address)).is_some() => "provided IP is already allocated".to_owned(),
+            None => self.out_of_range(address, pool),
+            Some(_) if (pool.taken)(address) => "provided IP is already allocated".to_owned(),
             Some(_) => return Ok(()),
         };
         let spec = Path::new("spec");
         let all = texts(service, &["spec", "clusterIPs"]);
         let why = format!("failed to allocate IP {address}: {why}");
         Err(invalid(service, &[FieldError::invalid(&spec.child("clusterIPs"), all, why)]))
-    }
-
-    fn give_ports(&self, snapshot: &Snapshot, service: &mut Object, before: &Held) -> Result<()> {
-        let kind = service.text_at(&["spec", "type"]).to_owned();
-        let switched_off = service.get(&["spec", "allocateLoadBalancerNodePorts"]) == Some(&Value::Bool(false));
-        let exposed = kind == "NodePort" || kind == "LoadBalancer";
-        let mut taken = BTreeSet::new();
-        let ports: Vec<(usize, u16)> = if exposed { node_ports(service) } else { Vec::new() };
-        let spec = Path::new("spec");
-        let list = spec.child("ports");
-        for (index, port) in ports.iter().copied().filter(|(_, port)| *port != 0) {
-            if !before.ports.contains(&port) && !taken.contains(&port) {
-                let item = list.index(index);
-                self.check_port(snapshot, port)
-                    .map_err(|why| invalid(service, &[FieldError::invalid(&item.child("nodePort"), port, why)]))?;
-            }
-            taken.insert(port);
-        }
-        let automatic = kind == "NodePort" || (kind == "LoadBalancer" && !switched_off);
-        let missing: Vec<usize> = ports.iter().filter(|(_, p)| *p == 0 && automatic).map(|(i, _)| *i).collect();
-        for index in missing {
-            let port = self.free_port(snapshot, &taken)?;
-            taken.insert(port);
-            let list = service.object_at(&["spec"]).get_mut("ports");
-            if let Some(entry) = list.and_then(|l| l.get_mut(index)) {
-                entry["nodePort"] = json!(port);
-            }
-        }
-        let checked = kind == "LoadBalancer" && service.text_at(&["spec", "externalTrafficPolicy"]) == "Local";
-        if checked && service.int_at(&["spec", "healthCheckNodePort"]).unwrap_or(0) == 0 {
-            let port = self.free_port(snapshot, &taken)?;
-            service.set(&["spec", "healthCheckNodePort"], port);
-        }
-        Ok(())
-    }
-
-    fn check_port(&self, snapshot: &Snapshot, port: u16) -> std::result::Result<(), String> {
-        if !self.node_ports.contains(&port) {
-            let (first, last) = (self.node_ports.start(), self.node_ports.end());
-            return Err(format!("provided port is not in the valid range. The range of valid ports is {first}-{last}"));
-        }
-        if snapshot.get(&port_key(port)).is_some() {
-            return Err("provided port is already allocated".to_owned());
-        }
-        Ok(())
-    }
-
-    fn free_port(&self, snapshot: &Snapshot, taken: &BTreeSet<u16>) -> Result<u16> {
-        let free = |port: &u16| !taken.contains(port) && snapshot.get(&port_key(*port)).is_none();
-        let mut rng = rand::rng();
-        let random = (0..RANDOM_TRIES).map(|_| rng.random_range(self.node_ports.clone())).find(|port| free(port));
-        random
-            .or_else(|| self.node_ports.clone().find(|port| free(port)))
-            .ok_or_else(|| Status::internal("failed to allocate a nodePort: range is full"))
     }
 }
 
@@ -244,13 +275,13 @@ fn usable(range: IpNet) -> RangeInclusive<u128> {
 
 /// A free address: at random in the upper part of the range, which static choices should leave alone (upstream's
 /// bands), then in order through all of it.
-fn free_address(snapshot: &Snapshot, range: IpNet) -> Option<IpAddr> {
+fn free_address(range: IpNet, taken: &dyn Fn(IpAddr) -> bool) -> Option<IpAddr> {
     let all = usable(range);
     let address = |n: u128| match range {
         IpNet::V4(_) => u32::try_from(n).ok().map(|n| IpAddr::from(n.to_be_bytes())),
         IpNet::V6(_) => Some(IpAddr::from(n.to_be_bytes())),
     };
-    let free = |n: &u128| address(*n).is_some_and(|a| snapshot.get(&address_key(a)).is_none());
+    let free = |n: &u128| address(*n).is_some_and(|a| !taken(a));
     let size = all.end() - all.start() + 1;
     let band = if size <= 16 { 0 } else { (size / 16).clamp(16, 256) };
     let upper = all.start() + band..=*all.end();
@@ -269,6 +300,19 @@ fn node_ports(service: &Object) -> Vec<(usize, u16)> {
     let number = |port: &Value| port.get("nodePort").and_then(Value::as_u64).unwrap_or(0);
     let ports = list.into_iter().flatten().enumerate();
     ports.map(|(index, port)| (index, u16::try_from(number(port)).unwrap_or(0))).collect()
+}
+
+/// Whether an update of a service with PreferDualStack leaves its addresses and families alone; then it keeps them,
+/// whatever the cluster has come to serve.
+fn stays_dual(service: &Object, old: &Object) -> bool {
+    let at = |object: &Object, key: &str| object.text_at(&["spec", key]).to_owned();
+    let same_list = |key: &str| texts(service, &["spec", key]) == texts(old, &["spec", key]);
+    let before = at(old, "ipFamilyPolicy");
+    at(service, "type") == at(old, "type")
+        && at(service, "ipFamilyPolicy") == "PreferDualStack"
+        && (before.is_empty() || before == "PreferDualStack")
+        && same_list("clusterIPs")
+        && same_list("ipFamilies")
 }
 
 fn held(service: &Object) -> Held {

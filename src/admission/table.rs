@@ -54,7 +54,7 @@ pub static PLUGINS: &[Row] = &[
     row("DenyServiceExternalIPs", Off, || Arc::new(super::deny_service_external_ips::DenyServiceExternalIps)),
     row("PodTopologyLabels", On, || Arc::new(super::pod_topology_labels::PodTopologyLabels)),
     absent("NodeDeclaredFeatureValidator", On),
-    absent("PodResizeValidator", On),
+    row("PodResizeValidator", On, || Arc::new(super::pod_resize::PodResizeValidator)),
     row("MutatingAdmissionPolicy", On, || Arc::new(super::policy::MutatingAdmissionPolicy::default())),
     row("MutatingAdmissionWebhook", On, || Arc::new(super::webhook::MutatingAdmissionWebhook::default())),
     row("ValidatingAdmissionPolicy", On, || Arc::new(super::policy::ValidatingAdmissionPolicy::default())),

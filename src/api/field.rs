@@ -139,6 +139,8 @@ pub enum Shown {
     Tree,
     /// Not at all (upstream's `OmitValueType`).
     Nothing,
+    /// As Go prints the field at the path: what is unset as its zero value, structures as under `As`.
+    Field,
     /// As Go prints the type of this definition name, or a list of it: in the order of its fields, of types of the server's own with
     /// Go's names. Who has the table of types makes a `Text` of it.
     As(&'static str),
@@ -254,7 +256,9 @@ impl FieldError {
             | ErrorKind::TypeInvalid => match &self.shown {
                 Shown::Nothing => words.to_owned(),
                 Shown::Text(text) => format!("{words}: {text}"),
-                Shown::Tree | Shown::As(_) | Shown::Difference(_) => format!("{words}: {}", go_value(&self.value)),
+                Shown::Tree | Shown::Field | Shown::As(_) | Shown::Difference(_) => {
+                    format!("{words}: {}", go_value(&self.value))
+                }
             },
         };
         if self.detail.is_empty() { head } else { format!("{head}: {}", self.detail) }

@@ -104,7 +104,8 @@ impl Registry {
             call.warnings.add(warning);
         }
         companions.extend(self.admit_finally(admission, Some(&mut object)).await?);
-        if !object.resource_version().is_empty() && object.resource_version() != "0" {
+        // A dry run does not come to the store, which is who refuses it.
+        if !options.dry_run && !object.resource_version().is_empty() && object.resource_version() != "0" {
             let message = "resourceVersion should not be set on objects to be created";
             return Err(Status::new(500, crate::api::Reason::Unknown, message));
         }
@@ -132,6 +133,9 @@ impl Registry {
         errors.extend(metadata::finalizer_errors(kind, object));
         errors.extend(self.admin_access_error(call, object, None));
         errors.extend(kind.behaviour.validate(kind, object));
+        if errors.is_empty() {
+            errors.extend(metadata::path_errors(object));
+        }
         let errors = self.with_declared(call, errors, object, None);
         if errors.is_empty() {
             Ok(())

@@ -4,7 +4,8 @@ use rand::Rng;
 use serde_json::Value;
 
 use super::{Call, Warnings};
-use crate::api::field::Errors;
+use crate::api::field::{Errors, FieldError, Path};
+use crate::api::validation::names::path_segment_name;
 use crate::api::{Object, Result, Status};
 use crate::resources::Kind;
 
@@ -143,6 +144,13 @@ const ANY_FINALIZER: [&str; 5] = [
     "internal.apiserver.k8s.io",
     "storagemigration.k8s.io",
 ];
+
+/// What keeps a name from being a step of a path; told where a type's own rules have nothing to say.
+pub(super) fn path_errors(object: &Object) -> Errors {
+    let (metadata, name) = (Path::new("metadata"), object.name());
+    let path = metadata.child("name");
+    path_segment_name(name).into_iter().map(|fault| FieldError::invalid(&path, name, fault)).collect()
+}
 
 /// Finalizers that only some types take.
 pub(super) fn finalizer_errors(kind: &Kind, object: &Object) -> Errors {

@@ -57,7 +57,7 @@ impl Registry {
             let scale = self.decode_scale(call, input, options.field_validation)?;
             let produce = |old: Option<&Object>| {
                 let new = self.with_scale(call, old, &scale)?;
-                old.map_or(Ok(()), |old| check_uid(call, &new, old))?;
+                old.map_or(Ok(()), |old| check_uid(call, (&new, old), options.dry_run))?;
                 Ok(new)
             };
             return self.replace_scale(call, options, &produce).await;
@@ -68,7 +68,7 @@ impl Registry {
         metadata::dedup_owners(&mut object, &call.warnings, false);
         let creates = call.target.subresource.is_empty() && call.kind.behaviour.create_on_update();
         let produce = |old: Option<&Object>| {
-            old.map_or(Ok(()), |old| check_uid(call, &object, old))?;
+            old.map_or(Ok(()), |old| check_uid(call, (&object, old), options.dry_run))?;
             Ok(object.clone())
         };
         self.replace(&Replacement { call, options, produce: &produce, creates, ownership: Ownership::ByChange }).await
@@ -324,16 +324,26 @@ fn deletes(kind: &Kind, new: &Object, old: &Object) -> bool {
     old.deleting() && grace_is_over && new.finalizers().next().is_none() && !kind.behaviour.held(new)
 }
 
-fn check_uid(call: &Call, new: &Object, old: &Object) -> Result<()> {
+/// The body's uid must be that of the object. What upstream says names the place in its store, which a dry run knows
+/// without the prefix of all of them.
+fn check_uid(call: &Call, (new, old): (&Object, &Object), dry_run: bool) -> Result<()> {
     if new.uid().is_empty() || new.uid() == old.uid() {
         return Ok(());
     }
     let kind = &call.kind;
     let namespace = if kind.namespaced { format!("{}/", call.target.namespace) } else { String::new() };
+    let folder = match (&*kind.gvk.group, &*kind.resource) {
+        ("", "services") => "services/specs",
+        ("", "endpoints") => "services/endpoints",
+        ("", "nodes") => "minions",
+        ("", "replicationcontrollers") => "controllers",
+        ("networking.k8s.io", "ingresses") => "ingress",
+        (_, resource) => resource,
+    };
+    let root = if dry_run { "" } else { "/registry" };
     let why = format!(
-        "StorageError: invalid object, Code: 4, Key: /registry/{}/{namespace}{}, ResourceVersion: 0, \
+        "StorageError: invalid object, Code: 4, Key: {root}/{folder}/{namespace}{}, ResourceVersion: 0, \
          AdditionalErrorMsg: Precondition failed: UID in precondition: {}, UID in object meta: {}",
-        kind.resource,
         call.target.name,
         new.uid(),
         old.uid()

@@ -92,7 +92,7 @@ pub(super) fn nonnegatives(errors: &mut Errors, tree: &Tree, keys: &[&str], path
 pub(super) fn immutable(errors: &mut Errors, new: Option<&Value>, old: Option<&Value>, path: &Path<'_>) {
     let (new, old) = (new.unwrap_or(&Value::Null), old.unwrap_or(&Value::Null));
     if new != old {
-        errors.push(FieldError::invalid(path, new.clone(), "field is immutable"));
+        errors.push(FieldError::invalid(path, new.clone(), "field is immutable").shown(Shown::Field));
     }
 }
 

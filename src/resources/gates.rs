@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::facts::{Facts, Stage};
 use crate::api::Object;
-use crate::api::schema::{Shape, Table, TypeId};
+use crate::api::schema::{Field, Shape, Struct, Table, TypeId};
 
 /// The gates that are not as they are by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +45,27 @@ impl Gates {
     }
 }
 
+/// Fields whose gates the types do not name: of a type, the field, and the gate.
+const UNMARKED: [(&str, &str, &str); 2] = [
+    ("io.k8s.api.core.v1.Lifecycle", "stopSignal", "ContainerStopSignals"),
+    ("io.k8s.api.core.v1.VolumeMountStatus", "volumeStatus", "ImageVolumeWithDigest"),
+];
+/// Fields whose gates are named and that are kept all the same.
+const KEPT: [(&str, &str); 2] =
+    [("io.k8s.api.core.v1.ContainerStatus", "stopSignal"), ("io.k8s.api.core.v1.TypedObjectReference", "namespace")];
+/// Fields in which nothing is dropped, although types are in there from which something is elsewhere.
+const NOT_ENTERED: [(&str, &str); 1] = [("io.k8s.api.apps.v1.StatefulSetSpec", "volumeClaimTemplates")];
+
+fn is_off(of: &Struct, field: &Field, off: &dyn Fn(&str) -> bool) -> bool {
+    let (name, field_name) = (&*of.name, &*field.name);
+    if KEPT.contains(&(name, field_name)) {
+        return false;
+    }
+    let unmarked = UNMARKED.iter().find(|(kind, key, _)| (*kind, *key) == (name, field_name)).map(|(_, _, gate)| *gate);
+    let named = field.extra.as_ref().and_then(|extra| extra.gate.as_deref());
+    unmarked.or(named).is_some_and(|all| all.split(',').any(off))
+}
+
 /// The fields whose gates are off, and the way to them.
 #[derive(Debug, Default)]
 pub struct Gated {
@@ -66,10 +87,7 @@ impl Gated {
     pub fn new(facts: &Facts, gates: &Gates) -> Self {
         let mut plans: HashMap<TypeId, Plan> = HashMap::new();
         for (id, of) in facts.types.iter() {
-            let off = of.fields.iter().filter(|field| {
-                let gate = field.extra.as_ref().and_then(|extra| extra.gate.as_deref());
-                gate.is_some_and(|all| all.split(',').any(|gate| !gates.enabled(facts, gate)))
-            });
+            let off = of.fields.iter().filter(|field| is_off(of, field, &|gate| !gates.enabled(facts, gate)));
             let off: Vec<String> = off.map(|field| field.name.clone().into_owned()).collect();
             if !off.is_empty() {
                 plans.insert(id, Plan { off, into: Vec::new() });
@@ -80,7 +98,10 @@ impl Gated {
         let mut seen: BTreeSet<u32> = next.iter().map(|id| id.0).collect();
         while let Some(id) = next.pop() {
             for (user, index) in users.get(&id).into_iter().flatten() {
-                let field = &facts.types.get(*user).fields[*index];
+                let (of, field) = (facts.types.get(*user), &facts.types.get(*user).fields[*index]);
+                if NOT_ENTERED.contains(&(&*of.name, &*field.name)) {
+                    continue;
+                }
                 let plan = plans.entry(*user).or_default();
                 plan.into.push((field.name.clone().into_owned(), field.shape.clone()));
                 if seen.insert(user.0) {

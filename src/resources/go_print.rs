@@ -22,12 +22,15 @@ pub fn settle(errors: &mut [FieldError], (table, id): (&Table, TypeId), emptied:
                     error.shown = Shown::Text(printer.print(&error.value, &Shape::Struct(id), &at));
                 }
             }
+            Shown::Field => error.shown = printer.at_field(error, id),
             Shown::Difference(between) => {
                 error.detail.push_str(&go_diff::unified(between, &printer, &at));
                 error.shown = Shown::Nothing;
             }
-            Shown::Tree if error.value.is_null() && may_be_empty(&error.field, table, id) => {
-                if let Some(text) = emptied.at(&error.field) {
+            Shown::Tree if error.value.is_null() => {
+                let listed = field_at(&error.field, table, id)
+                    .is_some_and(|(field, indexed)| !indexed && matches!(field.shape, Shape::List(_) | Shape::Map(_)));
+                if let Some(text) = emptied.at(&error.field).filter(|_| listed) {
                     error.shown = Shown::Text(text.to_owned());
                 }
             }
@@ -45,20 +48,23 @@ fn place(path: &str) -> &str {
     }
 }
 
-/// Whether a path leads to a list or a map.
-fn may_be_empty(path: &str, table: &Table, id: TypeId) -> bool {
-    let top = Shape::Struct(id);
-    let mut shape = &top;
-    for part in path.split('.') {
+/// The field that a path leads to, and whether the path goes on to an item of it.
+fn field_at<'t>(path: &str, table: &'t Table, id: TypeId) -> Option<(&'t Field, bool)> {
+    let mut of = table.get(id);
+    let mut parts = path.split('.').peekable();
+    while let Some(part) = parts.next() {
         let (name, indexed) = part.split_once('[').map_or((part, false), |(name, _)| (name, true));
-        let Shape::Struct(id) = shape else { return false };
-        let Some(field) = table.get(*id).field(name) else { return false };
-        shape = match &field.shape {
-            Shape::List(list) if indexed => &list.item,
-            other => other,
-        };
+        let field = of.field(name)?;
+        if parts.peek().is_none() {
+            return Some((field, indexed));
+        }
+        of = table.get(match &field.shape {
+            Shape::List(list) if indexed => list.item.struct_inside()?,
+            Shape::Struct(id) => *id,
+            _ => return None,
+        });
     }
-    matches!(shape, Shape::List(_) | Shape::Map(_))
+    None
 }
 
 /// Prints values of a table's types; what the client said is empty is printed so.
@@ -68,6 +74,19 @@ pub(super) struct Printer<'a> {
 }
 
 impl Printer<'_> {
+    /// The value of an error as the field that its path leads to, in a type.
+    fn at_field(&self, error: &FieldError, id: TypeId) -> Shown {
+        let at = Path::new(&error.field);
+        match (field_at(&error.field, self.table, id), &error.value) {
+            (Some((field, false)), Value::Null) => Shown::Text(self.absent(field, &at)),
+            (Some((field, indexed)), value @ (Value::Object(_) | Value::Array(_))) => match &field.shape {
+                Shape::List(list) if indexed => Shown::Text(self.print(value, &list.item, &at)),
+                shape => Shown::Text(self.print(value, shape, &at)),
+            },
+            (_, _) => Shown::Tree,
+        }
+    }
+
     /// A value of a shape, or a list of such values, as Go's `json.Marshal` writes the internal form of it.
     pub(super) fn print(&self, value: &Value, shape: &Shape, at: &Path<'_>) -> String {
         match (shape, value) {
@@ -121,7 +140,9 @@ impl Printer<'_> {
     ) -> String {
         let of = self.table.get(id);
         let mut texts = Vec::new();
-        for field in of.fields.iter().filter(|field| counts(field)) {
+        // What an object in another one is said to be, the internal form does not keep.
+        let typed = |field: &Field| of.field("metadata").is_some() && ["kind", "apiVersion"].contains(&&*field.name);
+        for field in of.fields.iter().filter(|field| counts(field) && !typed(field)) {
             let value = map.get(field.name.as_ref()).filter(|value| !value.is_null());
             let place = at.child(&field.name);
             // The metadata is embedded: its fields stand among the others.

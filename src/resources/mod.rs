@@ -54,6 +54,7 @@ use crate::api::{GroupKind, GroupResource, GroupVersionKind, Object};
 
 pub use built_in::{RuntimeConfig, STAGES, built_in};
 pub use catalog::{Catalog, Group, Served};
+pub use core::service_address_errors;
 pub use gates::{Gated, Gates};
 pub use table::{BUILT_IN, Row};
 

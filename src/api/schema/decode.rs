@@ -116,6 +116,16 @@ fn is_zero(table: &Table, shape: &Shape, value: &Value) -> bool {
     }
 }
 
+/// Lists and maps that defaults or other rules are about only when they are not there; empty ones are refused later.
+const TOLD_APART: [(&str, &str); 2] = [
+    ("io.k8s.api.autoscaling.v2.HPAScalingRules", "policies"),
+    ("io.k8s.api.core.v1.VolumeResourceRequirements", "requests"),
+];
+
+fn keeps_empty(of: &Struct, field: &Field, value: &Value) -> bool {
+    (value.is_array() || value.is_object()) && TOLD_APART.contains(&(&*of.name, &*field.name))
+}
+
 #[derive(Clone, Copy)]
 enum Step<'a> {
     Root,
@@ -160,6 +170,12 @@ impl<'a> Place<'a> {
         }
     }
 
+    /// Whether the field says what an object inside another one is.
+    fn of_type_meta(&self, of: &Struct, field: &Field) -> bool {
+        let inside = self.parent.is_some_and(|parent| !matches!(parent.step, Step::Root));
+        inside && matches!(&*field.name, "kind" | "apiVersion") && of.field("metadata").is_some()
+    }
+
     /// As type errors print it: the innermost struct and the names of all fields on the way.
     fn context(&self) -> Option<(String, String)> {
         let mut names = Vec::new();
@@ -170,6 +186,7 @@ impl<'a> Place<'a> {
                 innermost.get_or_insert(of);
                 names.push(&*field.name);
                 names.extend(field.extra.as_deref().and_then(|extra| extra.embedded_in.as_deref()));
+                names.extend(place.of_type_meta(of, field).then_some("TypeMeta"));
             }
             at = place.parent;
         }
@@ -267,7 +284,7 @@ impl<'t> Walk<'t> {
                 return !field.omit_empty;
             }
             self.shape(value, &field.shape, &place.then(Step::Field(of, field)));
-            !is_omitted(self.table, field, value)
+            !is_omitted(self.table, field, value) || keeps_empty(of, field, value)
         });
         for field in of.fields.iter().filter(|f| !f.omit_empty) {
             if !map.contains_key(field.name.as_ref()) {

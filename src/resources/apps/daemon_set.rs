@@ -14,7 +14,7 @@ use crate::resources::core::pod_warnings::template_warnings;
 use crate::resources::go_print::LABEL_SELECTOR;
 use crate::resources::part::STATUS;
 use crate::resources::print::{age, containers_and_images, int, label_selector, labels};
-use crate::resources::tree::{Tree, child, ensure, fill, fill_zero, is_zero, keep, text};
+use crate::resources::tree::{Tree, child, child_mut, ensure, fill, fill_zero, is_zero, keep, text};
 use crate::resources::{Behaviour, Kind, Moment, Part};
 
 /// Counts the changes of the template; the internal field `templateGeneration` is kept there between versions.
@@ -30,6 +30,11 @@ impl Behaviour for DaemonSet {
         if text(strategy, "type") == "RollingUpdate" {
             let rolling = ensure(strategy, "rollingUpdate");
             fill(rolling, "maxUnavailable", 1);
+            fill(rolling, "maxSurge", 0);
+        }
+        // What upstream's internal form cannot leave out.
+        if let Some(rolling) = child_mut(strategy, "rollingUpdate") {
+            fill(rolling, "maxUnavailable", 0);
             fill(rolling, "maxSurge", 0);
         }
         fill(spec, "revisionHistoryLimit", 10);

@@ -18,6 +18,11 @@ const ROLLING: &str = "io.k8s.api.apps.v1.RollingUpdateStatefulSetStrategy";
 
 /// A new StatefulSet.
 pub(super) fn validate(object: &Object) -> Errors {
+    whole_spec(object, None)
+}
+
+/// The claims of a set are looked at once, as they cannot be changed.
+fn whole_spec(object: &Object, old: Option<&Object>) -> Errors {
     let mut errors = Errors::new();
     let (spec, path) = (spec(object), Path::new("spec"));
     match text(&spec, "podManagementPolicy") {
@@ -36,7 +41,7 @@ pub(super) fn validate(object: &Object) -> Errors {
         }
     }
     let claims = path.child("volumeClaimTemplates");
-    for (i, claim) in items(&spec, "volumeClaimTemplates").enumerate() {
+    for (i, claim) in items(&spec, "volumeClaimTemplates").enumerate().filter(|_| old.is_none()) {
         let at = claims.index(i);
         validate_claim_spec(&mut errors, child(claim, "spec").unwrap_or(&Tree::new()), &at.child("spec"));
     }
@@ -54,7 +59,7 @@ pub(super) fn validate(object: &Object) -> Errors {
 
 /// A changed StatefulSet.
 pub(super) fn validate_update(new: &Object, old: &Object) -> Errors {
-    let mut errors = validate(new);
+    let mut errors = whole_spec(new, Some(old));
     let path = Path::new("spec");
     let pair = |key: &str| (new.get(&["spec", key]).cloned(), old.get(&["spec", key]).cloned());
     let (now, before) = pair("selector");

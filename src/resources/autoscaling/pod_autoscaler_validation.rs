@@ -7,6 +7,7 @@ use crate::api::field::{Errors, FieldError, Path};
 use crate::api::quantity::Quantity;
 use crate::api::validation::names::path_segment_name;
 use crate::resources::check::{choice, dns_label, messages, nonnegative, nonnegatives};
+use crate::resources::core::resource_names::container_name;
 use crate::resources::tree::{Tree, child, count, int, is_set, items, text};
 
 const WINDOW_SECONDS_MAX: i64 = 3600;
@@ -45,7 +46,9 @@ pub(super) fn validate(object: &Object, old: Option<&Object>) -> Errors {
     }
     let target = child(spec, "scaleTargetRef").unwrap_or(&empty);
     reference(&mut errors, target, &path.child("scaleTargetRef"));
-    metrics(&mut errors, spec, least, &path.child("metrics"));
+    target_version(&mut errors, target, old, &path.child("scaleTargetRef"));
+    let before = old.and_then(|old| child(old.root(), "spec"));
+    metrics(&mut errors, (spec, before), least, &path.child("metrics"));
     if let Some(behavior) = child(spec, "behavior") {
         let at = path.child("behavior");
         for key in ["scaleUp", "scaleDown"] {
@@ -85,16 +88,46 @@ fn named(errors: &mut Errors, tree: &Tree, key: &str, (path, required): (&Path<'
 fn reference(errors: &mut Errors, reference: &Tree, path: &Path<'_>) {
     named(errors, reference, "kind", (path, ""));
     named(errors, reference, "name", (path, ""));
+}
+
+fn version_fault(reference: &Tree) -> Option<String> {
     let version = text(reference, "apiVersion");
-    if version.matches('/').count() > 1 {
-        let detail = format!("unexpected GroupVersion string: {version}");
+    (version.matches('/').count() > 1).then(|| format!("unexpected GroupVersion string: {version}"))
+}
+
+/// What is scaled is of a group, if it is not of the one kind of the core group that scales. A version that was there
+/// already is taken as it is.
+fn target_version(errors: &mut Errors, target: &Tree, old: Option<&Object>, path: &Path<'_>) {
+    let (version, kind) = (text(target, "apiVersion"), text(target, "kind"));
+    let known = |key: &str| old.map(|old| old.text_at(&["spec", "scaleTargetRef", key]));
+    if known("apiVersion") == Some(version) && known("kind") == Some(kind) {
+        return;
+    }
+    let grouped = version.split_once('/').is_some_and(|(group, _)| !group.is_empty());
+    let groupless = || "apiVersion must specify API group".to_owned();
+    let fault = version_fault(target).or_else(|| (!grouped && kind != "ReplicationController").then(groupless));
+    if let Some(detail) = fault {
         errors.push(FieldError::invalid(&path.child("apiVersion"), version, detail));
     }
 }
 
-fn metrics(errors: &mut Errors, spec: &Tree, least: Option<i64>, path: &Path<'_>) {
+fn metrics(errors: &mut Errors, (spec, old): (&Tree, Option<&Tree>), least: Option<i64>, path: &Path<'_>) {
+    let described =
+        |metric: &Tree| child(metric, "object").and_then(|object| child(object, "describedObject")).cloned();
+    let of_object = |metric: &&Tree| text(metric, "type") == "Object";
+    let wrong_before = old.is_some_and(|old| {
+        items(old, "metrics").filter(of_object).filter_map(described).any(|object| version_fault(&object).is_some())
+    });
     for (i, metric) in items(spec, "metrics").enumerate() {
         validate_metric(errors, metric, &path.index(i));
+        if let (Some(object), false) = (described(metric), wrong_before)
+            && let Some(detail) = version_fault(&object)
+        {
+            let at = path.index(i);
+            let at = at.child("object");
+            let at = at.child("describedObject");
+            errors.push(FieldError::invalid(&at.child("apiVersion"), text(&object, "apiVersion"), detail));
+        }
     }
     let outside = |metric: &Tree| matches!(text(metric, "type"), "Object" | "External");
     if least == Some(0) && !items(spec, "metrics").any(outside) {
@@ -176,23 +209,13 @@ fn resource_names(errors: &mut Errors, key: &str, given: &Tree, path: &Path<'_>)
     if name.is_empty() {
         errors.push(FieldError::required(&path.child("name"), "must specify a resource name"));
     } else if key == "containerResource" {
-        container_resource(errors, name, &path.child("name"));
+        container_name(errors, name, &path.child("name"));
     }
     if key == "containerResource" {
         match text(given, "container") {
             "" => errors.push(FieldError::required(&path.child("container"), "must specify a container")),
             container => dns_label(errors, container, &path.child("container")),
         }
-    }
-}
-
-/// A resource that a container may ask for.
-fn container_resource(errors: &mut Errors, name: &str, path: &Path<'_>) {
-    use crate::api::validation::names::qualified_name;
-    const STANDARD: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
-    messages(errors, path, name, qualified_name(name));
-    if !name.contains('/') && !STANDARD.contains(&name) && !name.starts_with("hugepages-") {
-        errors.push(FieldError::invalid(path, name, "must be a standard resource for containers"));
     }
 }
 

@@ -2,17 +2,21 @@
 
 use serde_json::{Value, json};
 
-use super::job::{default_job_spec, spec_warnings, validate_restart_policy};
+use super::job::{default_job_spec, spec_warnings};
+use super::{job_validation, schedule};
 use crate::api::Object;
-use crate::api::field::{Errors, Path};
+use crate::api::field::{Errors, FieldError, Path};
 use crate::resources::apps::name_warnings;
-use crate::resources::core::pod_validation::validate_template_at;
+use crate::resources::check::{invalid_as, messages, nonnegative, nonnegatives, required_choice};
+use crate::resources::go_print::LABEL_SELECTOR;
 use crate::resources::part::STATUS;
 use crate::resources::print::{age, containers_and_images, label_selector, or_none, since};
-use crate::resources::tree::{child, ensure, fill, fill_zero, list};
+use crate::resources::tree::{Tree, child, ensure, fill, fill_zero, is_set, list, text};
 use crate::resources::{Behaviour, Kind, Moment, Part};
 
 pub(in crate::resources) struct CronJob;
+
+const NAME_BYTES_MAX: usize = 52;
 
 impl Behaviour for CronJob {
     fn default(&self, _: &Kind, object: &mut Object) {
@@ -28,14 +32,22 @@ impl Behaviour for CronJob {
         object.remove(&["status"]);
     }
 
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
     fn validate(&self, _: &Kind, object: &Object) -> Errors {
-        let path = Path::new("spec");
-        let path = path.child("jobTemplate");
-        let template = child(object.root(), "spec").and_then(|s| child(s, "jobTemplate"));
-        let spec = template.and_then(|t| child(t, "spec"));
-        let mut errors = validate_template_at(object, &["spec", "jobTemplate", "spec", "template"]);
-        errors.extend(spec.into_iter().flat_map(|spec| validate_restart_policy(spec, &path.child("spec"))));
+        let mut errors = validate(object, None);
+        // A Job's name is the CronJob's and the time.
+        if object.name().len() > NAME_BYTES_MAX {
+            let detail = format!("must be no more than {NAME_BYTES_MAX} characters");
+            errors.push(FieldError::invalid(&Path::new("metadata.name"), object.name(), detail));
+        }
         errors
+    }
+
+    fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
+        validate(new, Some(old))
     }
 
     fn generation(&self) -> bool {
@@ -85,4 +97,51 @@ impl Behaviour for CronJob {
             json!(label_selector(object.get(&[&template[..], &["selector"]].concat()))),
         ])
     }
+}
+
+fn validate(object: &Object, old: Option<&Object>) -> Errors {
+    let (mut errors, empty, path) = (Errors::new(), Tree::new(), Path::new("spec"));
+    let of = |object: &'_ Object| child(object.root(), "spec").cloned();
+    let (spec, before) = (of(object).unwrap_or_default(), old.map(|old| of(old).unwrap_or_default()));
+    schedule_faults(&mut errors, &spec, before.as_ref(), &path.child("schedule"));
+    nonnegative(&mut errors, &spec, "startingDeadlineSeconds", &path);
+    let zone = spec.get("timeZone").and_then(Value::as_str);
+    let known = before.as_ref().is_some_and(|before| before.get("timeZone").and_then(Value::as_str) == zone);
+    if let Some(zone) = zone.filter(|_| !known) {
+        messages(&mut errors, &path.child("timeZone"), zone, schedule::zone_fault(zone));
+    }
+    let policies = ["Allow", "Forbid", "Replace"];
+    required_choice(&mut errors, text(&spec, "concurrencyPolicy"), &path.child("concurrencyPolicy"), &policies);
+    let template = path.child("jobTemplate");
+    let at = template.child("spec");
+    let job = child(&spec, "jobTemplate").and_then(|template| child(template, "spec")).unwrap_or(&empty);
+    job_validation::validate_spec(&mut errors, job, &at);
+    if let Some(selector) = job.get("selector").filter(|selector| !selector.is_null()) {
+        let detail = "`selector` will be auto-generated";
+        errors.push(invalid_as(&at.child("selector"), selector.clone(), LABEL_SELECTOR, detail));
+    }
+    if job.get("manualSelector") == Some(&Value::Bool(true)) {
+        errors.push(FieldError::not_supported(&at.child("manualSelector"), true, &["nil", "false"]));
+    }
+    nonnegatives(&mut errors, &spec, &["successfulJobsHistoryLimit", "failedJobsHistoryLimit"], &path);
+    errors
+}
+
+/// A schedule that is understood, with its time zone in a field of its own unless it never was.
+fn schedule_faults(errors: &mut Errors, spec: &Tree, before: Option<&Tree>, path: &Path<'_>) {
+    let given = text(spec, "schedule");
+    if given.is_empty() {
+        return errors.push(FieldError::required(path, ""));
+    }
+    if let Err(why) = schedule::check(given) {
+        errors.push(FieldError::invalid(path, given, why));
+    }
+    let allowed = before.is_some_and(|before| text(before, "schedule").contains("TZ"));
+    let detail = match (allowed, is_set(spec, "timeZone")) {
+        _ if !given.contains("TZ") => return,
+        (true, true) => "cannot use both timeZone field and TZ or CRON_TZ in schedule",
+        (true, false) => return,
+        (false, _) => "cannot use TZ or CRON_TZ in schedule, use timeZone field instead",
+    };
+    errors.push(FieldError::invalid(path, given, detail));
 }

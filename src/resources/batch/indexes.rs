@@ -23,6 +23,26 @@ pub(super) fn total_indexes(text: &str, completions: i64) -> Result<i64, String>
     Ok(total)
 }
 
+/// The first index that both texts name; intervals that are malformed count for nothing.
+pub(super) fn overlap(completed: &str, failed: &str, completions: i64) -> Option<i64> {
+    let intervals = |text: &str| -> Vec<(i64, i64)> {
+        text.split(',').filter_map(|interval| interval_of(interval, completions).ok()).collect()
+    };
+    let (completed, failed) = (intervals(completed), intervals(failed));
+    let (mut left, mut right) = (completed.iter().peekable(), failed.iter().peekable());
+    while let (Some((first, last)), Some((low, high))) = (left.peek(), right.peek()) {
+        if first <= high && low <= last {
+            return Some(*first.max(low));
+        }
+        if first <= low {
+            left.next();
+        } else {
+            right.next();
+        }
+    }
+    None
+}
+
 fn interval_of(interval: &str, completions: i64) -> Result<(i64, i64), String> {
     let limits: Vec<&str> = interval.split('-').collect();
     let number = |text: &str| {
@@ -49,6 +69,12 @@ fn interval_of(interval: &str, completions: i64) -> Result<(i64, i64), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_index_of_both_is_found() {
+        assert_eq!(overlap("0-2,5", "3,5-6", 9), Some(5));
+        assert_eq!(overlap("0-2", "x,3", 9), None);
+    }
 
     #[test]
     fn indexes_are_counted_in_ascending_order() {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::job_validation;
+use super::{job_status, job_validation};
 use crate::api::Object;
 use crate::api::field::{Errors, FieldError, Path};
 use crate::api::request::Propagation;
@@ -79,7 +79,7 @@ impl Behaviour for Job {
     }
 
     fn part(&self, subresource: &str) -> Option<Part> {
-        (subresource == "status").then_some(STATUS)
+        (subresource == "status").then_some(Part { validate: job_status::validate, ..STATUS })
     }
 
     fn default_propagation(&self) -> Propagation {

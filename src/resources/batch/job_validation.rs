@@ -174,7 +174,7 @@ fn completion_mode(errors: &mut Errors, spec: &Tree, path: &Path<'_>) {
     let failed = int(spec, "maxFailedIndexes");
     let mode = spec.get("completionMode").and_then(Value::as_str);
     if let Some(mode) = mode {
-        choice(errors, mode, &path.child("completionMode"), &["Indexed", "NonIndexed"]);
+        choice(errors, mode, &path.child("completionMode"), &["NonIndexed", "Indexed"]);
     }
     match mode {
         Some("Indexed") => {

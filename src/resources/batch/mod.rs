@@ -3,4 +3,6 @@
 pub(super) mod cron_job;
 mod indexes;
 pub(super) mod job;
+mod job_status;
 mod job_validation;
+mod schedule;

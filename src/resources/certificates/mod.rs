@@ -5,5 +5,5 @@ pub(super) mod pod_request;
 mod pod_request_validation;
 pub(super) mod request;
 mod request_validation;
-mod signer_name;
+pub(super) mod signer_name;
 pub(super) mod trust_bundle;

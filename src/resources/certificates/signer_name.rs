@@ -8,7 +8,7 @@ const DOMAIN_BYTES_MAX: usize = 253;
 const NAME_BYTES_MAX: usize = DOMAIN_BYTES_MAX + 1 + 253 + 1 + 63;
 
 /// A domain and a path of one segment.
-pub(super) fn validate(errors: &mut Errors, name: &str, path: &Path<'_>) {
+pub(in crate::resources) fn validate(errors: &mut Errors, name: &str, path: &Path<'_>) {
     if name.is_empty() {
         return errors.push(FieldError::required(path, ""));
     }

@@ -63,7 +63,9 @@ pub(super) fn validate_update(new: &Object, old: &Object) -> Errors {
     }
     for name in FIXED {
         let shown = if name == "reportingComponent" { "reportingController" } else { name };
-        let given = |event: &'_ Object| field(event, name).filter(|v| !is_zero(v)).cloned();
+        // Under another name than its own what is unset must say itself that it is a text.
+        let unset = || (shown != name).then(|| Value::from(""));
+        let given = |event: &'_ Object| field(event, name).filter(|v| !is_zero(v)).cloned().or_else(unset);
         immutable(&mut errors, given(new).as_ref(), given(old).as_ref(), &Path::new(shown));
     }
     errors

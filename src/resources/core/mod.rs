@@ -22,7 +22,7 @@ pub(super) mod pod_warnings;
 mod quality;
 pub(super) mod replication_controller;
 pub(super) mod resource_list;
-mod resource_names;
+pub(super) mod resource_names;
 pub(super) mod resource_quota;
 mod resource_quota_validation;
 pub(super) mod secret;
@@ -37,3 +37,5 @@ pub(super) mod volume;
 pub(super) mod volume_claim;
 pub(super) mod volume_claim_validation;
 pub(super) mod volume_validation;
+
+pub use service_addresses::service_address_errors;

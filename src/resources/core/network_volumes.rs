@@ -66,29 +66,30 @@ fn iscsi(errors: &mut Errors, given: &Tree, path: &Path<'_>) {
 
 /// What is wrong with the name of an initiator or target.
 fn initiator_fault(name: &str) -> Option<&'static str> {
-    let hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    // Upstream takes any letter after the three.
+    let id = |letters: usize| {
+        let mut rest = name[3..].chars();
+        rest.next().is_some() && rest.as_str().len() == letters && rest.all(|c| c.is_ascii_alphanumeric())
+    };
     let fits = match name.get(..3) {
         Some("iqn") => is_qualified_initiator(name),
-        Some("eui") => name.strip_prefix("eui.").is_some_and(|id| id.len() == 16 && hex(id)),
-        Some("naa") => name.strip_prefix("naa.").is_some_and(|id| id.len() == 32 && hex(id)),
+        Some("eui") => id(16),
+        Some("naa") => id(32),
         Some(_) | None => return Some("must be valid format starting with iqn, eui, or naa"),
     };
     (!fits).then_some("must be valid format")
 }
 
-/// `iqn.YYYY-MM.` and the name of an authority, which may go on after a colon.
+/// `iqn.YYYY-MM.`, the name of an authority, and after a colon what that calls it.
 fn is_qualified_initiator(name: &str) -> bool {
     let Some(rest) = name.strip_prefix("iqn.") else { return false };
-    let Some((date, authority)) = rest.split_once('.') else { return false };
+    let Some((date, rest)) = rest.split_once('.') else { return false };
+    let Some((authority, own)) = rest.split_once(':') else { return false };
     let dated = date.len() == 7
         && date.bytes().enumerate().all(|(i, byte)| if i == 4 { byte == b'-' } else { byte.is_ascii_digit() });
-    let (authority, own) = match authority.split_once(':') {
-        Some((authority, own)) => (authority, Some(own)),
-        None => (authority, None),
-    };
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    let part = |part: &str| !part.is_empty() && part.bytes().all(allowed);
-    dated && authority.split('.').all(part) && own.is_none_or(|own| !own.is_empty() && !own.contains([' ', '\n']))
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    let odd = |c: char| c.is_ascii_whitespace() || ",;*&$|".contains(c);
+    dated && !authority.is_empty() && authority.bytes().all(allowed) && !own.is_empty() && !own.contains(odd)
 }
 
 fn fibre_channel(errors: &mut Errors, given: &Tree, path: &Path<'_>) {
@@ -127,17 +128,15 @@ fn azure_disk(errors: &mut Errors, given: &Tree, path: &Path<'_>) {
 fn flocker(errors: &mut Errors, given: &Tree, path: &Path<'_>) {
     match (text(given, "datasetName"), text(given, "datasetUUID")) {
         ("", "") => errors.push(FieldError::required(path, "one of datasetName and datasetUUID is required")),
-        (name, "") => {
-            if name.contains('/') {
-                let detail = "must not contain '/'";
-                errors.push(FieldError::invalid(&path.child("datasetName"), name, detail));
-            }
-        }
-        ("", _) => {}
+        ("", _) | (_, "") => {}
         (_, _) => {
             let detail = "datasetName and datasetUUID can not be specified simultaneously";
             errors.push(FieldError::invalid(path, "resource", detail));
         }
+    }
+    let name = text(given, "datasetName");
+    if name.contains('/') {
+        errors.push(FieldError::invalid(&path.child("datasetName"), name, "must not contain '/'"));
     }
 }
 

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use serde_json::Value;
 
 use crate::api::Object;
+use crate::api::codec::json;
 use crate::api::field::{ErrorKind, Errors, FieldError, Path, Shown};
 use crate::api::quantity::Quantity;
 use crate::api::validation::ip::parse_cidr;
@@ -15,10 +16,14 @@ use crate::resources::tree::{child, items, list, text, texts};
 
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 const FEATURE_BYTES_MAX: usize = 253;
+const AVOID_PODS: &str = "scheduler.alpha.kubernetes.io/preferAvoidPods";
 
 /// A node as it is created.
 pub(super) fn validate_node(node: &Object) -> Errors {
     let mut errors = Errors::new();
+    if let Some(text) = node.annotation(AVOID_PODS).filter(|text| !text.is_empty()) {
+        avoided_pods(&mut errors, text);
+    }
     // Taints are shown below metadata.
     taints(&mut errors, node);
     amounts(&mut errors, node);
@@ -74,6 +79,31 @@ pub(super) fn validate_node_update(new: &Object, old: &Object) -> Errors {
 
 fn pod_ranges(node: &Object) -> Vec<&str> {
     child(node.root(), "spec").into_iter().flat_map(|s| texts(s, "podCIDRs")).collect()
+}
+
+/// Controllers whose pods a node should not get, as an annotation said it once.
+fn avoided_pods(errors: &mut Errors, annotation: &str) {
+    let path = Path::new("metadata.annotations");
+    let avoided = match json::decode(annotation.as_bytes()) {
+        Ok(decoded) => decoded.value,
+        Err(why) => {
+            return errors.push(FieldError::invalid(&path.child("AvoidPods"), AVOID_PODS, why.to_string()));
+        }
+    };
+    let list = path.child(AVOID_PODS);
+    for (i, entry) in avoided.get("preferAvoidPods").and_then(Value::as_array).into_iter().flatten().enumerate() {
+        let at = list.index(i);
+        let signature = at.child("PodSignature");
+        match entry.pointer("/podSignature/podController") {
+            None | Some(Value::Null) => errors.push(FieldError::required(&signature, "")),
+            Some(controller) if controller.get("controller") != Some(&Value::Bool(true)) => {
+                let owner = signature.child("PodController");
+                let detail = "must point to a controller";
+                errors.push(FieldError::invalid(&owner.child("Controller"), false, detail));
+            }
+            Some(_) => {}
+        }
+    }
 }
 
 fn taints(errors: &mut Errors, node: &Object) {
@@ -178,8 +208,9 @@ fn addresses(errors: &mut Errors, node: &Object) {
     let all: Vec<(&str, &str)> = items(status, "addresses").map(|a| (text(a, "type"), text(a, "address"))).collect();
     for (i, (kind, address)) in all.iter().enumerate() {
         if all[..i].contains(&(kind, address)) {
-            let value = serde_json::json!({"Type": kind, "Address": address});
-            errors.push(FieldError::duplicate(&path.index(i), value));
+            let value = serde_json::json!({"type": kind, "address": address});
+            let shown = Shown::As("io.k8s.api.core.v1.NodeAddress");
+            errors.push(FieldError::duplicate(&path.index(i), value).shown(shown));
         }
     }
 }

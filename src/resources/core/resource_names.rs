@@ -60,7 +60,7 @@ pub(super) fn resource_name(errors: &mut Errors, name: &str, path: &Path<'_>) ->
 }
 
 /// The name of something that containers ask for.
-pub(super) fn container_name(errors: &mut Errors, name: &str, path: &Path<'_>) {
+pub(in crate::resources) fn container_name(errors: &mut Errors, name: &str, path: &Path<'_>) {
     resource_name(errors, name, path);
     let detail = if !name.contains('/') {
         if CONTAINER_RESOURCES.contains(&name) || name.starts_with(HUGE_PAGES) {

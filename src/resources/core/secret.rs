@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::config_map::{DATA_BYTES_MAX, decoded_bytes, sealed};
 use crate::api::Object;
+use crate::api::codec::json;
 use crate::api::field::{Errors, FieldError, Path};
 use crate::api::validation::names::config_map_key;
 use crate::resources::check::{immutable, messages};
@@ -136,10 +137,15 @@ fn json_object(errors: &mut Errors, data: &Tree, key: &str) {
         return;
     };
     let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default();
-    if let Err(error) = serde_json::from_slice::<Tree>(&bytes) {
-        let detail = if bytes.is_empty() { "unexpected end of JSON input".to_owned() } else { error.to_string() };
-        errors.push(FieldError::invalid(&path.key(key), "<secret contents redacted>", detail));
-    }
+    let detail = match json::decode(&bytes).map(|decoded| decoded.value) {
+        _ if bytes.is_empty() => "unexpected end of JSON input".to_owned(),
+        Ok(Value::Object(_) | Value::Null) => return,
+        Ok(other) => {
+            format!("json: cannot unmarshal {} into Go value of type map[string]interface {{}}", json::kind_of(&other))
+        }
+        Err(error) => error.to_string(),
+    };
+    errors.push(FieldError::invalid(&path.key(key), "<secret contents redacted>", detail));
 }
 
 #[cfg(test)]

@@ -51,6 +51,7 @@ impl Behaviour for Service {
         let spec = object.object_at(&["spec"]);
         plural_addresses(spec, None);
         families(spec, None);
+        drop_unread(spec);
     }
 
     fn prepare_update(&self, _: &Kind, new: &mut Object, old: &Object) {
@@ -61,6 +62,7 @@ impl Behaviour for Service {
         plural_addresses(spec, Some(before));
         families(spec, Some(before));
         drop_by_type(spec, before);
+        drop_unread(spec);
         if text(spec, "type") != "LoadBalancer" {
             new.set(&["status", "loadBalancer"], json!({}));
         }
@@ -106,6 +108,13 @@ impl Behaviour for Service {
             json!(age(object, moment)),
             json!(labels(spec.get("selector"))),
         ])
+    }
+}
+
+/// What upstream stores although it means nothing, and leaves out whenever it is read.
+fn drop_unread(spec: &mut Tree) {
+    if text(spec, "type") == "ExternalName" && matches!(text(spec, "internalTrafficPolicy"), "Cluster" | "Local") {
+        spec.remove("internalTrafficPolicy");
     }
 }
 

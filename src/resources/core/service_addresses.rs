@@ -3,14 +3,23 @@
 use serde_json::Value;
 
 use super::service_validation::headless;
+use crate::api::Object;
 use crate::api::field::{Errors, FieldError, Path};
 use crate::api::validation::ip::parse_ip;
 use crate::resources::check::address;
-use crate::resources::tree::{Tree, text, texts};
+use crate::resources::tree::{Tree, child, text, texts};
 
 const FAMILIES: [&str; 2] = ["IPv4", "IPv6"];
 const POLICIES: [&str; 3] = ["PreferDualStack", "RequireDualStack", "SingleStack"];
 const MAX: usize = 2;
+
+/// What is wrong with the addresses and families of a service, before any are given to it.
+pub fn service_address_errors(service: &Object, old: Option<&Object>) -> Errors {
+    let (mut errors, empty) = (Errors::new(), Tree::new());
+    let spec = child(service.root(), "spec").unwrap_or(&empty);
+    validate_addresses(&mut errors, spec, old.and_then(|old| child(old.root(), "spec")));
+    errors
+}
 
 /// The addresses of a service agree with each other and with their families.
 pub(super) fn validate_addresses(errors: &mut Errors, spec: &Tree, before: Option<&Tree>) {

@@ -1,8 +1,6 @@
 //! Fields of a Service that belong together: what clients may leave out because an older write set it, and what a
 //! change of type takes away.
 
-use std::net::IpAddr;
-
 use serde_json::{Value, json};
 
 use super::service::{externally_accessible, node_ports};
@@ -64,8 +62,7 @@ fn carry_node_ports(spec: &mut Tree, old: &Tree) {
     }
 }
 
-/// Fills in `ipFamilyPolicy`, and of `ipFamilies` what follows from given addresses; the rest depends on the cluster and
-/// is settled where addresses are allocated.
+/// Fills in `ipFamilyPolicy`; `ipFamilies` depend on the cluster and are settled where addresses are allocated.
 pub(super) fn families(spec: &mut Tree, old: Option<&Tree>) {
     if !needs_address(spec) {
         return;
@@ -80,20 +77,6 @@ pub(super) fn families(spec: &mut Tree, old: Option<&Tree>) {
         }
         .to_owned();
         spec.insert("ipFamilyPolicy".to_owned(), Value::String(policy));
-    }
-    let mut list: Vec<String> = texts(spec, "ipFamilies").map(str::to_owned).collect();
-    let addresses: Vec<&str> = texts(spec, "clusterIPs").filter(|a| *a != "None").collect();
-    let inferred: Vec<String> = addresses.iter().skip(list.len()).map(|a| family_of(a).to_owned()).collect();
-    if !inferred.is_empty() {
-        list.extend(inferred);
-        spec.insert("ipFamilies".to_owned(), json!(list));
-    }
-}
-
-fn family_of(address: &str) -> &'static str {
-    match address.parse() {
-        Ok(IpAddr::V6(_)) => "IPv6",
-        Ok(IpAddr::V4(_)) | Err(_) => "IPv4",
     }
 }
 
@@ -189,20 +172,17 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_families(spec: Value, policy: &str, list: &[&str]) {
+    fn check_policy(spec: Value, policy: &str) {
         let mut spec = tree(spec);
         families(&mut spec, None);
-        assert_eq!(
-            (text(&spec, "ipFamilyPolicy"), texts(&spec, "ipFamilies").collect::<Vec<_>>()),
-            (policy, list.to_vec())
-        );
+        assert_eq!((text(&spec, "ipFamilyPolicy"), texts(&spec, "ipFamilies").count()), (policy, 0));
     }
 
     #[test]
-    fn families_follow_from_addresses() {
-        check_families(json!({"selector": {"a": "b"}}), "SingleStack", &[]);
-        check_families(json!({"clusterIP": "None", "clusterIPs": ["None"]}), "RequireDualStack", &[]);
-        check_families(json!({"clusterIP": "None", "selector": {"a": "b"}}), "SingleStack", &[]);
-        check_families(json!({"clusterIP": "fd00::1", "clusterIPs": ["fd00::1"]}), "SingleStack", &["IPv6"]);
+    fn a_service_has_one_family_unless_nothing_is_selected_for_it() {
+        check_policy(json!({"selector": {"a": "b"}}), "SingleStack");
+        check_policy(json!({"clusterIP": "None", "clusterIPs": ["None"]}), "RequireDualStack");
+        check_policy(json!({"clusterIP": "None", "selector": {"a": "b"}}), "SingleStack");
+        check_policy(json!({"clusterIP": "fd00::1", "clusterIPs": ["fd00::1"]}), "SingleStack");
     }
 }

@@ -18,6 +18,10 @@ impl Behaviour for PodTemplate {
         default_template(ensure(object.root_mut(), "template"));
     }
 
+    fn validated_by_hand(&self) -> bool {
+        true
+    }
+
     fn validate(&self, _: &Kind, object: &Object) -> Errors {
         validate_template_at(object, &["template"])
     }

@@ -23,6 +23,7 @@ impl Behaviour for PersistentVolumeClaim {
     fn prepare_create(&self, _: &Kind, object: &mut Object, _: &Moment) {
         object.set(&["status"], json!({"phase": "Pending"}));
         let spec = object.object_at(&["spec"]);
+        drop_foreign_source(spec);
         drop_unknown_source(spec);
         equal_sources(spec);
     }
@@ -30,6 +31,9 @@ impl Behaviour for PersistentVolumeClaim {
     fn prepare_update(&self, _: &Kind, new: &mut Object, old: &Object) {
         let had_source = ["dataSource", "dataSourceRef"].iter().any(|key| old.get(&["spec", key]).is_some());
         let spec = new.object_at(&["spec"]);
+        if old.get(&["spec", "dataSourceRef"]).is_none() {
+            drop_foreign_source(spec);
+        }
         if !had_source {
             drop_unknown_source(spec);
         }
@@ -131,6 +135,13 @@ pub(super) fn access_modes(holder: &Tree) -> String {
         [("ReadWriteOnce", "RWO"), ("ReadOnlyMany", "ROX"), ("ReadWriteMany", "RWX"), ("ReadWriteOncePod", "RWOP")];
     let given: Vec<&str> = texts(holder, "accessModes").collect();
     SHORT.iter().filter(|(mode, _)| given.contains(mode)).map(|(_, short)| *short).collect::<Vec<_>>().join(",")
+}
+
+/// Sources in other namespaces hang on the gate `CrossNamespaceVolumeDataSource`, which is off by default.
+fn drop_foreign_source(spec: &mut Tree) {
+    if child(spec, "dataSourceRef").is_some_and(|reference| !text(reference, "namespace").is_empty()) {
+        spec.remove("dataSourceRef");
+    }
 }
 
 /// Clients that know only `dataSource` may name claims and snapshots there; anything else is dropped without an error

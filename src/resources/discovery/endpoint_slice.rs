@@ -36,6 +36,8 @@ impl Behaviour for EndpointSlice {
     fn prepare_update(&self, _: &Kind, new: &mut Object, old: &Object) {
         if new.get(&["endpoints"]) != old.get(&["endpoints"]) {
             drop_topology(new);
+            // What is dropped counts as a change.
+            new.set(&["metadata", "generation"], old.generation() + 1);
         }
     }
 

@@ -73,7 +73,7 @@ pub(super) fn validate_aggregation(object: &Object) -> Errors {
     errors
 }
 
-/// The role and the subjects of a binding. That names are given is declared.
+/// The role and the subjects of a binding.
 pub(super) fn validate_binding(object: &Object, reach: Reach) -> Errors {
     let mut errors = Errors::new();
     let path = Path::new("roleRef");
@@ -83,9 +83,9 @@ pub(super) fn validate_binding(object: &Object, reach: Reach) -> Errors {
         Reach::Cluster => &["ClusterRole"],
     };
     choice(&mut errors, object.text_at(&["roleRef", "kind"]), &path.child("kind"), kinds);
-    let name = object.text_at(&["roleRef", "name"]);
-    if !name.is_empty() {
-        messages(&mut errors, &path.child("name"), name, path_segment_name(name));
+    match object.text_at(&["roleRef", "name"]) {
+        "" => errors.push(FieldError::required(&path.child("name"), "")),
+        name => messages(&mut errors, &path.child("name"), name, path_segment_name(name)),
     }
     let subjects = Path::new("subjects");
     for (i, subject) in list(object, &["subjects"]).enumerate() {
@@ -96,6 +96,9 @@ pub(super) fn validate_binding(object: &Object, reach: Reach) -> Errors {
 
 fn validate_subject(errors: &mut Errors, subject: &Tree, (reach, path): (Reach, &Path<'_>)) {
     let (name, group) = (text(subject, "name"), text(subject, "apiGroup"));
+    if name.is_empty() {
+        errors.push(FieldError::required(&path.child("name"), ""));
+    }
     match text(subject, "kind") {
         "ServiceAccount" => {
             if !name.is_empty() {
@@ -116,13 +119,7 @@ fn validate_subject(errors: &mut Errors, subject: &Tree, (reach, path): (Reach, 
 /// A binding stays with its role.
 pub(super) fn validate_binding_update(new: &Object, old: &Object, reach: Reach) -> Errors {
     let mut errors = validate_binding(new, reach);
-    let internal = |binding: &Object| {
-        let of = |key: &str| Value::String(binding.text_at(&["roleRef", key]).to_owned());
-        let fields = [("APIGroup", of("apiGroup")), ("Kind", of("kind")), ("Name", of("name"))];
-        Value::Object(fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
-    };
-    // Upstream shows its internal form, whose fields have Go's names.
-    immutable(&mut errors, Some(&internal(new)), Some(&internal(old)), &Path::new("roleRef"));
+    immutable(&mut errors, new.get(&["roleRef"]), old.get(&["roleRef"]), &Path::new("roleRef"));
     errors
 }
 

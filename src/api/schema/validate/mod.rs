@@ -47,11 +47,14 @@ pub fn validate(
 }
 
 /// Upstream's union of hand-written and declared errors: a hand-written error is told once, and not when a declared one
-/// says it as well (same kind, same field).
+/// says it as well (same kind, same field; of invalid values the same of them, as there may be several).
 pub fn merge(by_hand: Errors, declared: Errors) -> Errors {
     let mut told = Errors::with_capacity(by_hand.len() + declared.len());
     for error in by_hand {
-        let declared = declared.iter().any(|d| d.kind == error.kind && d.field == error.field);
+        // Names and labels count characters of what declared rules count bytes of.
+        let detail = error.detail.replace(" characters", " bytes");
+        let said = |d: &FieldError| d.kind != ErrorKind::Invalid || d.detail.replace(" characters", " bytes") == detail;
+        let declared = declared.iter().any(|d| d.kind == error.kind && d.field == error.field && said(d));
         if !declared && !told.contains(&error) {
             told.push(error);
         }

@@ -12,6 +12,7 @@ use crate::resources::tree::{Tree, child, count, int, is_set, is_zero, items, te
 
 pub(super) const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
+const RULES_WITHOUT_POLICY: &str = "must specify restartPolicy when restart rules are used";
 const RESTART_RULES_MAX: usize = 20;
 const EXIT_CODES_MAX: usize = 255;
 const EPHEMERAL_DETAIL: &str = "cannot be set for an Ephemeral Container";
@@ -84,7 +85,7 @@ fn init(errors: &mut Errors, pod: &Surroundings<'_>, path: &Path<'_>) {
     for (i, container) in items(pod.spec, "initContainers").enumerate() {
         let at = path.index(i);
         common(errors, container, pod, &at);
-        restart_policy(errors, container, &at);
+        init_restart_policy(errors, container, &at);
         let name = text(container, "name");
         if names.contains(name) {
             errors.push(FieldError::duplicate(&at.child("name"), name));
@@ -212,6 +213,15 @@ fn unique_host_ports(errors: &mut Errors, container: &Tree, seen: &mut HashSet<S
     }
 }
 
+/// Without a policy the rules of an init container are not looked at.
+fn init_restart_policy(errors: &mut Errors, container: &Tree, path: &Path<'_>) {
+    if is_set(container, "restartPolicy") {
+        restart_policy(errors, container, path);
+    } else if count(container, "restartPolicyRules") > 0 {
+        errors.push(FieldError::required(&path.child("restartPolicy"), RULES_WITHOUT_POLICY));
+    }
+}
+
 fn restart_policy(errors: &mut Errors, container: &Tree, path: &Path<'_>) {
     let at = path.child("restartPolicy");
     let rules = path.child("restartPolicyRules");
@@ -219,7 +229,7 @@ fn restart_policy(errors: &mut Errors, container: &Tree, path: &Path<'_>) {
     if is_set(container, "restartPolicy") {
         choice(errors, text(container, "restartPolicy"), &at, &["Always", "Never", "OnFailure"]);
     } else if number > 0 {
-        errors.push(FieldError::required(&at, "must specify restartPolicy when restart rules are used"));
+        errors.push(FieldError::required(&at, RULES_WITHOUT_POLICY));
     } else {
         return;
     }

@@ -3,6 +3,8 @@
 
 mod affinity;
 mod annotations;
+mod claim_status;
+mod container_status;
 mod containers;
 mod env;
 mod mounts;
@@ -11,12 +13,14 @@ mod projected;
 mod resize;
 mod resources;
 mod security;
+mod signers;
 mod spec;
 mod spread;
 mod status;
 mod tolerations;
 mod update;
 mod volumes;
+mod windows_user;
 
 use serde_json::Value;
 

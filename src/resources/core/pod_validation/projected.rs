@@ -5,15 +5,22 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::mounts::not_reserved;
-use super::security;
 use super::volumes::{downward_file, key_to_path};
+use super::{security, signers};
 use crate::api::field::{Errors, FieldError, Path};
 use crate::api::labels::validate_label_selector;
-use crate::resources::check::choice;
+use crate::resources::certificates::signer_name;
+use crate::resources::check::{choice, invalid_as};
+use crate::resources::go_print::LABEL_SELECTOR;
 use crate::resources::tree::{Tree, child, int, is_set, items, text};
 
 const DOUBLED: &str = "conflicting duplicate paths";
 const KEY_TYPES: [&str; 6] = ["RSA3072", "RSA4096", "ECDSAP256", "ECDSAP384", "ECDSAP521", "ED25519"];
+const BUNDLE: &str = "io.k8s.api.core.v1.ClusterTrustBundleProjection";
+const CERTIFICATE_SECONDS_MIN: i64 = 3600;
+const CERTIFICATE_SECONDS_MAX: i64 = 91 * 24 * 60 * 60;
+/// Of signers that the project itself keeps.
+const OWN_SECONDS_MAX: i64 = 24 * 60 * 60;
 const TOKEN_SECONDS_MIN: i64 = 600;
 const TOKEN_SECONDS_MAX: i64 = 1 << 32;
 
@@ -102,21 +109,23 @@ fn trust_bundle(errors: &mut Errors, given: &Tree, at: &Path<'_>) {
     match (given.get("name").and_then(Value::as_str), given.get("signerName").and_then(Value::as_str)) {
         (Some(_), Some(_)) => {
             let value = Value::Object(given.clone());
-            errors.push(FieldError::invalid(at, value, "only one of name and signerName may be used"));
+            errors.push(invalid_as(at, value, BUNDLE, "only one of name and signerName may be used"));
         }
         (Some(name), None) => {
             if name.is_empty() {
                 errors.push(FieldError::required(&at.child("name"), "must be a valid object name"));
             }
+            signers::bundle_name(errors, name, &at.child("name"));
             if let Some(selector) = selector {
                 let detail = "labelSelector must be unset if name is specified";
-                errors.push(FieldError::invalid(&at.child("labelSelector"), selector.clone(), detail));
+                errors.push(invalid_as(&at.child("labelSelector"), selector.clone(), LABEL_SELECTOR, detail));
             }
         }
         (None, Some(signer)) => {
             if signer.is_empty() {
                 errors.push(FieldError::required(&at.child("signerName"), "must be a valid signer name"));
             }
+            signer_name::validate(errors, signer, &at.child("signerName"));
             if let Some(selector) = selector {
                 errors.extend(validate_label_selector(selector, &at.child("labelSelector")));
             }
@@ -136,11 +145,24 @@ fn certificate<'a>(
     seen: &mut HashSet<&'a str>,
     (at, path): (&Path<'_>, &Path<'_>),
 ) {
+    let signer = text(given, "signerName");
+    signer_name::validate(errors, signer, &at.child("signerName"));
+    if let Some(annotations) = child(given, "userAnnotations") {
+        signers::user_annotations(errors, annotations, &at.child("userAnnotations"));
+    }
     security::id(errors, int(given, "user"), &at.child("user"));
     choice(errors, text(given, "keyType"), &at.child("keyType"), &KEY_TYPES);
-    if let Some(seconds) = int(given, "maxExpirationSeconds").filter(|seconds| *seconds < 3600) {
-        let detail = "if provided, maxExpirationSeconds must be >= 3600";
-        errors.push(FieldError::invalid(&at.child("maxExpirationSeconds"), seconds, detail));
+    let seconds_max = if signers::is_of_kubernetes(signer) { OWN_SECONDS_MAX } else { CERTIFICATE_SECONDS_MAX };
+    if let Some(seconds) = int(given, "maxExpirationSeconds") {
+        let mut refuse = |detail: String| {
+            errors.push(FieldError::invalid(&at.child("maxExpirationSeconds"), seconds, detail));
+        };
+        if seconds < CERTIFICATE_SECONDS_MIN {
+            refuse(format!("if provided, maxExpirationSeconds must be >= {CERTIFICATE_SECONDS_MIN}"));
+        }
+        if seconds > seconds_max {
+            refuse(format!("if provided, maxExpirationSeconds must be <= {seconds_max}"));
+        }
     }
     let files = ["credentialBundlePath", "keyPath", "certificateChainPath"];
     for key in files.into_iter().filter(|key| !text(given, key).is_empty()) {

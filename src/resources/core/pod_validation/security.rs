@@ -5,12 +5,13 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 
 use super::mounts::descending;
-use super::{each_container, flag, sub};
+use super::{each_container, flag, sub, windows_user};
 use crate::api::field::{Errors, FieldError, Path};
 use crate::api::validation::names;
 use crate::resources::check::{choice, dns_subdomain, invalid_as, messages};
 use crate::resources::tree::{Tree, child, count, int, is_set, is_zero, items, text, texts};
 
+const CONTEXT: &str = "io.k8s.api.core.v1.SecurityContext";
 const SYSCTL_BYTES_MAX: usize = 253;
 const SYSCTL_PATTERN: &str = r"^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$";
 const IPC_SYSCTLS: [&str; 10] = [
@@ -105,11 +106,11 @@ pub(super) fn container(errors: &mut Errors, context: &Tree, host_users: bool, p
     if context.get("allowPrivilegeEscalation") == Some(&json!(false)) {
         if flag(context, "privileged") {
             let detail = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
-            errors.push(FieldError::invalid(path, json!(context), detail));
+            errors.push(invalid_as(path, json!(context), CONTEXT, detail));
         }
         for _ in texts(sub(context, "capabilities"), "add").filter(|c| *c == "CAP_SYS_ADMIN") {
             let detail = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
-            errors.push(FieldError::invalid(path, json!(context), detail));
+            errors.push(invalid_as(path, json!(context), CONTEXT, detail));
         }
     }
     windows_options(errors, sub(context, "windowsOptions"), &path.child("windowsOptions"));
@@ -230,18 +231,7 @@ fn windows_options(errors: &mut Errors, options: &Tree, path: &Path<'_>) {
         }
     }
     if let Some(user) = options.get("runAsUserName").and_then(Value::as_str) {
-        let fault = if user.is_empty() {
-            "runAsUserName cannot be an empty string"
-        } else if user.bytes().any(|b| b.is_ascii_control()) {
-            "runAsUserName cannot contain control characters"
-        } else if user.matches('\\').count() > 1 {
-            "runAsUserName cannot contain more than one backslash"
-        } else if user.ends_with('\\') {
-            "runAsUserName's User cannot be empty"
-        } else {
-            return;
-        };
-        errors.push(FieldError::invalid(&path.child("runAsUserName"), user, fault));
+        windows_user::validate(errors, user, &path.child("runAsUserName"));
     }
 }
 

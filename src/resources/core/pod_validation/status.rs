@@ -4,11 +4,11 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use super::sub;
+use super::{claim_status, container_status, sub};
 use crate::api::Object;
 use crate::api::field::{Errors, FieldError, Path};
 use crate::api::validation::ip::parse_ip;
-use crate::resources::check::{address, dns_subdomain, immutable, qualified_name};
+use crate::resources::check::{address, dns_subdomain, immutable, invalid_as, qualified_name};
 use crate::resources::tree::{Tree, child, count, int, items, text};
 
 const NOT_AGAIN: &str = "may not be transitioned to non-terminated state";
@@ -39,8 +39,11 @@ pub(super) fn validate(errors: &mut Errors, new: &Object, old: &Object) {
     for (list, containers) in lists {
         transitions(errors, (status, before), containers.map(|key| (spec, key)), &(path.child(list), list));
     }
+    let wished = sub(new.root(), "spec");
+    claim_status::validate(errors, status, wished, &path);
     addresses(errors, ("podIP", "podIPs"), (status, before), &path);
     addresses(errors, ("hostIP", "hostIPs"), (status, before), &path);
+    container_status::validate(errors, status, wished, &path);
 }
 
 fn conditions(errors: &mut Errors, status: &Tree, path: &Path<'_>) {
@@ -108,6 +111,7 @@ fn addresses(errors: &mut Errors, (one, many): (&str, &str), (now, before): (&Tr
     let known: Vec<&str> = items(before, many).map(|ip| text(ip, "ip")).collect();
     let value = || now.get(many).cloned().unwrap_or(Value::Null);
     let of_pod = one == "podIP";
+    let of = if of_pod { "io.k8s.api.core.v1.PodIP" } else { "io.k8s.api.core.v1.HostIP" };
     let first = |errors: &mut Errors| {
         if let Some(ip) = all.first().filter(|ip| **ip != text(now, one)) {
             let detail = format!("must be equal to `{one}`");
@@ -123,14 +127,15 @@ fn addresses(errors: &mut Errors, (one, many): (&str, &str), (now, before): (&Tr
     let families: Vec<bool> = all.iter().filter_map(|ip| parse_ip(ip)).map(|ip| matches!(ip, IpAddr::V4(_))).collect();
     let dual = families.contains(&true) && families.contains(&false);
     if count(now, many) > 1 && (!dual || all.len() > 2) {
-        errors.push(FieldError::invalid(&at, value(), "may specify no more than one IP for each IP family"));
+        let detail = "may specify no more than one IP for each IP family";
+        errors.push(invalid_as(&at, value(), of, detail));
     }
     if !of_pod {
         return;
     }
     if text(now, one).is_empty() != all.is_empty() {
         let detail = "podIP and podIPs must either both be set or both be unset";
-        errors.push(FieldError::invalid(&at, value(), detail));
+        errors.push(invalid_as(&at, value(), of, detail));
     } else {
         first(errors);
     }

@@ -6,8 +6,8 @@ use super::env::quantity;
 use super::{annotations, metadata_and_spec, status, sub, tolerations};
 use crate::api::Object;
 use crate::api::field::{Errors, FieldError, Path, go_quote};
-use crate::resources::check::forbidden_difference;
-use crate::resources::tree::{Tree, count, int, is_zero, items, text};
+use crate::resources::check::{forbidden_difference, invalid_as};
+use crate::resources::tree::{Tree, child, child_mut, count, int, is_set, items, text};
 
 const CHANGEABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\
                           `spec.tolerations` (only additions to existing tolerations),\
@@ -15,6 +15,7 @@ const CHANGEABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].ima
                           negative)";
 const POD_SPEC: &str = "io.k8s.api.core.v1.PodSpec";
 const EPHEMERAL: &str = "io.k8s.api.core.v1.EphemeralContainer";
+const TERM: &str = "io.k8s.api.core.v1.NodeSelectorTerm";
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
@@ -164,11 +165,9 @@ fn munge(errors: &mut Errors, now: &Tree, before: &Tree, path: &Path<'_>) -> Tre
         restore(&mut munged, before, "terminationGracePeriodSeconds");
     }
     if count(before, "schedulingGates") > 0 {
-        narrowed(errors, now, before, path);
+        narrowed_selector(errors, now, before, &path.child("nodeSelector"));
         restore(&mut munged, before, "nodeSelector");
-        let mut affinity = sub(now, "affinity").clone();
-        restore(&mut affinity, sub(before, "affinity"), "nodeAffinity");
-        munged.insert("affinity".to_owned(), Value::Object(affinity));
+        munge_affinity(errors, &mut munged, before, &path.child("affinity"));
     }
     munged
 }
@@ -181,28 +180,55 @@ fn restore(tree: &mut Tree, from: &Tree, key: &str) {
 }
 
 /// A pod that waits at a gate may say more exactly on which nodes it runs.
-fn narrowed(errors: &mut Errors, now: &Tree, before: &Tree, path: &Path<'_>) {
+fn narrowed_selector(errors: &mut Errors, now: &Tree, before: &Tree, path: &Path<'_>) {
     let selector = sub(now, "nodeSelector");
     if sub(before, "nodeSelector").iter().any(|(key, value)| selector.get(key) != Some(value)) {
         let detail = "only additions to spec.nodeSelector are allowed (no mutations or deletions)";
-        errors.push(FieldError::invalid(&path.child("nodeSelector"), json!(selector), detail));
+        let value = now.get("nodeSelector").cloned().unwrap_or(Value::Null);
+        errors.push(FieldError::invalid(path, value, detail));
     }
-    let terms = |spec: &'_ Tree| -> Vec<Tree> {
-        items(sub(sub(sub(spec, "affinity"), "nodeAffinity"), REQUIRED), "nodeSelectorTerms").cloned().collect()
-    };
-    let (new, old) = (terms(now), terms(before));
-    let (affinity, kind) = (path.child("affinity"), "nodeAffinity");
-    let nodes = affinity.child(kind);
-    let required = nodes.child(REQUIRED);
+}
+
+/// The affinity to nodes becomes what it was, once its change is judged; what else changes of the affinity is left.
+fn munge_affinity(errors: &mut Errors, munged: &mut Tree, before: &Tree, path: &Path<'_>) {
+    const NODES: &str = "nodeAffinity";
+    let nodes = |spec: &Tree| child(sub(spec, "affinity"), NODES).cloned();
+    let (new, old) = (nodes(munged), nodes(before));
+    if new.is_some() == old.is_some() && new.iter().zip(&old).all(|(new, old)| same(new, old)) {
+        return;
+    }
+    if let Some(old) = &old {
+        narrowed_terms(errors, new.as_ref(), old, &path.child(NODES));
+    }
+    let (only_nodes, was_there) = (
+        ["podAffinity", "podAntiAffinity"].iter().all(|key| !is_set(sub(munged, "affinity"), key)),
+        is_set(before, "affinity"),
+    );
+    match child_mut(munged, "affinity") {
+        Some(_) if !was_there && only_nodes => drop(munged.remove("affinity")),
+        Some(affinity) => restore(affinity, sub(before, "affinity"), NODES),
+        None => drop(munged.insert("affinity".to_owned(), json!({NODES: old}))),
+    }
+}
+
+/// Terms on nodes stay as many as they were, and only get more requirements.
+fn narrowed_terms(errors: &mut Errors, new: Option<&Tree>, old: &Tree, path: &Path<'_>) {
+    let required = path.child(REQUIRED);
     let at = required.child("nodeSelectorTerms");
-    if !old.is_empty() && old.len() != new.len() {
+    let list = |nodes: &Tree| sub(nodes, REQUIRED).get("nodeSelectorTerms").cloned().unwrap_or(Value::Null);
+    let (new, old) = (new.map_or(Value::Null, list), list(old));
+    let terms = |list: &Value| list.as_array().cloned().unwrap_or_default();
+    let (new_terms, old_terms) = (terms(&new), terms(&old));
+    if !old_terms.is_empty() && old_terms.len() != new_terms.len() {
         let detail = "no additions/deletions to non-empty NodeSelectorTerms list are allowed";
-        return errors.push(FieldError::invalid(&at, json!(new), detail));
+        return errors.push(invalid_as(&at, new, TERM, detail));
     }
-    for (i, (new, old)) in new.iter().zip(&old).enumerate() {
-        if !only_adds(new, old) {
+    let empty = Tree::new();
+    for (i, (new, old)) in new_terms.iter().zip(&old_terms).enumerate() {
+        let (tree, old) = (new.as_object().unwrap_or(&empty), old.as_object().unwrap_or(&empty));
+        if !only_adds(tree, old) {
             let detail = "only additions are allowed (no mutations or deletions)";
-            errors.push(FieldError::invalid(&at.index(i), json!(new), detail));
+            errors.push(invalid_as(&at.index(i), new.clone(), TERM, detail));
         }
     }
 }
@@ -219,7 +245,8 @@ fn only_adds(new: &Tree, old: &Tree) -> bool {
     })
 }
 
-/// Whether two trees mean the same: unset and empty are equal, amounts are compared as amounts.
+/// Whether two trees in the form of their types mean the same: lists that are unset and empty are equal, amounts are
+/// compared as amounts. What else is there although it is empty, a pointer of Go leads to.
 fn same(a: &Tree, b: &Tree) -> bool {
     same_fields(a, b, false)
 }
@@ -237,12 +264,11 @@ fn same_value(pair: (&Value, &Value), amounts: bool) -> bool {
     match pair {
         (Value::Object(a), Value::Object(b)) => same_fields(a, b, amounts),
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|p| same_value(p, amounts)),
-        (Value::Null, Value::Object(fields)) | (Value::Object(fields), Value::Null) => fields.is_empty(),
         (a, b) if amounts && (a.is_string() || b.is_string()) => match (quantity(a), quantity(b)) {
             (Some(a), Some(b)) => a == b,
             _ => a == b,
         },
-        (Value::Null, other) | (other, Value::Null) => is_zero(other) && !other.is_object(),
+        (Value::Null, Value::Array(items)) | (Value::Array(items), Value::Null) => items.is_empty(),
         (a, b) => a == b,
     }
 }
@@ -304,7 +330,7 @@ mod tests {
             |p| p["spec"]["containers"][0]["resources"] = json!({"limits": {"cpu": "1"}}),
             |p| {
                 p["spec"]["containers"][0]["resources"] = json!({"limits": {"cpu": "1000m"}});
-                p["spec"]["nodeSelector"] = json!({});
+                p["spec"]["hostAliases"] = json!([]);
             },
             &[],
         );

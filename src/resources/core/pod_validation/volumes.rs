@@ -11,7 +11,7 @@ use crate::api::validation::metadata;
 use crate::resources::check::{choice, dns_label, dns_subdomain, required_choice};
 use crate::resources::core::network_volumes::{self, needed};
 use crate::resources::core::volume_claim_validation::validate_claim_spec;
-use crate::resources::tree::{Tree, child, int, is_set, items, text};
+use crate::resources::tree::{Tree, child, int, is_set, is_zero, items, text};
 
 const ONE_ONLY: &str = "may not specify more than 1 volume type";
 const FILE_MODE: &str = "must be a number between 0 and 0777 (octal), both inclusive";
@@ -55,6 +55,22 @@ const DOWNWARD_FIELDS: [&str; 5] =
     ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
 
 const PORTAL_BYTES_MAX: usize = 64;
+/// What the template of a claim may not say of the claim.
+const NOT_OF_TEMPLATES: [&str; 13] = [
+    "name",
+    "generateName",
+    "namespace",
+    "selfLink",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "ownerReferences",
+    "finalizers",
+    "managedFields",
+];
 
 /// `volumes` of a spec; gives the valid ones by name.
 pub(super) fn validate<'a>(
@@ -290,5 +306,9 @@ fn ephemeral(errors: &mut Errors, given: &Tree, path: &Path<'_>) {
     let meta_path = at.child("metadata");
     metadata::annotations(sub(meta, "annotations"), &meta_path.child("annotations"), errors);
     metadata::labels(sub(meta, "labels"), &meta_path.child("labels"), errors);
+    for key in NOT_OF_TEMPLATES.into_iter().filter(|key| meta.get(*key).is_some_and(|value| !is_zero(value))) {
+        let field = if key == "uid" { "uID" } else { key };
+        errors.push(FieldError::forbidden(&meta_path.child(field), "cannot be set"));
+    }
     validate_claim_spec(errors, spec, &spec_path);
 }
