@@ -81,7 +81,7 @@ const fn absent(name: &'static str, unless: Unless) -> Row {
 }
 
 /// The plugins that run, in order, by `--enable-admission-plugins` and `--disable-admission-plugins`. At the end
-/// stands what upstream does in the storage of the RBAC kinds and nobody can switch off.
+/// stands what upstream does in the storage of kinds and nobody can switch off.
 ///
 /// # Errors
 /// Upstream's text for names that nobody knows or that are in both lists.
@@ -107,6 +107,7 @@ pub fn plugins(enable: &[String], disable: &[String]) -> Result<Vec<Arc<dyn Plug
     let runs = |row: &&Row| !named(disable, row) && (row.on_by_default || named(enable, row));
     let mut plugins: Vec<_> = PLUGINS.iter().filter(runs).filter_map(|row| row.make).map(|make| make()).collect();
     plugins.push(Arc::new(super::rbac_escalation::RbacEscalation));
+    plugins.push(Arc::new(super::storage_rights::StorageRights));
     Ok(plugins)
 }
 
@@ -132,7 +133,7 @@ mod tests {
     fn plugins_run_in_order_unless_disabled() {
         let all = names(&[], &[]).unwrap();
         assert_eq!(all[..3], ["NamespaceLifecycle", "LimitRanger", "ServiceAccount"]);
-        assert_eq!(all.last(), Some(&"RbacEscalation"));
+        assert_eq!(all[all.len() - 2..], ["RbacEscalation", "StorageRights"]);
         assert!(!names(&[], &["LimitRanger"]).unwrap().contains(&"LimitRanger"));
     }
 
