@@ -235,6 +235,7 @@ const NAMES: &[(&str, &str)] = &[
     ("os", "OS"),
     ("osImage", "OSImage"),
     ("pdName", "PDName"),
+    ("pkixPublicKey", "PKIXPublicKey"),
     ("qosClass", "QOSClass"),
     ("rbd", "RBD"),
     ("seLinuxChangePolicy", "SELinuxChangePolicy"),

@@ -215,6 +215,11 @@ pub trait Behaviour: Send + Sync + 'static {
         let _ = (kind, new, old);
     }
 
+    /// After `prepare_update`: writes down when something was changed, for the types that say so.
+    fn stamp_change(&self, new: &mut Object, old: &Object, moment: &Moment) {
+        let _ = (new, old, moment);
+    }
+
     /// The type counts `metadata.generation`.
     fn generation(&self) -> bool {
         false

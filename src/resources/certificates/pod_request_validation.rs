@@ -31,7 +31,8 @@ const OUTCOMES: [&str; 3] = ["Issued", "Denied", "Failed"];
 const RSA_BITS: [usize; 2] = [3072, 4096];
 /// P-256, P-384 and P-521.
 const CURVES: [&str; 3] = ["1.2.840.10045.3.1.7", "1.3.132.0.34", "1.3.132.0.35"];
-const SPEC: &str = "io.k8s.api.certificates.v1.PodCertificateRequestSpec";
+/// The internal type has the fields of an older version, too.
+const SPEC: &str = "io.k8s.api.certificates.v1beta1.PodCertificateRequestSpec";
 
 /// A new request.
 pub(super) fn validate(request: &Object) -> Errors {

@@ -38,3 +38,26 @@ fn labels(errors: &mut Errors, part: &str, rule: fn(&str) -> Vec<String>, path: 
         errors.push(FieldError::invalid(path, part, format!("validating label {}: {fault}", go_quote(label))));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resources::check::testing::check_errors;
+
+    #[track_caller]
+    fn check(name: &str, expected: &[&str]) {
+        let mut errors = Errors::new();
+        validate(&mut errors, name, &Path::new("s"));
+        check_errors(&errors, expected);
+    }
+
+    #[test]
+    fn a_signer_is_a_domain_and_a_path_of_one_segment() {
+        check("example.com/signer", &[]);
+        check("", &["s: Required value"]);
+        let form = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
+        check("example.com/a/b", &[&format!("s: Invalid value: \"example.com/a/b\": {form}")]);
+        let domain = "should be a domain with at least two segments separated by dots";
+        check("example/signer", &[&format!("s: Invalid value: \"example\": {domain}")]);
+    }
+}

@@ -118,3 +118,60 @@ fn valid_range(errors: &mut Errors, (chosen, capacity): (&Quantity, &Quantity), 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::resources::check::testing::check_errors;
+
+    #[track_caller]
+    fn check(policy: Value, expected: &[&str]) {
+        let mut errors = Errors::new();
+        let Value::Object(policy) = policy else { panic!("{policy}") };
+        validate_policy(&mut errors, Some(&json!("10Gi")), &policy, &Path::new("p"));
+        check_errors(&errors, expected);
+    }
+
+    #[test]
+    fn values_are_sorted_within_the_capacity_and_hold_the_default() {
+        check(json!({"default": "1Gi", "validValues": ["1Gi", "2Gi"]}), &[]);
+        check(json!({"validValues": ["1Gi"]}), &["p.default: Required value: required when validValues is defined"]);
+        check(
+            json!({"default": "3Gi", "validValues": ["2Gi", "1Gi", "20Gi", "20Gi"]}),
+            &[
+                "p.validValues[1]: Invalid value: \"1Gi\": values must be sorted in ascending order",
+                "p.validValues[2]: Invalid value: \"20Gi\": option is larger than capacity value: 10Gi",
+                "p.validValues[3]: Invalid value: \"20Gi\": option is larger than capacity value: 10Gi",
+                "p.validValues[3]: Duplicate value: \"21474836480\"",
+                "p.validValues: Invalid value: \"3Gi\": default value is not valid according to the requestPolicy",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_range_has_whole_steps() {
+        check(json!({"default": "2Gi", "validRange": {"min": "1Gi", "max": "3Gi", "step": "1Gi"}}), &[]);
+        check(
+            json!({"default": "2500Mi", "validRange": {"min": "1Gi", "step": "1Gi"}}),
+            &["p.validRange.step: Invalid value: \"2500Mi\": value is not a multiple of a given step (1Gi) from (1Gi)"],
+        );
+        check(
+            json!({"default": "1Gi", "validRange": {"min": "2Gi", "max": "1Gi", "step": "0"}}),
+            &[
+                "p.validRange.default: Invalid value: \"1Gi\": default is less than min: 2Gi",
+                "p.validRange.max: Invalid value: \"2Gi\": min is larger than max: 1Gi",
+                "p.validRange.step: Invalid value: \"0\": must be greater than zero",
+            ],
+        );
+    }
+
+    #[test]
+    fn values_and_a_range_exclude_each_other() {
+        let policy = json!({"default": "1", "validValues": ["1"], "validRange": {"min": "1"}});
+        let why = "p: Forbidden: exactly one policy can be specified, cannot specify \"validValues\" and \"validRange\" \
+                   at the same time";
+        check(policy, &[why]);
+    }
+}

@@ -140,3 +140,62 @@ fn validate_device(errors: &mut Errors, device: &Tree, known: &BTreeSet<Id<'_>>,
         errors.extend(interface_address(address, &list.index(i)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::resources::check::testing::check_errors;
+
+    fn claim(status: Value) -> Object {
+        let devices = json!({"requests": [{"name": "r", "exactly": {"deviceClassName": "c"}}]});
+        Object::from_value(json!({"metadata": {"name": "x"}, "spec": {"devices": devices}, "status": status})).unwrap()
+    }
+
+    fn result(device: &str) -> Value {
+        json!({"request": "r", "driver": "d.example.com", "pool": "p", "device": device})
+    }
+
+    #[test]
+    fn what_drivers_said_goes_with_the_device() {
+        let device = |name: &str| json!({"driver": "d.example.com", "pool": "p", "device": name});
+        let old = claim(json!({"allocation": {"devices": {"results": [result("a"), result("b")]}}}));
+        let left = json!({"devices": {"results": [result("b")]}});
+        let mut new = claim(json!({"allocation": left, "devices": [device("a"), device("b")]}));
+        drop_released(&mut new, &old);
+        assert_eq!(new.get(&["status", "devices"]), Some(&json!([device("b")])));
+    }
+
+    #[test]
+    fn a_new_allocation_is_of_requests_and_devices_that_are_there() {
+        let nothing = claim(json!({}));
+        let of = |request: &str, device: &str| {
+            let result = json!({"request": request, "driver": "d.example.com", "pool": "p", "device": device});
+            claim(json!({"allocation": {"devices": {"results": [result]}}}))
+        };
+        check_errors(&validate(&of("r", "dev"), &nothing), &[]);
+        check_errors(
+            &validate(&of("other", "dev"), &nothing),
+            &[
+                "status.allocation.devices.results[0].request: Invalid value: \"other\": must be the name of a request in \
+               the claim or the name of a request and a subrequest separated by '/'",
+            ],
+        );
+        let unknown = json!({"driver": "d.example.com", "pool": "p", "device": "dev"});
+        check_errors(
+            &validate(&claim(json!({"devices": [unknown]})), &nothing),
+            &["status.devices[0]: Invalid value: {\"Driver\":\"d.example.com\",\"Pool\":\"p\",\"Device\":\"dev\",\
+               \"ShareID\":\"\"}: must be an allocated device in the claim"],
+        );
+    }
+
+    #[test]
+    fn nobody_reserves_a_claim_that_is_not_allocated() {
+        let consumer = json!([{"resource": "pods", "name": "p", "uid": "u"}]);
+        check_errors(
+            &validate(&claim(json!({"reservedFor": consumer})), &claim(json!({}))),
+            &["status.reservedFor: Forbidden: may not be specified when `allocated` is not set"],
+        );
+    }
+}

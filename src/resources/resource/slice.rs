@@ -6,6 +6,7 @@ use super::slice_validation::validate;
 use crate::api::Object;
 use crate::api::field::Errors;
 use crate::resources::print::age;
+use crate::resources::tree::{fill, items_mut};
 use crate::resources::{Behaviour, Kind, Moment, SelectableField};
 
 pub(in crate::resources) struct ResourceSlice;
@@ -44,6 +45,14 @@ impl Behaviour for ResourceSlice {
         }
     }
 
+    fn prepare_create(&self, _: &Kind, object: &mut Object, moment: &Moment) {
+        stamp_taints(object, moment);
+    }
+
+    fn stamp_change(&self, new: &mut Object, _: &Object, moment: &Moment) {
+        stamp_taints(new, moment);
+    }
+
     fn fields(&self) -> &'static [SelectableField] {
         FIELDS
     }
@@ -61,4 +70,11 @@ impl Behaviour for ResourceSlice {
             json!(age(object, moment)),
         ])
     }
+}
+
+/// Taints of devices say since when they are.
+fn stamp_taints(slice: &mut Object, moment: &Moment) {
+    let spec = slice.root_mut().get_mut("spec").and_then(Value::as_object_mut);
+    let taints = spec.into_iter().flat_map(|spec| items_mut(spec, "devices"));
+    taints.flat_map(|device| items_mut(device, "taints")).for_each(|taint| fill(taint, "timeAdded", moment.seconds()));
 }

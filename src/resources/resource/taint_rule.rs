@@ -27,6 +27,19 @@ impl Behaviour for DeviceTaintRule {
         }
     }
 
+    /// The time is that of the effect.
+    fn stamp_change(&self, new: &mut Object, old: &Object, moment: &Moment) {
+        const EFFECT: [&str; 3] = ["spec", "taint", "effect"];
+        let effect_alone = new.text_at(&EFFECT) != old.text_at(&EFFECT) && new.get(&TIME_ADDED) == old.get(&TIME_ADDED);
+        if effect_alone || new.get(&TIME_ADDED).is_none() {
+            new.set(&TIME_ADDED, moment.seconds());
+        }
+    }
+
+    fn unconditional_update(&self) -> bool {
+        false
+    }
+
     fn generation(&self) -> bool {
         true
     }
