@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
+use futures::future::BoxFuture;
 use futures::stream::{BoxStream, FuturesUnordered};
 use futures::{FutureExt, StreamExt};
 use h2::server::{Builder, SendResponse};
@@ -39,8 +40,12 @@ type Running = Pin<Box<dyn Future<Output = Option<Rest>>>>;
 /// What is still to be sent of an answer.
 type Rest = (SendStream<Bytes>, BoxStream<'static, Bytes>);
 
-/// Serves a connection until it ends.
-pub(super) async fn converse<T: AsyncRead + AsyncWrite + Unpin>(io: T, peer: Connection, server: Server) {
+/// Agrees with a client to speak HTTP/2; the connection is then served by polling what is given back until it ends.
+pub(super) async fn begin<T: AsyncRead + AsyncWrite + Unpin>(
+    io: T,
+    peer: Connection,
+    server: Server,
+) -> Option<Pin<Box<Talk<T>>>> {
     let writer = Rc::new(RefCell::new(Gathering { io, out: Vec::new(), written: 0 }));
     let mut builder = Builder::new();
     builder
@@ -59,11 +64,17 @@ pub(super) async fn converse<T: AsyncRead + AsyncWrite + Unpin>(io: T, peer: Con
     // Real time, here and below: it bounds a peer on the network, which no turned clock makes faster.
     let connection = match tokio::time::timeout(HEAD_MAX, shaken).await {
         Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return tracing::debug!(%error, "HTTP/2 did not begin"),
-        Err(_) => return tracing::debug!("HTTP/2 did not begin in time"),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "HTTP/2 did not begin");
+            return None;
+        }
+        Err(_) => {
+            tracing::debug!("HTTP/2 did not begin in time");
+            return None;
+        }
     };
     let context = Rc::new(Conversation { server, peer, date: RefCell::default() });
-    Talk::new(connection, writer, context).run().await;
+    Some(Box::pin(Talk::new(connection, writer, context)))
 }
 
 /// What the requests of a connection share.
@@ -74,8 +85,8 @@ struct Conversation {
     date: RefCell<(i64, Option<HeaderValue>)>,
 }
 
-/// A connection with all that is going on in it.
-struct Talk<T> {
+/// A connection with all that is going on in it; done when the connection is over.
+pub(super) struct Talk<T> {
     connection: h2::server::Connection<Shared<T>, Bytes>,
     writer: Rc<RefCell<Gathering<T>>>,
     context: Rc<Conversation>,
@@ -84,7 +95,21 @@ struct Talk<T> {
     /// A ping was sent that is not answered yet.
     pinged: bool,
     timer: Pin<Box<tokio::time::Sleep>>,
+    shutdown: BoxFuture<'static, ()>,
     ending: bool,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Future for Talk<T> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        if !this.ending && this.shutdown.poll_unpin(cx).is_ready() {
+            this.ending = true;
+            this.connection.graceful_shutdown();
+        }
+        this.turn(cx)
+    }
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Talk<T> {
@@ -96,6 +121,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Talk<T> {
         let ping = connection.ping_pong();
         #[expect(clippy::disallowed_methods, reason = "it bounds a peer on the network")]
         let timer = Box::pin(tokio::time::sleep(IDLE_MAX));
+        let shutdown = context.server.parts().shutdown.clone();
         Self {
             connection,
             writer,
@@ -104,25 +130,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Talk<T> {
             ping,
             pinged: false,
             timer,
+            shutdown: Box::pin(async move { shutdown.wait().await }),
             ending: false,
         }
     }
 
-    async fn run(mut self) {
-        let shutdown = self.context.server.parts().shutdown.clone();
-        let mut shutdown = Box::pin(async move { shutdown.wait().await });
-        poll_fn(|cx| {
-            if !self.ending && shutdown.poll_unpin(cx).is_ready() {
-                self.ending = true;
-                self.connection.graceful_shutdown();
-            }
-            self.poll(cx)
-        })
-        .await;
-    }
-
     /// One turn; ready when the connection is over.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             match self.connection.poll_accept(cx) {
                 Poll::Ready(Some(Ok((request, respond)))) => {

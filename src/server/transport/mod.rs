@@ -118,6 +118,9 @@ fn spoken(
             let http1 = Rc::new(http1.await.map_err(|_| ())?);
             Ok(fn_service(move |io: TlsStream<TcpStream>| {
                 let (server, http1) = (server.clone(), Rc::clone(&http1));
+                // The task of a connection has room for the largest of its states as long as it lasts, so that none of
+                // them is held in it: what is only used to begin would never go.
+                let io = Box::new(io);
                 async move {
                     let (tcp, tls) = io.get_ref();
                     // Without this an answer over HTTP/2 waits for the client's delayed acknowledgement.
@@ -126,11 +129,13 @@ fn spoken(
                     }
                     if tls.alpn_protocol() == Some(b"h2") {
                         let peer = service::peer(&io);
-                        http2::converse(io, peer, server).await;
+                        if let Some(talk) = Box::pin(http2::begin(io, peer, server)).await {
+                            talk.await;
+                        }
                         return Ok(());
                     }
                     let address = tcp.peer_addr().ok();
-                    let served = http1.call((io, address)).await;
+                    let served = Box::pin(http1.call((*io, address))).await;
                     served.map_err(|error| tracing::debug!(%error, "connection ended with an error"))
                 }
             }))
