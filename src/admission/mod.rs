@@ -35,6 +35,7 @@ mod runtime_class;
 mod service_account;
 mod service_addresses;
 mod service_ports;
+mod storage_object_in_use_protection;
 mod storage_rights;
 mod table;
 mod taint_nodes_by_condition;

@@ -37,7 +37,9 @@ pub static PLUGINS: &[Row] = &[
         Arc::new(super::extended_resource_toleration::ExtendedResourceToleration)
     }),
     row("DefaultStorageClass", On, || Arc::new(super::default_storage_class::DefaultStorageClass)),
-    absent("StorageObjectInUseProtection", On),
+    row("StorageObjectInUseProtection", On, || {
+        Arc::new(super::storage_object_in_use_protection::StorageObjectInUseProtection)
+    }),
     absent("PodGroupProtection", On),
     row("OwnerReferencesPermissionEnforcement", Off, || {
         Arc::new(super::owner_references::OwnerReferencesPermissionEnforcement)

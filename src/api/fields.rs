@@ -36,7 +36,11 @@ impl Selector {
             let Some((field, comparison, value)) = split_term(part) else {
                 return Err(format!("invalid selector: '{text}'; can't understand '{part}'"));
             };
-            terms.push(Term { field: field.to_owned(), comparison, value: unescape(value)? });
+            let value = unescape(value)?;
+            // As upstream: nothing compared with nothing is everything.
+            if !(field.is_empty() && value.is_empty()) {
+                terms.push(Term { field: field.to_owned(), comparison, value });
+            }
         }
         Ok(Self { terms })
     }

@@ -117,6 +117,16 @@ impl Quantity {
         self.value as f64 * 10f64.powi(self.scale)
     }
 
+    /// The amount without what is finer than ten to the `scale`, rounded away from zero.
+    #[must_use]
+    pub fn rounded_up(&self, scale: i32) -> Self {
+        if self.scale >= scale {
+            return self.clone();
+        }
+        let (value, _) = rescale(self.value, self.scale, scale);
+        Self { value, scale, format: self.format, text: None }
+    }
+
     /// The amount with the other sign.
     #[must_use]
     pub fn negated(&self) -> Self {

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::{Call, Input, PatchKind, Registry, Twice};
+use crate::api::codec::json::Layout;
 use crate::api::codec::{self, json, yaml};
 use crate::api::emptied::Emptied;
 use crate::api::field::{FieldError, Path, go_quote};
@@ -130,7 +131,17 @@ impl Registry {
         if !wanted.custom {
             *call.emptied.lock() = Emptied::of(&value);
         }
-        let unknown = (wanted.fit)(&mut value).map_err(|error| origin.refusal(gvk, &gvk.kind, &error.to_string()))?;
+        if wanted.custom && holds_too_large(&value) {
+            return Err(codec::unrecognized(&gvk.kind, &json::too_large(), value.to_string().as_bytes()));
+        }
+        let unknown = (wanted.fit)(&mut value).map_err(|error| {
+            let message = error.to_string();
+            let message = match &twice {
+                Twice::Fields(_, text) => json::with_literal(&message, text),
+                Twice::Lines(_) | Twice::InPatch(_) => message,
+            };
+            origin.refusal(gvk, &gvk.kind, &message)
+        })?;
         let twice = match twice {
             // Of custom resources they are found before anything is held against a schema.
             Twice::Fields(paths, _) if wanted.custom => Twice::InPatch(duplicate_fields("", &paths)),
@@ -206,6 +217,16 @@ const UNSERVED: [&str; 8] = [
     "rbac.authorization.k8s.io/v1beta1",
     "storage.k8s.io/v1beta1",
 ];
+
+/// Whether anything in a tree stands for a number that no tree can hold.
+fn holds_too_large(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.as_f64().is_some_and(|float| float.abs() >= f64::MAX),
+        Value::Array(items) => items.iter().any(holds_too_large),
+        Value::Object(map) => map.values().any(holds_too_large),
+        Value::Null | Value::Bool(_) | Value::String(_) => false,
+    }
+}
 
 fn duplicate_fields(prefix: &str, paths: &[String]) -> Vec<String> {
     paths.iter().map(|path| format!("{prefix}duplicate field {}", go_quote(path))).collect()
@@ -318,7 +339,12 @@ pub(super) fn patch<'a>(kind: &'a Kind, live: &Object, patch: PatchKind, documen
             "application/apply-patch+yaml",
         ]));
     }
-    patch_tree(&kind.types, kind.type_id, live, (patch, document))
+    let mut patched = patch_tree(&kind.types, kind.type_id, live, (patch, document))?;
+    if kind.is_custom() {
+        let value = patched.input.value.clone();
+        patched.shown = Box::new(move || String::from_utf8(json::encode(&value, Layout::Sorted)).unwrap_or_default());
+    }
+    Ok(patched)
 }
 
 /// The tree as a patch makes it.

@@ -54,13 +54,7 @@ impl Registry {
     /// Whatever the API says: 400 for bodies, 403 by admission, 404, 409, 422.
     pub async fn update(&self, call: &Call, input: Input, options: &WriteOptions) -> Result<Written> {
         if call.target.subresource == "scale" {
-            let scale = self.decode_scale(call, input, options.field_validation)?;
-            let produce = |old: Option<&Object>| {
-                let new = self.with_scale(call, old, &scale)?;
-                old.map_or(Ok(()), |old| check_uid(call, (&new, old), options.dry_run))?;
-                Ok(new)
-            };
-            return self.replace_scale(call, options, &produce).await;
+            return self.update_scale(call, input, options).await;
         }
         let mut object = self.decode(call, input, options.field_validation)?;
         metadata::settle_namespace(call, &mut object)?;
@@ -80,9 +74,7 @@ impl Registry {
     /// As `update`; 415 for a kind of patch that the type does not take, 422 for a patch that does not fit.
     pub async fn patch(&self, call: &Call, kind: PatchKind, patch: Bytes, options: &WriteOptions) -> Result<Written> {
         if call.target.subresource == "scale" {
-            let produce =
-                |old: Option<&Object>| self.patched_scale(call, old, (kind, &patch), options.field_validation);
-            return self.replace_scale(call, options, &produce).await;
+            return self.patch_scale(call, (kind, &patch), options).await;
         }
         if kind == PatchKind::Apply {
             return self.apply(call, &patch, options).await;
@@ -333,7 +325,7 @@ fn deletes(kind: &Kind, new: &Object, old: &Object) -> bool {
 
 /// The body's uid must be that of the object. What upstream says names the place in its store, which a dry run knows
 /// without the prefix of all of them.
-fn check_uid(call: &Call, (new, old): (&Object, &Object), dry_run: bool) -> Result<()> {
+pub(super) fn check_uid(call: &Call, (new, old): (&Object, &Object), dry_run: bool) -> Result<()> {
     if new.uid().is_empty() || new.uid() == old.uid() {
         return Ok(());
     }

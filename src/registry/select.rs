@@ -172,20 +172,19 @@ impl Selection {
 
 /// Fields that the type does not select by are refused, as upstream's `ConvertFieldLabel` does.
 fn check_field(call: &Call, field: &str) -> Result<()> {
+    let (kind, behaviour) = (&call.kind, &call.kind.behaviour);
     // Custom resources without namespaces cannot be selected by one.
-    if field == NAME || field == NAMESPACE && (call.kind.namespaced || !call.kind.is_custom()) {
+    let by_namespace = if kind.is_custom() { kind.namespaced } else { behaviour.selects_by_namespace(kind) };
+    if field == NAME || (field == NAMESPACE && by_namespace) || behaviour.selects_by(field) {
         return Ok(());
     }
-    if call.kind.behaviour.selects_by(field) {
-        return Ok(());
-    }
-    let message = if call.kind.behaviour.fields().is_empty() && !call.kind.is_custom() {
+    let message = if behaviour.fields().is_empty() && !kind.is_custom() {
         format!(
             "{} is not a known field selector: only \"{NAME}\", \"{NAMESPACE}\"",
             crate::api::field::go_quote(field)
         )
     } else {
-        format!("field label not supported: {field}")
+        behaviour.unselectable(kind, field)
     };
     Err(Status::bad_request(message))
 }

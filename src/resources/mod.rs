@@ -56,6 +56,7 @@ pub use built_in::{RuntimeConfig, STAGES, built_in};
 pub use catalog::{Catalog, Group, Served};
 pub use core::service_address_errors;
 pub use gates::{Gated, Gates};
+pub use print::age;
 pub use table::{BUILT_IN, Row};
 
 /// One version of one resource, as it is served.
@@ -366,6 +367,17 @@ pub trait Behaviour: Send + Sync + 'static {
     /// Whether field selectors may name a field.
     fn selects_by(&self, field: &str) -> bool {
         self.fields().iter().any(|known| known.name == field)
+    }
+
+    /// Whether field selectors may name the namespace; false of most types without one that select by other fields.
+    fn selects_by_namespace(&self, kind: &Kind) -> bool {
+        kind.namespaced || self.fields().is_empty()
+    }
+
+    /// What is said of a field that selectors may not name, where there are some that they may.
+    fn unselectable(&self, kind: &Kind, field: &str) -> String {
+        let _ = kind;
+        format!("field label not supported: {field}")
     }
 
     /// Fields that are stored beside the object because only a type made at run time knows of them.

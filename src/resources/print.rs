@@ -10,7 +10,7 @@ use crate::api::Object;
 use crate::api::labels::Selector;
 
 /// The time since the creation of an object.
-pub(super) fn age(object: &Object, moment: &Moment) -> String {
+pub fn age(object: &Object, moment: &Moment) -> String {
     since(object.text_at(&["metadata", "creationTimestamp"]), moment)
 }
 

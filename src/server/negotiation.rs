@@ -55,6 +55,16 @@ impl Encoding {
     }
 }
 
+impl Form {
+    fn needs(self) -> Forms {
+        match self {
+            Self::Plain => Forms::Plain,
+            Self::PartialMetadata(_) | Self::PartialMetadataList(_) => Forms::Metadata,
+            Self::Table(_) => Forms::Tables,
+        }
+    }
+}
+
 impl MetaVersion {
     /// As it stands in `apiVersion`.
     pub(super) fn api_version(self) -> &'static str {
@@ -70,12 +80,22 @@ const ALL: [Encoding; 3] = [Encoding::Json, Encoding::Yaml, Encoding::Protobuf];
 const ALL_NAMES: [&str; 3] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
 const STREAM_NAMES: [&str; 2] = ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"];
 
+/// The forms that an endpoint can give its answer; an alternative of `Accept` that asks for another is passed over.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Forms {
+    /// Discovery and failures.
+    Plain,
+    /// What is only created, and subresources that print nothing.
+    Metadata,
+    Tables,
+}
+
 /// The types of an answer that is no stream.
 ///
 /// # Errors
 /// 406 with the types that would do.
-pub(super) fn output(request: &Request, query: &Query) -> Result<Agreed> {
-    agree(request, query).ok_or_else(|| Status::not_acceptable(&ALL_NAMES))
+pub(super) fn output(request: &Request, query: &Query, forms: Forms) -> Result<Agreed> {
+    agree(request, query, forms).ok_or_else(|| Status::not_acceptable(&ALL_NAMES))
 }
 
 /// The types of a watch.
@@ -83,13 +103,15 @@ pub(super) fn output(request: &Request, query: &Query) -> Result<Agreed> {
 /// # Errors
 /// 406 with the types that would do.
 pub(super) fn stream(request: &Request, query: &Query) -> Result<Agreed> {
-    agree(request, query).filter(|a| a.encoding.streams()).ok_or_else(|| Status::not_acceptable(&STREAM_NAMES))
+    agree(request, query, Forms::Tables)
+        .filter(|a| a.encoding.streams())
+        .ok_or_else(|| Status::not_acceptable(&STREAM_NAMES))
 }
 
 /// The answer to something that failed: JSON when nothing better is agreed.
 pub(super) fn failure(request: &Request, query: &Query) -> Agreed {
     let plain = Agreed { encoding: Encoding::Json, form: Form::Plain, pretty: pretty_asked(request, query) };
-    agree(request, query).map_or(plain, |agreed| Agreed { form: Form::Plain, ..agreed })
+    agree(request, query, Forms::Plain).unwrap_or(plain)
 }
 
 /// The encoding of a request body.
@@ -106,7 +128,7 @@ pub(super) fn input(request: &Request) -> Result<Encoding> {
     found.ok_or_else(|| Status::unsupported_media_type(&ALL_NAMES))
 }
 
-fn agree(request: &Request, query: &Query) -> Option<Agreed> {
+fn agree(request: &Request, query: &Query, forms: Forms) -> Option<Agreed> {
     // Upstream reads the first `Accept` header only.
     let header = request.headers.text("accept");
     let pretty = pretty_asked(request, query);
@@ -117,6 +139,7 @@ fn agree(request: &Request, query: &Query) -> Option<Agreed> {
         for encoding in ALL {
             if clause.matches(encoding.media_type())
                 && let Some(agreed) = clause.agree(encoding, pretty)
+                && agreed.form.needs() <= forms
             {
                 return Some(agreed);
             }
@@ -231,7 +254,7 @@ mod tests {
 
     #[track_caller]
     fn check_agreed(accept: &str, encoding: Encoding, form: Form) {
-        let agreed = output(&request(accept), &Query::default()).unwrap();
+        let agreed = output(&request(accept), &Query::default(), Forms::Tables).unwrap();
         assert_eq!((agreed.encoding, agreed.form), (encoding, form), "{accept}");
     }
 
@@ -254,7 +277,7 @@ mod tests {
     #[test]
     fn what_nobody_can_make_is_not_acceptable() {
         for accept in ["text/plain", "application/json;as=Pod;v=v1;g=meta.k8s.io", "application/json;sv=v2"] {
-            let error = output(&request(accept), &Query::default()).unwrap_err();
+            let error = output(&request(accept), &Query::default(), Forms::Tables).unwrap_err();
             assert_eq!(error.code(), 406);
             assert_eq!(
                 error.message(),
@@ -266,11 +289,25 @@ mod tests {
     }
 
     #[test]
+    fn a_form_that_an_endpoint_cannot_give_is_passed_over() {
+        let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+        let metadata = "application/yaml;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
+        let output = |accept: &str, forms| output(&request(accept), &Query::default(), forms);
+        assert_eq!(output(table, Forms::Metadata).unwrap_err().code(), 406);
+        assert_eq!(output(&format!("{table},application/json"), Forms::Metadata).unwrap().form, Form::Plain);
+        assert_eq!(output(metadata, Forms::Metadata).unwrap().form, Form::PartialMetadata(MetaVersion::V1));
+        assert_eq!(output(metadata, Forms::Plain).unwrap_err().code(), 406);
+        assert_eq!(failure(&request(metadata), &Query::default()).encoding, Encoding::Json);
+    }
+
+    #[test]
     fn pretty_comes_from_query_parameter_and_user_agent() {
         let curl = request("").with_header("user-agent", "curl/8");
-        assert!(output(&curl, &Query::default()).unwrap().pretty);
-        assert!(!output(&curl, &Query::parse("pretty=false")).unwrap().pretty);
-        assert!(output(&request("application/json;pretty=1"), &Query::default()).unwrap().pretty);
+        let pretty =
+            |request: &Request, query: &str| output(request, &Query::parse(query), Forms::Tables).unwrap().pretty;
+        assert!(pretty(&curl, ""));
+        assert!(!pretty(&curl, "pretty=false"));
+        assert!(pretty(&request("application/json;pretty=1"), ""));
     }
 
     #[test]
@@ -287,7 +324,8 @@ mod tests {
         fn any_accept_and_content_type_is_agreed_or_refused(
             accept in "([a-z*/;=,q.0-9 \"]|application/json|as=Table|v=v1|g=meta\\.k8s\\.io){0,24}|.{0,24}",
         ) {
-            for answer in [output(&request(&accept), &Query::default()), stream(&request(&accept), &Query::default())] {
+            let whole = output(&request(&accept), &Query::default(), Forms::Tables);
+            for answer in [whole, stream(&request(&accept), &Query::default())] {
                 if let Err(status) = answer {
                     proptest::prop_assert_eq!(status.code(), 406);
                 }

@@ -257,10 +257,11 @@ fn delete_options_of_query(query: &Query) -> Result<DeleteOptions> {
     let policy = query.get("propagationPolicy");
     let dry_run: Vec<&str> = query.all("dryRun").collect();
     let orphan_dependents = query.flag("orphanDependents");
+    let text = |key: &str| query.get(key).filter(|value| !value.is_empty()).map(str::to_owned);
     refuse("DeleteOptions", &delete_errors(policy, orphan_dependents, &dry_run))?;
     Ok(DeleteOptions {
         grace_period_seconds: query.int("gracePeriodSeconds")?,
-        preconditions: Preconditions::default(),
+        preconditions: Preconditions { uid: text("uid"), resource_version: text("resourceVersion") },
         propagation: policy.and_then(propagation),
         orphan_dependents,
         dry_run: !dry_run.is_empty(),

@@ -63,7 +63,10 @@ pub(super) fn encode(encoding: Encoding, of: Typed<'_>, value: &Value) -> Result
         Encoding::Yaml => Ok(yaml(value)),
         Encoding::Protobuf => {
             let raw = of.message(value)?;
-            Ok(protobuf::seal(&of.gvk.api_version(), &of.gvk.kind, &raw).into())
+            // The resources of the legacy group are told without a version.
+            let without = value.get("kind").is_some() && value.get("apiVersion").is_none();
+            let api_version = if without { String::new() } else { of.gvk.api_version() };
+            Ok(protobuf::seal(&api_version, &of.gvk.kind, &raw).into())
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod json;
 mod merge;
+mod restore;
 mod shown;
 mod strategic;
 mod strategic_list;
@@ -12,6 +13,8 @@ use serde_json::Value;
 
 pub use shown::shown;
 
+use super::field::{FieldError, Path};
+use super::names::GroupKind;
 use super::object::Object;
 use super::schema::{Table, TypeId};
 use super::status::{Result, Status};
@@ -49,7 +52,13 @@ pub fn apply(kind: PatchKind, live: &Object, patch: &[u8], of: (&Table, TypeId))
     let patched = match kind {
         PatchKind::Json => json::apply(live, document),
         PatchKind::Merge => merge::apply(live, document),
-        PatchKind::StrategicMerge => strategic::apply(live, document, of),
+        PatchKind::StrategicMerge => {
+            let patched = strategic::apply(live, document, of)?;
+            if let Some(why) = restore::fault(&patched, of) {
+                return Err(refused(&shown(kind, &patched, patch, of), &why));
+            }
+            Ok(patched)
+        }
     }?;
     Object::from_value(patched).map_err(|other| not_an_object(&other))
 }
@@ -64,10 +73,11 @@ pub fn apply_operations(live: &Object, patch: Value) -> std::result::Result<Valu
 
 /// What decoding the result says when a patch has put an array in place of the object.
 fn not_an_object(patched: &Value) -> Status {
-    use super::field::{FieldError, Path};
-    use super::names::GroupKind;
-    let why = format!("json: cannot unmarshal {} into Go value of type struct", go_kind(patched));
-    let error = FieldError::invalid(&Path::new("patch"), patched.to_string(), why);
+    refused(&patched.to_string(), &format!("json: cannot unmarshal {} into Go value of type struct", go_kind(patched)))
+}
+
+fn refused(shown: &str, why: &str) -> Status {
+    let error = FieldError::invalid(&Path::new("patch"), shown, why);
     Status::invalid(&GroupKind { group: "".into(), kind: "".into() }, "", &[error])
 }
 

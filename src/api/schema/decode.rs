@@ -315,6 +315,8 @@ impl<'t> Walk<'t> {
                     self.stop(kind_of(other), "string");
                 }
             }
+            // Upstream looks at nothing but the first letter of these two and takes the rest for nothing.
+            (Shape::SchemaOrArray(_) | Shape::SchemaOrStrings(_), other) => *other = Value::Null,
             (Shape::SchemaOrBool(_), _) => {
                 self.fatal.get_or_insert_with(|| "boolean or JSON schema expected".to_owned());
             }

@@ -30,6 +30,10 @@ impl Action for Evict {
         Some(EVICTION)
     }
 
+    fn older_payloads(&self) -> &'static [&'static str] {
+        &["policy/v1beta1"]
+    }
+
     fn run<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Result<Object>> {
         Box::pin(evict(order))
     }

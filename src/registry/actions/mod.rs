@@ -23,6 +23,11 @@ pub trait Action: Send + Sync + 'static {
         None
     }
 
+    /// Older versions of the payload that are taken too; they have its shape.
+    fn older_payloads(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Whether `metadata.uid` and the like of the body are kept, as preconditions.
     fn keeps_system_fields(&self) -> bool {
         false
@@ -68,9 +73,14 @@ impl Registry {
         &self,
         action: &dyn Action,
         call: &Call,
-        (input, options): (Input, &WriteOptions),
+        (mut input, options): (Input, &WriteOptions),
     ) -> Result<Written> {
         let payload = action.payload().unwrap_or_else(|| call.kind.gvk.clone());
+        if let Some(version) = input.value.get_mut("apiVersion")
+            && version.as_str().is_some_and(|version| action.older_payloads().contains(&version))
+        {
+            *version = payload.api_version().into();
+        }
         let mut object = self.decode_as(call, &payload, input, options.field_validation)?;
         if !action.keeps_system_fields() {
             metadata::wipe_system_fields(&mut object);

@@ -4,6 +4,7 @@ mod approval;
 pub mod conditions;
 pub(super) mod definition;
 mod expressions;
+mod print;
 mod schema;
 mod validation;
 

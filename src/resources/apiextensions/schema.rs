@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::expressions;
-use crate::api::field::{Errors, FieldError, Path};
+use super::{expressions, print};
+use crate::api::field::{Errors, FieldError, Path, Shown};
 use crate::api::schema::structural::check::{
     Props, any, child, entries, flag, list, text, unsupported, validate_structural,
 };
@@ -89,7 +89,8 @@ fn beside_status(props: &Props, path: &Path<'_>, errors: &mut Errors) {
                 names.join(" ")
             );
             let value = Value::Object(props.clone());
-            errors.push(FieldError::invalid(&path.child("openAPIV3Schema"), value, detail));
+            let shown = Shown::Text(print::schema(props));
+            errors.push(FieldError::invalid(&path.child("openAPIV3Schema"), value, detail).shown(shown));
             return;
         }
     }

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::approval::approved;
+use super::print;
 use super::schema::{self, Options};
 use crate::api::Object;
-use crate::api::field::{Errors, FieldError, Path};
+use crate::api::field::{Errors, FieldError, Path, Shown};
 use crate::api::json_path::JsonPath;
 use crate::api::schema::structural::check::{
     Props, any, child, flag, list as schemas_of, text, unsupported, validate_structural,
@@ -16,8 +17,7 @@ use crate::api::validation::names;
 use crate::resources::tree::{list, texts};
 
 const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
-const COLUMN_FORMATS: [&str; 9] =
-    ["byte", "date", "date-time", "double", "float", "int32", "int64", "name", "password"];
+const COLUMN_FORMATS: [&str; 8] = ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
 const SELECTABLE_MAX: usize = 8;
 const WARNING_CHARS_MAX: usize = 256;
 
@@ -221,18 +221,38 @@ fn versions(spec: &Props, (options, shared): (&Options, &Shared<'_>), path: &Pat
         }
         self::version(version, (options, shared), &at, errors);
     }
-    let value = || spec.get("versions").cloned().unwrap_or_default();
+    let mut fail = |detail: &str| {
+        let value = spec.get("versions").cloned().unwrap_or_default();
+        let shown = Shown::Text(printed_versions(spec, shared));
+        errors.push(FieldError::invalid(&all, value, detail).shown(shown));
+    };
     if !unique {
-        errors.push(FieldError::invalid(&all, value(), "must contain unique version names"));
+        fail("must contain unique version names");
     }
     if stored != 1 {
-        errors.push(FieldError::invalid(&all, value(), "must have exactly one version marked as storage version"));
+        fail("must have exactly one version marked as storage version");
     }
     if let Some(first) = schemas_of(spec, "versions").next()
         && let Some(message) = join(names::dns1035_label(text(first, "name")))
     {
         errors.push(FieldError::invalid(&path.child("version"), text(first, "name"), message));
     }
+}
+
+/// The versions as Go prints them; what they say alike stands elsewhere.
+fn printed_versions(spec: &Props, shared: &Shared<'_>) -> String {
+    let alike = [
+        ("schema", shared.schema),
+        ("subresources", shared.subresources),
+        ("additionalPrinterColumns", shared.columns),
+        ("selectableFields", shared.selectable),
+    ];
+    let own = schemas_of(spec, "versions").map(|version| {
+        let mut version = version.clone();
+        alike.iter().filter(|(_, alike)| *alike).for_each(|(key, _)| drop(version.remove(*key)));
+        version
+    });
+    print::versions(&own.collect::<Vec<_>>())
 }
 
 fn version(version: &Props, (options, shared): (&Options, &Shared<'_>), path: &Path<'_>, errors: &mut Errors) {
@@ -545,21 +565,24 @@ fn stored_versions(object: &Object, errors: &mut Errors) {
         errors.push(FieldError::invalid(&path, Value::Null, "must have at least one stored version"));
         return;
     }
-    let names: Vec<&str> = list(object, &["spec", "versions"]).map(|version| text(version, "name")).collect();
-    for version in list(object, &["spec", "versions"]).filter(|version| flag(version, "storage")) {
+    // As upstream, each stored version stands for one of the spec: a second one of its name is missing.
+    let mut left: Vec<(usize, &str)> = stored.iter().copied().enumerate().collect();
+    for version in list(object, &["spec", "versions"]) {
         let name = text(version, "name");
-        if !stored.contains(&name) {
+        let known = left.iter().any(|(_, stored)| *stored == name);
+        if flag(version, "storage") && !known {
             let detail = format!("must have the storage version {name}");
             errors.push(FieldError::invalid(&path, value.clone(), detail));
         }
+        left.retain(|(_, stored)| *stored != name);
     }
-    for (index, version) in stored.iter().enumerate().filter(|(_, version)| !names.contains(version)) {
+    for (index, version) in left {
         let detail = format!(
             "missing from spec.versions; {version} was previously a storage version, and must remain in spec.versions \
              until a storage migration ensures no data remains persisted in {version} and removes {version} from \
              status.storedVersions"
         );
-        errors.push(FieldError::invalid(&path.index(index), *version, detail));
+        errors.push(FieldError::invalid(&path.index(index), version, detail));
     }
 }
 

@@ -12,11 +12,9 @@ use crate::resources::go_print::LABEL_SELECTOR;
 use crate::resources::part::STATUS;
 use crate::resources::print::{age, containers_and_images, int, label_selector};
 use crate::resources::tree::{Tree, child, ensure, fill};
-use crate::resources::{Behaviour, Kind, Moment, Part, Scale, SelectableField};
+use crate::resources::{Behaviour, Kind, Moment, Part, Scale};
 
 pub(in crate::resources) struct ReplicaSet;
-
-const FIELDS: &[SelectableField] = &[SelectableField { name: "status.replicas", read: replicas, indexed: false }];
 
 impl Behaviour for ReplicaSet {
     fn validated_by_hand(&self) -> bool {
@@ -56,10 +54,6 @@ impl Behaviour for ReplicaSet {
         warnings
     }
 
-    fn fields(&self) -> &'static [SelectableField] {
-        FIELDS
-    }
-
     fn part(&self, subresource: &str) -> Option<Part> {
         (subresource == "status").then_some(Part { validate: validate_status, ..STATUS })
     }
@@ -81,10 +75,6 @@ impl Behaviour for ReplicaSet {
             json!(label_selector(object.get(&["spec", "selector"]))),
         ])
     }
-}
-
-fn replicas(object: &Object) -> String {
-    int(object, &["status", "replicas"]).to_string()
 }
 
 fn validate_spec(object: &Object) -> Errors {

@@ -72,6 +72,10 @@ impl Behaviour for Job {
         FIELDS
     }
 
+    fn unselectable(&self, _: &Kind, field: &str) -> String {
+        format!("field label {} not supported for Job", crate::api::field::go_quote(field))
+    }
+
     fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
         let mut warnings = if old.is_some() { Vec::new() } else { name_warnings(object.name()) };
         warnings.extend(spec_warnings(object, old, "spec"));

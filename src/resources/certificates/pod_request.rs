@@ -43,6 +43,10 @@ impl Behaviour for PodCertificateRequest {
         FIELDS
     }
 
+    fn selects_by_namespace(&self, _: &Kind) -> bool {
+        false
+    }
+
     fn part(&self, subresource: &str) -> Option<Part> {
         (subresource == "status").then_some(Part { validate: validate_status, ..STATUS_ALONE })
     }

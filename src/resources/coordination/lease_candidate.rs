@@ -4,21 +4,11 @@ use serde_json::{Value, json};
 
 use crate::api::Object;
 use crate::resources::print::age;
-use crate::resources::{Behaviour, Moment, SelectableField};
+use crate::resources::{Behaviour, Moment};
 
 pub(in crate::resources) struct LeaseCandidate;
 
-const FIELDS: &[SelectableField] = &[SelectableField {
-    name: "spec.leaseName",
-    read: |candidate| candidate.text_at(&["spec", "leaseName"]).to_owned(),
-    indexed: false,
-}];
-
 impl Behaviour for LeaseCandidate {
-    fn fields(&self) -> &'static [SelectableField] {
-        FIELDS
-    }
-
     fn create_on_update(&self) -> bool {
         true
     }

@@ -15,10 +15,8 @@ pub(in crate::resources) struct Namespace;
 
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 const FINALIZER: &str = "kubernetes";
-const FIELDS: &[SelectableField] = &[
-    SelectableField { name: "status.phase", read: |n| n.text_at(&["status", "phase"]).to_owned(), indexed: false },
-    SelectableField { name: "name", read: |n| n.name().to_owned(), indexed: false },
-];
+const FIELDS: &[SelectableField] =
+    &[SelectableField { name: "status.phase", read: |n| n.text_at(&["status", "phase"]).to_owned(), indexed: false }];
 
 impl Behaviour for Namespace {
     fn validated_by_hand(&self) -> bool {

@@ -31,7 +31,7 @@ fn round_up(value: &mut Value) {
     // Only suffixes below `m` and decimal fractions can be finer than thousandths.
     let Some(text) = value.as_str().filter(|t| t.ends_with(['n', 'u']) || t.contains(['.', 'e', 'E'])) else { return };
     let Ok(quantity) = Quantity::parse(text) else { return };
-    let rounded = Quantity::from_milli(quantity.milli_value(), quantity.format());
+    let rounded = quantity.rounded_up(-3);
     if rounded != quantity {
         *value = Value::String(rounded.to_string());
     }
@@ -45,10 +45,8 @@ mod tests {
 
     #[test]
     fn amounts_finer_than_thousandths_are_rounded_up() {
-        let Value::Object(mut holder) = json!({"limits": {"cpu": "100u", "memory": "1Gi", "x": "1m"}}) else {
-            panic!()
-        };
+        let Value::Object(mut holder) = json!({"limits": {"cpu": "100u", "memory": "1E", "x": "1m"}}) else { panic!() };
         round(&mut holder, &["limits", "requests"]);
-        assert_eq!(holder["limits"], json!({"cpu": "1m", "memory": "1Gi", "x": "1m"}));
+        assert_eq!(holder["limits"], json!({"cpu": "1m", "memory": "1E", "x": "1m"}));
     }
 }

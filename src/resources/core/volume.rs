@@ -10,11 +10,10 @@ use crate::api::field::Errors;
 use crate::resources::part::{STATUS, keep_rest};
 use crate::resources::print::{age, quantity, text_or};
 use crate::resources::tree::{child, fill, fill_zero, keep};
-use crate::resources::{Behaviour, Kind, Moment, Part, SelectableField};
+use crate::resources::{Behaviour, Kind, Moment, Part};
 
 pub(in crate::resources) struct PersistentVolume;
 
-const FIELDS: &[SelectableField] = &[SelectableField { name: "name", read: |v| v.name().to_owned(), indexed: false }];
 const DEPRECATED_ANNOTATIONS: [(&str, &str); 2] = [
     (BETA_STORAGE_CLASS, "deprecated since v1.8; use \"storageClassName\" attribute instead"),
     ("volume.beta.kubernetes.io/mount-options", "deprecated since v1.31; use \"mountOptions\" attribute instead"),
@@ -54,10 +53,6 @@ impl Behaviour for PersistentVolume {
 
     fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
         validation::validate_update(new, old)
-    }
-
-    fn fields(&self) -> &'static [SelectableField] {
-        FIELDS
     }
 
     fn returns_deleted(&self) -> bool {

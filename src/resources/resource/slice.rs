@@ -57,6 +57,10 @@ impl Behaviour for ResourceSlice {
         FIELDS
     }
 
+    fn unselectable(&self, kind: &Kind, field: &str) -> String {
+        format!("field label not supported for {}: {field}", kind.gvk)
+    }
+
     fn returns_deleted(&self) -> bool {
         true
     }

@@ -12,6 +12,7 @@ use super::{Manner, metadata, table};
 use crate::api::codec::{self, protobuf};
 use crate::api::{Result, Status};
 use crate::registry::Listing;
+use crate::resources::Kind;
 use crate::server::known;
 use crate::server::message::Response;
 use crate::server::negotiation::{Encoding, Form, MetaVersion, wrong_form};
@@ -69,6 +70,12 @@ fn nothing(mut head: Vec<u8>) -> (Vec<u8>, Vec<u8>) {
     (head, b"null}".to_vec())
 }
 
+/// Whether upstream makes the rows of a type one after another, beginning with none.
+fn appends_rows(kind: &Kind) -> bool {
+    kind.columns.is_empty()
+        || (&*kind.gvk.group, &*kind.gvk.kind) == ("apiextensions.k8s.io", "CustomResourceDefinition")
+}
+
 /// The list in pieces of JSON.
 struct Pieces {
     manner: Manner,
@@ -123,7 +130,8 @@ impl Pieces {
         let (head, tail) = match manner.agreed.form {
             _ if custom => (head, custom_tail(&manner, &list_metadata)),
             // What makes these has a nil slice where there is nothing.
-            Form::Table(_) if listing.items.is_empty() && manner.kind.columns.is_empty() => nothing(head),
+            Form::Table(_) if listing.items.is_empty() && appends_rows(&manner.kind) => nothing(head),
+            Form::PartialMetadataList(_) if listing.items.is_empty() => nothing(head),
             _ => (head, table::TAIL.to_vec()),
         };
         let items = listing.items;

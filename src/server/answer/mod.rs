@@ -3,6 +3,7 @@
 
 mod list;
 mod metadata;
+mod scale_table;
 mod table;
 mod watch;
 

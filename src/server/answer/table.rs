@@ -2,20 +2,20 @@
 
 use serde_json::{Value, json};
 
-use super::{Manner, metadata};
+use super::{Manner, metadata, scale_table};
 use crate::api::{Object, Result};
 use crate::resources::Kind;
 use crate::server::message::Response;
-use crate::server::negotiation::{Encoding, MetaVersion, wrong_form};
+use crate::server::negotiation::{Encoding, MetaVersion};
 use crate::server::options::IncludeObject;
 use crate::server::respond;
 use crate::server::wire::{self, Typed};
 
-const NAME: &str = "Name must be unique within a namespace. Is required when creating resources, although some \
+pub(super) const NAME: &str = "Name must be unique within a namespace. Is required when creating resources, although some \
     resources may allow a client to request the generation of an appropriate name automatically. Name is primarily \
     intended for creation idempotence and configuration definition. Cannot be updated. More info: \
     https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
-const CREATED: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. It \
+pub(super) const CREATED: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. It \
     is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It \
     is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: \
     https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
@@ -29,12 +29,11 @@ pub(super) enum Headers {
 
 /// The Table of one object.
 pub(super) fn one(manner: &Manner, status: u16, (version, object): (MetaVersion, &Object)) -> Result<Response> {
-    // Reviews and other kinds that are only created have no rows (apiserver `pkg/registry/rest/table.go`).
-    if !manner.kind.verbs.iter().any(|verb| verb == "get" || verb == "list") {
-        let resource = manner.kind.group_resource();
-        return Err(wrong_form(format!("the resource {resource} does not support being converted to a Table")));
-    }
-    let json = whole(manner, (version, Headers::With), object);
+    let json = if object.gvk() == scale_table::GVK {
+        scale_table::whole(manner, version, object)?
+    } else {
+        whole(manner, (version, Headers::With), object)
+    };
     sent(manner, status, json)
 }
 
@@ -66,6 +65,10 @@ pub(super) fn head(manner: &Manner, (version, headers): (MetaVersion, Headers), 
         Headers::With => columns(&manner.kind),
         Headers::Without => "null".to_owned(),
     };
+    head_of(&columns, version, metadata)
+}
+
+pub(super) fn head_of(columns: &str, version: MetaVersion, metadata: &Value) -> Vec<u8> {
     let api_version = version.api_version();
     let metadata = list_metadata(metadata);
     format!(
@@ -97,10 +100,23 @@ pub(super) fn list_metadata(metadata: &Value) -> String {
 pub(super) fn row(manner: &Manner, version: MetaVersion, object: &Object, out: &mut Vec<u8>) {
     let kind = &manner.kind;
     let cells = kind.behaviour.cells(object, &manner.moment()).unwrap_or_else(|| default_cells(object));
+    let conditions = kind.behaviour.row_conditions(object);
+    row_of(manner, Row { cells, conditions, of: Typed::kind(kind) }, (version, object), out);
+}
+
+/// What stands in a row beside its object.
+pub(super) struct Row<'a> {
+    pub cells: Vec<Value>,
+    pub conditions: Vec<Value>,
+    /// The type of the object.
+    pub of: Typed<'a>,
+}
+
+pub(super) fn row_of(manner: &Manner, row: Row<'_>, (version, object): (MetaVersion, &Object), out: &mut Vec<u8>) {
+    let Row { cells, conditions, of } = row;
     let cells = crate::api::codec::json::encode(&Value::Array(cells), crate::api::codec::json::Layout::Sorted);
     out.extend_from_slice(b"{\"cells\":");
     out.extend_from_slice(&cells);
-    let conditions = kind.behaviour.row_conditions(object);
     if !conditions.is_empty() {
         let layout = crate::api::codec::json::Layout::Sorted;
         out.extend_from_slice(b",\"conditions\":");
@@ -109,7 +125,7 @@ pub(super) fn row(manner: &Manner, version: MetaVersion, object: &Object, out: &
     out.extend_from_slice(b",\"object\":");
     match manner.include {
         IncludeObject::None => out.extend_from_slice(b"null"),
-        IncludeObject::Object => out.extend_from_slice(&Typed::kind(kind).json(&object.clone().into_value())),
+        IncludeObject::Object => out.extend_from_slice(&of.json(&object.clone().into_value())),
         IncludeObject::Metadata => {
             let types = &manner.server.parts().facts.types;
             let partial = metadata::partial_value(object.clone().into_value(), version);
@@ -124,21 +140,23 @@ fn default_cells(object: &Object) -> Vec<Value> {
     vec![json!(object.name()), json!(object.text_at(&["metadata", "creationTimestamp"]))]
 }
 
-fn columns(kind: &Kind) -> String {
+/// One column by name, type, format, description and priority.
+pub(super) fn column(name: &str, kind: &str, format: &str, (description, priority): (&str, i32)) -> String {
     let quoted = |text: &str| Value::from(text).to_string();
-    let column = |name: &str, kind: &str, format: &str, description: &str, priority: i32| {
-        format!(
-            "{{\"name\":{},\"type\":{},\"format\":{},\"description\":{},\"priority\":{priority}}}",
-            quoted(name),
-            quoted(kind),
-            quoted(format),
-            quoted(description)
-        )
-    };
+    format!(
+        "{{\"name\":{},\"type\":{},\"format\":{},\"description\":{},\"priority\":{priority}}}",
+        quoted(name),
+        quoted(kind),
+        quoted(format),
+        quoted(description)
+    )
+}
+
+fn columns(kind: &Kind) -> String {
     let columns: Vec<String> = if kind.columns.is_empty() {
-        vec![column("Name", "string", "name", NAME, 0), column("Created At", "date", "", CREATED, 0)]
+        vec![column("Name", "string", "name", (NAME, 0)), column("Created At", "date", "", (CREATED, 0))]
     } else {
-        kind.columns.iter().map(|c| column(&c.name, &c.kind, &c.format, &c.description, c.priority)).collect()
+        kind.columns.iter().map(|c| column(&c.name, &c.kind, &c.format, (&c.description, c.priority))).collect()
     };
     format!("[{}]", columns.join(","))
 }

@@ -201,7 +201,12 @@ impl Told {
         let kind = &self.manner.kind;
         let mut value = object.into_value();
         schema::decode::normalise(&mut value, &kind.types, kind.type_id).map_err(Status::internal)?;
-        let object = Object::from_value(value).map_err(|_| Status::internal("a bookmark is an object"))?;
+        let mut object = Object::from_value(value).map_err(|_| Status::internal("a bookmark is an object"))?;
+        // Of what has a scale the number is no pointer in upstream's own types.
+        if let Some(scale) = kind.behaviour.scale(kind).filter(|_| !kind.is_custom()) {
+            let path: Vec<&str> = scale.spec_replicas.iter().map(AsRef::as_ref).collect();
+            object.set(&path, 0);
+        }
         match self.manner.agreed.form {
             Form::Table(version) => Ok(self.table_frame("BOOKMARK", (version, &object))),
             Form::Plain | Form::PartialMetadata(_) | Form::PartialMetadataList(_) => {

@@ -147,6 +147,6 @@ fn aggregated_answer(server: &Server, admitted: &Admitted, scope: Scope, encodin
 }
 
 fn legacy_answer(server: &Server, admitted: &Admitted, known: &Known, value: &serde_json::Value) -> Result<Response> {
-    let agreed = negotiation::output(&admitted.request, &admitted.query)?;
+    let agreed = negotiation::output(&admitted.request, &admitted.query, negotiation::Forms::Plain)?;
     Ok(respond::value(server.parts(), agreed, 200, (known, value)))
 }

@@ -48,7 +48,16 @@ pub(super) struct Admitted {
 pub(super) async fn handle(server: &Server, request: Request) -> Response {
     let audit_id = audit_id(&request);
     let path = request.path.clone();
-    let mut response = match AssertUnwindSafe(within_deadline(server, request)).catch_unwind().await {
+    let query = Query::parse(&request.query);
+    let info = match RequestInfo::of(&request, &query) {
+        Ok(info) => info,
+        // Nothing is known of the request yet, as little as whether its answer may be kept.
+        Err(error) => {
+            let text = format!("Internal Server Error: {path:?}: failed to create RequestInfo: {error}\n");
+            return Response::text(500, text).with_header("audit-id", audit_id);
+        }
+    };
+    let mut response = match AssertUnwindSafe(within_deadline(server, (request, query, info))).catch_unwind().await {
         Ok(response) => response,
         Err(_) => {
             tracing::error!(path, audit_id, "a request panicked");
@@ -69,15 +78,7 @@ fn audit_id(request: &Request) -> String {
     }
 }
 
-async fn within_deadline(server: &Server, request: Request) -> Response {
-    let query = Query::parse(&request.query);
-    let info = match RequestInfo::of(&request, &query) {
-        Ok(info) => info,
-        Err(error) => {
-            let text = format!("Internal Server Error: {:?}: failed to create RequestInfo: {error}\n", request.path);
-            return Response::text(500, text);
-        }
-    };
+async fn within_deadline(server: &Server, (request, query, info): (Request, Query, RequestInfo)) -> Response {
     let failure = negotiation::failure(&request, &query);
     if info.long_running() {
         return identified(server, (request, query, info), failure).await;

@@ -14,9 +14,10 @@ use crate::resources::{Kind, Subresource};
 use crate::server::answer::{self, Carrier, Manner};
 use crate::server::filters::Admitted;
 use crate::server::message::{Body, Headers, Method, Response};
+use crate::server::negotiation::{self, Forms};
 use crate::server::options::{self, Listing};
 use crate::server::query::Query;
-use crate::server::{Server, negotiation, wire};
+use crate::server::{Server, wire};
 
 /// What a request is for, found in the catalog.
 struct Place {
@@ -175,8 +176,18 @@ fn run<'a>(
 }
 
 fn manner(server: &Server, admitted: &Admitted, call: &Call) -> Result<Manner> {
-    let agreed = negotiation::output(&admitted.request, &admitted.query)?;
+    let agreed = negotiation::output(&admitted.request, &admitted.query, forms(call))?;
     Manner::of(server, admitted, call, agreed)
+}
+
+/// What is only created has no rows, and of subresources only these two have.
+fn forms(call: &Call) -> Forms {
+    let read = || call.kind.verbs.iter().any(|verb| verb == "get" || verb == "list");
+    match call.target.subresource.as_str() {
+        "" if read() => Forms::Tables,
+        "status" | "scale" => Forms::Tables,
+        _ => Forms::Metadata,
+    }
 }
 
 async fn get(server: &Server, admitted: &Admitted, call: &Call) -> Result<Response> {
@@ -248,7 +259,7 @@ async fn list(server: &Server, admitted: &Admitted, call: &Call) -> Result<Respo
 }
 
 async fn watch(server: &Server, admitted: &Admitted, call: &Call) -> Result<Response> {
-    let agreed = negotiation::output(&admitted.request, &admitted.query)?;
+    let agreed = negotiation::output(&admitted.request, &admitted.query, forms(call))?;
     let options = options::list_options(&admitted.query, Listing::Watch)?;
     let mut options = with_name(options, &call.target.name)?;
     // A time-out of nothing is none; upstream's then lies between the least and twice that.

@@ -10,11 +10,15 @@ use serde_json::{Map, Number, Value};
 use super::{Decoded, Error, STRICT_ERRORS_MAX};
 use crate::api::schema::{Shape, Struct, Table, TypeId};
 
+mod literals;
+mod odd_key;
 mod order;
 mod scan;
 mod touched;
 mod twice;
 
+pub use literals::with_literal;
+pub(super) use odd_key::fault as odd_key_fault;
 pub use order::strict_errors;
 pub use touched::encode_touched;
 use twice::{join, next_key};
@@ -63,10 +67,17 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, Error> {
     match read(repaired.as_bytes(), &mut found) {
         Ok(value) => Ok(decoded(value, &found)),
         Err(error) if error.to_string().contains("out of range") => {
-            Err(Error::new("json: cannot unmarshal number into Go value of type float64"))
+            // Where the number stands nobody may want it.
+            let value = read(&literals::without_huge(repaired.as_bytes()), &mut found).map_err(|_| too_large())?;
+            Ok(decoded(value, &found))
         }
         Err(error) => Err(Error::new(error.to_string())),
     }
+}
+
+/// What is said of a number that nothing can hold, where everything is kept.
+pub fn too_large() -> Error {
+    Error::new("json: cannot unmarshal number into Go value of type float64")
 }
 
 /// The JSON of a tree in one line, without a newline at the end.
@@ -393,7 +404,7 @@ impl<'de> serde::Deserialize<'de> for Key {
 
 struct KeyVisitor;
 
-impl Visitor<'_> for KeyVisitor {
+impl<'de> Visitor<'de> for KeyVisitor {
     type Value = Key;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -422,6 +433,24 @@ impl Visitor<'_> for KeyVisitor {
 
     fn visit_f64<E>(self, key: f64) -> Result<Key, E> {
         Ok(Key(key.to_string()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Key, E> {
+        Ok(Key(odd_key::keep(&Value::Null)))
+    }
+
+    fn visit_none<E>(self) -> Result<Key, E> {
+        Ok(Key(odd_key::keep(&Value::Null)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Key, A::Error> {
+        let tree = Tree { found: &mut Vec::new(), twice: Twice::Replaces }.visit_seq(items)?;
+        Ok(Key(odd_key::keep(&tree)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Key, A::Error> {
+        let tree = Tree { found: &mut Vec::new(), twice: Twice::Replaces }.visit_map(entries)?;
+        Ok(Key(odd_key::keep(&tree)))
     }
 }
 

@@ -36,7 +36,7 @@ impl Walk<'_> {
         let Level { of, prefix } = at;
         let level = prefix.iter().take_while(|t| **t != 0).count();
         let mut reader = Reader::new(raw);
-        while let Some((tag, kind)) = reader.key()? {
+        while let Some((tag, kind)) = reader.key(short_name(of))? {
             let on_the_way = |f: &&Field| {
                 let path = f.proto.path();
                 f.proto.tag != 0 && path[level] == tag && path[..level] == prefix[..level]
@@ -45,6 +45,7 @@ impl Walk<'_> {
                 reader.skip(kind)?;
                 continue;
             };
+            fits(field, kind)?;
             if field.proto.path().get(level + 1).is_some_and(|deeper| *deeper != 0) {
                 let mut inner = prefix;
                 inner[level] = tag;
@@ -122,7 +123,7 @@ impl Walk<'_> {
             _ => Value::Null,
         };
         let (mut key, mut value) = (String::new(), absent);
-        while let Some((tag, kind)) = reader.key()? {
+        while let Some((tag, kind)) = reader.key("Entry")? {
             match tag {
                 1 => key = reader.text(kind)?,
                 2 => value = self.value(&mut reader, kind, shape)?,
@@ -149,7 +150,9 @@ impl Walk<'_> {
             Shape::Quantity => Value::String(first_text(reader.bytes(kind)?)?),
             Shape::Time => time(reader.bytes(kind)?, Precision::Seconds)?,
             Shape::MicroTime => time(reader.bytes(kind)?, Precision::Micros)?,
-            Shape::Duration => Value::String(GoDuration(numbers(reader.bytes(kind)?)?[0].cast_signed()).to_string()),
+            Shape::Duration => {
+                Value::String(GoDuration(numbers(reader.bytes(kind)?, "Duration")?[0].cast_signed()).to_string())
+            }
             Shape::Json | Shape::FieldsV1 => raw_json(reader.bytes(kind)?)?,
             Shape::SchemaOrArray(id) | Shape::SchemaOrBool(id) | Shape::SchemaOrStrings(id) => {
                 self.schema_or(reader.bytes(kind)?, shape, *id)?
@@ -157,7 +160,7 @@ impl Walk<'_> {
             Shape::List(list) => {
                 let mut items = Vec::new();
                 let mut reader = Reader::new(reader.bytes(kind)?);
-                while let Some((tag, kind)) = reader.key()? {
+                while let Some((tag, kind)) = reader.key("ExtraValue")? {
                     if tag == 1 { items.push(self.value(&mut reader, kind, &list.item)?) } else { reader.skip(kind)? }
                 }
                 Value::Array(items)
@@ -170,7 +173,7 @@ impl Walk<'_> {
     fn schema_or(&mut self, raw: &[u8], shape: &Shape, id: TypeId) -> Result<Value, Error> {
         let mut reader = Reader::new(raw);
         let (mut schema, mut allows, mut others) = (None, false, Vec::new());
-        while let Some((tag, kind)) = reader.key()? {
+        while let Some((tag, kind)) = reader.key("JSONSchemaProps")? {
             match (tag, shape) {
                 (1, Shape::SchemaOrBool(_)) => allows = reader.integer(kind)? != 0,
                 (1, _) | (2, Shape::SchemaOrBool(_)) => schema = Some(self.nested_value(reader.bytes(kind)?, id)?),
@@ -187,6 +190,38 @@ impl Walk<'_> {
     }
 }
 
+/// What Go calls a struct.
+fn short_name(of: &Struct) -> &str {
+    of.name.rsplit('.').next().unwrap_or_default()
+}
+
+/// Whether a field is laid out as its type is.
+fn fits(field: &Field, kind: Kind) -> Result<(), Error> {
+    let layout = |shape: &Shape| match shape {
+        Shape::Bool | Shape::Int32 | Shape::Int64 => Kind::Varint,
+        Shape::Float64 => Kind::Fixed64,
+        _ => Kind::Bytes,
+    };
+    let wanted = match &field.shape {
+        // Numbers may stand one by one or all together.
+        Shape::List(list) if !list.wrapped && kind != Kind::Bytes => layout(&list.item),
+        Shape::List(_) => Kind::Bytes,
+        shape => layout(shape),
+    };
+    // Fields of embedded structs are in a message of their own.
+    let wanted = if field.proto.via == 0 { wanted } else { kind };
+    if kind == wanted {
+        return Ok(());
+    }
+    let mut letters = field.name.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    let name = match field.name.as_ref() {
+        "metadata" if matches!(&field.shape, Shape::Struct(_)) => "ObjectMeta".to_owned(),
+        _ => first.into_iter().chain(letters).collect(),
+    };
+    Err(Error::new(format!("proto: wrong wireType = {} for field {name}", kind.number())))
+}
+
 /// The value of a key, made where it is absent; the key is copied only then.
 fn slot<'m>(out: &'m mut Map<String, Value>, key: &str, make: fn() -> Value) -> &'m mut Value {
     if !out.contains_key(key) {
@@ -201,10 +236,10 @@ fn low_32(value: u64) -> i32 {
 }
 
 /// The integers with the tags 1 and 2.
-fn numbers(raw: &[u8]) -> Result<[u64; 2], Error> {
+fn numbers(raw: &[u8], of: &str) -> Result<[u64; 2], Error> {
     let mut reader = Reader::new(raw);
     let mut out = [0; 2];
-    while let Some((tag, kind)) = reader.key()? {
+    while let Some((tag, kind)) = reader.key(of)? {
         match tag {
             1 => out[0] = reader.integer(kind)?,
             2 => out[1] = reader.integer(kind)?,
@@ -217,7 +252,7 @@ fn numbers(raw: &[u8]) -> Result<[u64; 2], Error> {
 fn first_text(raw: &[u8]) -> Result<String, Error> {
     let mut reader = Reader::new(raw);
     let mut out = String::new();
-    while let Some((tag, kind)) = reader.key()? {
+    while let Some((tag, kind)) = reader.key("Quantity")? {
         if tag == 1 { out = reader.text(kind)? } else { reader.skip(kind)? }
     }
     Ok(out)
@@ -228,7 +263,7 @@ fn time(raw: &[u8], precision: Precision) -> Result<Value, Error> {
     if raw.is_empty() {
         return Ok(Value::Null);
     }
-    let [seconds, nanos] = numbers(raw)?;
+    let [seconds, nanos] = numbers(raw, "Timestamp")?;
     let seconds = seconds.cast_signed();
     if !(Time::ZERO.seconds..253_402_300_800).contains(&seconds) {
         // Upstream takes it and fails to write it as JSON.
@@ -244,7 +279,7 @@ fn time(raw: &[u8], precision: Precision) -> Result<Value, Error> {
 fn int_or_string(raw: &[u8]) -> Result<Value, Error> {
     let mut reader = Reader::new(raw);
     let (mut is_text, mut number, mut text) = (false, 0, String::new());
-    while let Some((tag, kind)) = reader.key()? {
+    while let Some((tag, kind)) = reader.key("IntOrString")? {
         match tag {
             1 => is_text = reader.integer(kind)? != 0,
             2 => number = low_32(reader.integer(kind)?),
@@ -258,7 +293,7 @@ fn int_or_string(raw: &[u8]) -> Result<Value, Error> {
 fn raw_json(raw: &[u8]) -> Result<Value, Error> {
     let mut reader = Reader::new(raw);
     let mut out = Value::Null;
-    while let Some((tag, kind)) = reader.key()? {
+    while let Some((tag, kind)) = reader.key("RawExtension")? {
         match tag {
             1 => {
                 let bytes = reader.bytes(kind)?;

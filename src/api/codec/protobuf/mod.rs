@@ -45,11 +45,11 @@ pub fn open(bytes: &[u8]) -> Result<Envelope<'_>, Error> {
     }
     let mut envelope = Envelope { api_version: String::new(), kind: String::new(), raw: &[] };
     let mut reader = Reader::new(body);
-    while let Some((tag, kind)) = reader.key()? {
+    while let Some((tag, kind)) = reader.key("Unknown")? {
         match tag {
             1 => {
-                let mut meta = Reader::new(reader.bytes(kind)?);
-                while let Some((tag, kind)) = meta.key()? {
+                let mut meta = Reader::new(reader.bytes_of(kind, "TypeMeta")?);
+                while let Some((tag, kind)) = meta.key("TypeMeta")? {
                     match tag {
                         1 => envelope.api_version = meta.text(kind)?,
                         2 => envelope.kind = meta.text(kind)?,
@@ -57,7 +57,7 @@ pub fn open(bytes: &[u8]) -> Result<Envelope<'_>, Error> {
                     }
                 }
             }
-            2 => envelope.raw = reader.bytes(kind)?,
+            2 => envelope.raw = reader.bytes_of(kind, "Raw")?,
             _ => reader.skip(kind)?,
         }
     }

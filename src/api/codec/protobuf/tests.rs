@@ -103,7 +103,7 @@ fn an_envelope_opens_to_what_was_sealed() {
         (b"k8s\0", "empty body"),
         (b"{}", "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"),
         (b"k8s\0\x0a\x05", "unexpected EOF"),
-        (b"k8s\0\x0f", "proto: illegal wireType 7"),
+        (b"k8s\0\x0f", "proto: wrong wireType = 7 for field TypeMeta"),
     ] {
         assert_eq!(open(bytes).unwrap_err().to_string(), message);
     }

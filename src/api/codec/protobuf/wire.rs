@@ -12,22 +12,24 @@ pub(super) enum Kind {
     StartGroup,
     EndGroup,
     Fixed32,
+    /// Two numbers mean nothing.
+    Illegal(u8),
 }
 
 impl Kind {
-    fn of(number: u64) -> Result<Self, Error> {
-        Ok(match number {
+    fn of(number: u64) -> Self {
+        match number & 7 {
             0 => Self::Varint,
             1 => Self::Fixed64,
             2 => Self::Bytes,
             3 => Self::StartGroup,
             4 => Self::EndGroup,
             5 => Self::Fixed32,
-            other => return Err(Error::new(format!("proto: illegal wireType {other}"))),
-        })
+            other => Self::Illegal(if other == 6 { 6 } else { 7 }),
+        }
     }
 
-    fn number(self) -> u8 {
+    pub(super) fn number(self) -> u8 {
         match self {
             Self::Varint => 0,
             Self::Fixed64 => 1,
@@ -35,6 +37,7 @@ impl Kind {
             Self::StartGroup => 3,
             Self::EndGroup => 4,
             Self::Fixed32 => 5,
+            Self::Illegal(number) => number,
         }
     }
 }
@@ -54,17 +57,19 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
-    /// The tag and layout of the next field; `None` at the end.
-    pub(super) fn key(&mut self) -> Result<Option<(u32, Kind)>, Error> {
+    /// The tag and layout of the next field of a message that Go calls so; `None` at the end.
+    pub(super) fn key(&mut self, of: &str) -> Result<Option<(u32, Kind)>, Error> {
         if self.rest.is_empty() {
             return Ok(None);
         }
         let key = self.varint()?;
-        let kind = Kind::of(key & 7)?;
+        let kind = Kind::of(key);
         match u32::try_from(key >> 3) {
             Ok(tag) if tag > 0 && kind != Kind::EndGroup => Ok(Some((tag, kind))),
-            Ok(_) if kind == Kind::EndGroup => Err(Error::new("proto: wiretype end group for non-group")),
-            Ok(_) | Err(_) => Err(Error::new(format!("proto: illegal tag {} (wire type {key})", key >> 3))),
+            Ok(_) if kind == Kind::EndGroup => {
+                Err(Error::new(format!("proto: {of}: wiretype end group for non-group")))
+            }
+            Ok(_) | Err(_) => Err(Error::new(format!("proto: {of}: illegal tag {} (wire type {key})", key >> 3))),
         }
     }
 
@@ -93,6 +98,15 @@ impl<'a> Reader<'a> {
         let (bytes, rest) = self.rest.split_first_chunk::<8>().ok_or_else(unexpected_end)?;
         self.rest = rest;
         Ok(u64::from_le_bytes(*bytes))
+    }
+
+    /// The bytes of a field that Go calls so.
+    pub(super) fn bytes_of(&mut self, kind: Kind, field: &str) -> Result<&'a [u8], Error> {
+        if kind == Kind::Bytes {
+            self.bytes(kind)
+        } else {
+            Err(Error::new(format!("{} for field {field}", wrong(kind))))
+        }
     }
 
     pub(super) fn bytes(&mut self, kind: Kind) -> Result<&'a [u8], Error> {
@@ -124,6 +138,7 @@ impl<'a> Reader<'a> {
                 Kind::Fixed64 => drop(self.fixed64(kind)?),
                 Kind::Bytes => drop(self.bytes(kind)?),
                 Kind::Fixed32 => self.rest = self.rest.get(4..).ok_or_else(unexpected_end)?,
+                Kind::Illegal(number) => return Err(Error::new(format!("proto: illegal wireType {number}"))),
                 Kind::StartGroup => depth += 1,
                 Kind::EndGroup => {
                     depth = depth.checked_sub(1).ok_or_else(|| Error::new("proto: unexpected end of group"))?;
@@ -132,7 +147,7 @@ impl<'a> Reader<'a> {
             if depth == 0 {
                 return Ok(());
             }
-            kind = Kind::of(self.varint()? & 7)?;
+            kind = Kind::of(self.varint()?);
         }
     }
 }

@@ -2,6 +2,8 @@
 //! integers, keys of any scalar as text; sorted keys, two spaces, Go's quoting and line wrapping.
 
 mod emit;
+mod faults;
+mod reader;
 mod resolve;
 
 use serde::de::DeserializeSeed;
@@ -9,7 +11,7 @@ use serde_json::{Number, Value};
 use serde_saphyr::Options;
 use serde_saphyr::options::DuplicateKeyPolicy;
 
-use super::json::{self, Tree, Twice};
+use super::json::{self, Step, Tree, Twice};
 use super::{Decoded, Error};
 
 pub use emit::encode;
@@ -25,7 +27,7 @@ const ALIASES_MAX: usize = 50_000;
 /// # Errors
 /// When the text is no YAML, is nested too deeply or expands to too much.
 pub fn decode(bytes: &[u8]) -> Result<Decoded, Error> {
-    let text = std::str::from_utf8(bytes).map_err(|_| Error::new("yaml: invalid leading UTF-8 octet"))?;
+    let text = &*reader::read(bytes)?;
     if text.trim().is_empty() {
         return Ok(Decoded { value: Value::Null, duplicates: Vec::new() });
     }
@@ -36,12 +38,10 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, Error> {
         Ok(())
     });
     match (outcome, tree) {
-        (Ok(()), Some(value)) => Ok(json::decoded(whole_floats(value)?, &found)),
+        (Ok(()), Some(value)) => finished(text, value, found),
         // Upstream reads the first document and does not look at what follows.
-        (Err(serde_saphyr::Error::MultipleDocuments { .. }), Some(value)) => {
-            Ok(json::decoded(whole_floats(value)?, &found))
-        }
-        (Err(error), _) => Err(Error::new(message(&error))),
+        (Err(serde_saphyr::Error::MultipleDocuments { .. }), Some(value)) => finished(text, value, found),
+        (Err(error), _) => Err(Error::new(faults::message(text, &error))),
         (Ok(()), None) => Ok(Decoded { value: Value::Null, duplicates: Vec::new() }),
     }
 }
@@ -60,14 +60,17 @@ fn options() -> Options {
     }
 }
 
-/// The parser's words in the form of go-yaml's messages.
-fn message(error: &serde_saphyr::Error) -> String {
-    let text = error.to_string();
-    let first = text.lines().next().unwrap_or_default();
-    match error.location() {
-        Some(at) => format!("yaml: line {}: {first}", at.line()),
-        None => format!("yaml: {first}"),
+/// What was read, as JSON can have it.
+fn finished(text: &str, value: Value, mut found: Vec<Vec<Step>>) -> Result<Decoded, Error> {
+    if let Some(fault) = json::odd_key_fault(&value) {
+        return Err(Error::new(fault));
     }
+    for step in found.iter_mut().flatten() {
+        if let Step::Line(line, _) = step {
+            *line = faults::value_line(text, *line);
+        }
+    }
+    Ok(json::decoded(whole_floats(value)?, &found))
 }
 
 /// Makes integers of floats without a fraction, as they come out of the JSON that upstream makes of YAML.
