@@ -94,7 +94,7 @@ impl Cluster {
         };
         let catalog = Arc::new(Catalog::new(served));
         let remote = Arc::new(Remote::new(store.clone(), clock.clone()));
-        let registry = Arc::new(Registry::new(registry::Parts {
+        let registry = Registry::new(registry::Parts {
             catalog: catalog.clone(),
             plugins: [plugins.map_err(anyhow::Error::msg)?, vec![service_addresses(config)]].concat(),
             admission: admission::Context {
@@ -107,7 +107,8 @@ impl Cluster {
             actions: Actions::new(actions::rows(reviews)),
             facts: facts.clone(),
             gates: runtime.gates,
-        }));
+        });
+        let registry = Arc::new(registry.with_components(components(config)));
         let definitions = Definitions::load(registry.clone());
         tasks.spawn("custom resource definitions", definitions.run());
         let health = Arc::new(Health::default());
@@ -228,6 +229,14 @@ impl Cluster {
         self.store.close().await;
         self.tasks.ended().await;
     }
+}
+
+/// What `kubectl get componentstatuses` tells of beside the store.
+fn components(config: &Config) -> Vec<registry::Component> {
+    vec![
+        registry::Component { name: "scheduler", here: config.controllers.scheduler },
+        registry::Component { name: "controller-manager", here: !config.controllers.selection.is_empty() },
+    ]
 }
 
 /// Each group with each of its versions.

@@ -49,6 +49,10 @@ impl Resource {
     pub const SERVICES: &'static Self = &Self::core("services", "Service");
     pub const ENDPOINTS: &'static Self = &Self::core("endpoints", "Endpoints");
     pub const EVENTS: &'static Self = &Self::core("events", "Event");
+    pub const PERSISTENT_VOLUME_CLAIMS: &'static Self = &Self::core("persistentvolumeclaims", "PersistentVolumeClaim");
+    pub const PERSISTENT_VOLUMES: &'static Self = &Self::core("persistentvolumes", "PersistentVolume").of_cluster();
+    pub const VOLUME_ATTRIBUTES_CLASSES: &'static Self =
+        &Self::grouped("storage.k8s.io", "v1", "volumeattributesclasses", "VolumeAttributesClass").of_cluster();
     pub const CONFIG_MAPS: &'static Self = &Self::core("configmaps", "ConfigMap");
     pub const SERVICE_ACCOUNTS: &'static Self = &Self::core("serviceaccounts", "ServiceAccount");
     pub const RESOURCE_QUOTAS: &'static Self = &Self::core("resourcequotas", "ResourceQuota");

@@ -26,6 +26,7 @@ mod resource_quota;
 mod root_ca;
 mod service;
 mod service_account;
+mod storage_protection;
 mod taint_eviction;
 mod template;
 
@@ -83,6 +84,9 @@ pub static CONTROLLERS: &[Controller] = &[
     resource_quota::RESOURCE_QUOTA,
     root_ca::ROOT_CA,
     service_account::SERVICE_ACCOUNT,
+    storage_protection::ATTRIBUTES_CLASS_PROTECTION,
+    storage_protection::CLAIM_PROTECTION,
+    storage_protection::VOLUME_PROTECTION,
     taint_eviction::TAINT_EVICTION,
     policy_status::POLICY_STATUS,
 ];

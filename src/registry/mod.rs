@@ -4,6 +4,7 @@
 
 mod actions;
 mod admit;
+mod components;
 mod connect;
 mod continue_token;
 mod create;
@@ -36,6 +37,7 @@ use crate::resources::{Catalog, Gated, Gates, Kind, Moment};
 use crate::storage::{Event, Store, Stored};
 
 pub use actions::{Action, Actions, Order, Row};
+pub use components::Component;
 pub use connect::{Connected, Wish, is_connection};
 pub use definitions::Definitions;
 pub use persist::check as check_stored;
@@ -58,6 +60,7 @@ pub struct Registry {
     gates: Gates,
     gated: Gated,
     paged: read::Paged,
+    components: Vec<Component>,
 }
 
 /// What a registry is made of.
@@ -79,7 +82,19 @@ impl Registry {
         let Parts { catalog, plugins, admission, actions, facts, gates } = parts;
         let gated = Gated::new(&facts, &gates);
         let (store, clock) = (admission.store.clone(), admission.clock.clone());
-        Self { catalog, store, clock, plugins, admission, actions, facts, gates, gated, paged: read::Paged::default() }
+        Self {
+            catalog,
+            store,
+            clock,
+            plugins,
+            admission,
+            actions,
+            facts,
+            gates,
+            gated,
+            paged: read::Paged::default(),
+            components: Vec::new(),
+        }
     }
 
     /// The types served now.

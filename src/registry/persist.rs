@@ -103,7 +103,7 @@ pub(super) fn equal(a: &Body, b: &Body) -> bool {
 }
 
 /// What the store knows of an object beside its bytes.
-fn facts(kind: &Kind, object: &Object) -> Facts {
+pub(super) fn facts(kind: &Kind, object: &Object) -> Facts {
     let owners = object.get(&["metadata", "ownerReferences"]).and_then(Value::as_array);
     let owners = owners.into_iter().flatten().filter_map(|o| Some(Arc::from(o.get("uid")?.as_str()?)));
     let fields = kind.extracted.iter().map(|f| (Arc::from(f.name), Arc::from((f.read)(object))));

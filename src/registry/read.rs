@@ -55,6 +55,9 @@ impl Registry {
         if let Some(revision) = not_older_than {
             self.fresh(revision).await?;
         }
+        if let Some(component) = self.component(call) {
+            return component.map(Answer::Object);
+        }
         let stored = self.find(call)?;
         match call.target.subresource.as_str() {
             "scale" => self.scale_of(call, &stored).map(Answer::Object),
@@ -89,6 +92,9 @@ impl Registry {
     /// 400 for selectors and tokens, 410 for what is compacted, 504 for what does not happen in time.
     pub async fn list(&self, call: &Call, options: &ListOptions) -> Result<Listing> {
         let selection = Selection::parse(call, options)?;
+        if let Some(listing) = self.components(call, &selection) {
+            return Ok(listing);
+        }
         let over_namespaces = call.kind.namespaced && call.target.namespace.is_empty();
         let token = match options.continue_token.as_str() {
             "" => None,

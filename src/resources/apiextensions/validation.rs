@@ -232,7 +232,8 @@ fn versions(spec: &Props, (options, shared): (&Options, &Shared<'_>), path: &Pat
     if stored != 1 {
         fail("must have exactly one version marked as storage version");
     }
-    if let Some(first) = schemas_of(spec, "versions").next()
+    // Upstream holds the first name beside the versions too, where it may be empty.
+    if let Some(first) = schemas_of(spec, "versions").next().filter(|first| !text(first, "name").is_empty())
         && let Some(message) = join(names::dns1035_label(text(first, "name")))
     {
         errors.push(FieldError::invalid(&path.child("version"), text(first, "name"), message));

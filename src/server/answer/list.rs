@@ -93,7 +93,9 @@ struct Pieces {
 
 impl Pieces {
     fn new(manner: Manner, listing: Listing) -> Result<Self> {
-        let mut list_metadata = json!({"resourceVersion": listing.revision.to_string()});
+        // What is not stored has no version.
+        let version = if listing.revision.0 == 0 { String::new() } else { listing.revision.to_string() };
+        let mut list_metadata = json!({"resourceVersion": version});
         if !listing.continue_token.is_empty() {
             list_metadata["continue"] = json!(listing.continue_token);
         }

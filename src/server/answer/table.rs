@@ -85,7 +85,7 @@ pub(super) const TAIL: &[u8] = b"]}";
 pub(super) fn list_metadata(metadata: &Value) -> String {
     let mut out = String::from("{");
     for key in ["resourceVersion", "continue", "remainingItemCount"] {
-        if let Some(value) = metadata.get(key) {
+        if let Some(value) = metadata.get(key).filter(|value| *value != "") {
             if out.len() > 1 {
                 out.push(',');
             }

@@ -25,6 +25,7 @@ pub(super) fn message(text: &str, error: &Error) -> String {
         | Error::AliasReplayStackDepthExceeded { .. } => {
             return "yaml: document contains excessive aliasing".to_owned();
         }
+        _ if words.starts_with("budget breached") => return "yaml: document contains excessive aliasing".to_owned(),
         _ if words.ends_with("unknown anchor") => {
             return format!("yaml: unknown anchor '{}' referenced", alias_at(text, error));
         }
