@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::replace::{Ownership, Replacement, check_uid};
 use super::{Answer, Call, Input, PatchKind, Registry, Written, decode, persist};
 use crate::api::apply::{self, Conflicts, OneVersion, Owns, ReplicasPaths, Root, Scope, Writer};
+use crate::api::emptied::Emptied;
 use crate::api::field::{FieldError, Path};
 use crate::api::request::{FieldValidation, WriteOptions};
 use crate::api::schema::Str;
@@ -185,6 +186,8 @@ impl Registry {
             let kind = GroupKind { group: "autoscaling".into(), kind: "Scale".into() };
             return Err(Status::invalid(&kind, &call.target.name, &[error]));
         }
+        // What was empty in the scale is not so in the object.
+        *call.emptied.lock() = Emptied::default();
         let mut new = old.clone();
         let path: Vec<&str> = paths.spec_replicas.iter().map(AsRef::as_ref).collect();
         new.set(&path, replicas);

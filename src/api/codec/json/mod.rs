@@ -10,15 +10,15 @@ use serde_json::{Map, Number, Value};
 use super::{Decoded, Error, STRICT_ERRORS_MAX};
 use crate::api::schema::{Shape, Struct, Table, TypeId};
 
+mod key;
 mod literals;
-mod odd_key;
 mod order;
 mod scan;
 mod touched;
 mod twice;
 
+pub(super) use key::fault as odd_key_fault;
 pub use literals::with_literal;
-pub(super) use odd_key::fault as odd_key_fault;
 pub use order::strict_errors;
 pub use touched::encode_touched;
 use twice::{join, next_key};
@@ -390,67 +390,6 @@ impl<'de> Visitor<'de> for Tree<'_> {
             }
         }
         Ok(Value::Object(out))
-    }
-}
-
-/// The key of an object; in YAML it may be any scalar.
-struct Key(String);
-
-impl<'de> serde::Deserialize<'de> for Key {
-    fn deserialize<D: serde::Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
-        source.deserialize_any(KeyVisitor)
-    }
-}
-
-struct KeyVisitor;
-
-impl<'de> Visitor<'de> for KeyVisitor {
-    type Value = Key;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<Key, E> {
-        Ok(Key(key.to_owned()))
-    }
-
-    fn visit_string<E>(self, key: String) -> Result<Key, E> {
-        Ok(Key(key))
-    }
-
-    fn visit_bool<E>(self, key: bool) -> Result<Key, E> {
-        Ok(Key(key.to_string()))
-    }
-
-    fn visit_i64<E>(self, key: i64) -> Result<Key, E> {
-        Ok(Key(key.to_string()))
-    }
-
-    fn visit_u64<E>(self, key: u64) -> Result<Key, E> {
-        Ok(Key(key.to_string()))
-    }
-
-    fn visit_f64<E>(self, key: f64) -> Result<Key, E> {
-        Ok(Key(key.to_string()))
-    }
-
-    fn visit_unit<E>(self) -> Result<Key, E> {
-        Ok(Key(odd_key::keep(&Value::Null)))
-    }
-
-    fn visit_none<E>(self) -> Result<Key, E> {
-        Ok(Key(odd_key::keep(&Value::Null)))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Key, A::Error> {
-        let tree = Tree { found: &mut Vec::new(), twice: Twice::Replaces }.visit_seq(items)?;
-        Ok(Key(odd_key::keep(&tree)))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Key, A::Error> {
-        let tree = Tree { found: &mut Vec::new(), twice: Twice::Replaces }.visit_map(entries)?;
-        Ok(Key(odd_key::keep(&tree)))
     }
 }
 

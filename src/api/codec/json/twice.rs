@@ -3,7 +3,8 @@
 use serde::de::MapAccess;
 use serde_json::{Map, Value};
 
-use super::{Key, Twice};
+use super::Twice;
+use super::key::Key;
 
 /// The next key, in YAML with its line.
 pub(super) fn next_key<'de, A: MapAccess<'de>>(

@@ -121,7 +121,7 @@ fn mismatch_after(text: &str, line: usize) -> usize {
 /// The name of the alias where an error is.
 fn alias_at<'t>(text: &'t str, error: &Error) -> &'t str {
     let place = |number: u64| usize::try_from(number).unwrap_or(1).max(1) - 1;
-    let (line, column) = error.location().map_or((0, 0), |at| (place(at.line().into()), place(at.column().into())));
+    let (line, column) = error.location().map_or((0, 0), |at| (place(at.line()), place(at.column())));
     let line = text.lines().nth(line).unwrap_or_default();
     let from = line.char_indices().nth(column).map_or(line, |(at, _)| &line[at..]);
     let name = from.split_once('*').map_or(from, |(_, name)| name);

@@ -73,7 +73,7 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String, Error> {
         };
         text.extend(char::from_u32(value));
     }
-    if bytes.len() % 2 == 0 { Ok(text) } else { Err(refused("incomplete UTF-16 character")) }
+    if bytes.len().is_multiple_of(2) { Ok(text) } else { Err(refused("incomplete UTF-16 character")) }
 }
 
 #[cfg(test)]

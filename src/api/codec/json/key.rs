@@ -1,13 +1,79 @@
-//! Keys of YAML that no JSON has: nothing, lists and maps. They go through the tree as texts that say what they were, so
-//! that the value is known when they are refused in upstream's words.
+//! Keys of objects. Those of YAML may be what no JSON has: nothing, lists and maps. They go through the tree as texts
+//! that say what they were, so that the value is known when they are refused in upstream's words.
 
+use std::fmt;
+
+use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+
+use super::{Tree, Twice};
+
+/// The key of an object; in YAML it may be any scalar.
+pub(super) struct Key(pub String);
+
+impl<'de> serde::Deserialize<'de> for Key {
+    fn deserialize<D: serde::Deserializer<'de>>(source: D) -> Result<Self, D::Error> {
+        source.deserialize_any(KeyVisitor)
+    }
+}
+
+struct KeyVisitor;
+
+impl<'de> Visitor<'de> for KeyVisitor {
+    type Value = Key;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Key, E> {
+        Ok(Key(key.to_owned()))
+    }
+
+    fn visit_string<E>(self, key: String) -> Result<Key, E> {
+        Ok(Key(key))
+    }
+
+    fn visit_bool<E>(self, key: bool) -> Result<Key, E> {
+        Ok(Key(key.to_string()))
+    }
+
+    fn visit_i64<E>(self, key: i64) -> Result<Key, E> {
+        Ok(Key(key.to_string()))
+    }
+
+    fn visit_u64<E>(self, key: u64) -> Result<Key, E> {
+        Ok(Key(key.to_string()))
+    }
+
+    fn visit_f64<E>(self, key: f64) -> Result<Key, E> {
+        Ok(Key(key.to_string()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Key, E> {
+        Ok(Key(keep(&Value::Null)))
+    }
+
+    fn visit_none<E>(self) -> Result<Key, E> {
+        Ok(Key(keep(&Value::Null)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Key, A::Error> {
+        let tree = Tree { found: &mut Vec::new(), twice: Twice::Replaces }.visit_seq(items)?;
+        Ok(Key(keep(&tree)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Key, A::Error> {
+        let tree = Tree { found: &mut Vec::new(), twice: Twice::Replaces }.visit_map(entries)?;
+        Ok(Key(keep(&tree)))
+    }
+}
 
 /// What no key that was written can begin with by chance.
 const MARK: &str = "\u{0}odd key\u{0}";
 
 /// The text that stands for a key.
-pub(super) fn keep(key: &Value) -> String {
+fn keep(key: &Value) -> String {
     if key.is_null() { MARK.to_owned() } else { format!("{MARK}{}", go_syntax(key)) }
 }
 
