@@ -22,6 +22,10 @@ const EVENTS_MAX: Duration = Duration::from_secs(10);
 /// How long an answer may take altogether.
 const ANSWER_MAX: Duration = Duration::from_secs(20);
 
+/// How long a request is sent again until it is answered as its step says, and how often.
+const SETTLE_MAX: Duration = Duration::from_secs(15);
+const SETTLE_PAUSE: Duration = Duration::from_millis(100);
+
 /// Headers that are compared by their values, and those of which only the presence is.
 const HEADERS: &[&str] = &[
     "content-type",
@@ -59,6 +63,7 @@ pub(super) async fn run(server: &Server, name: &str, scenario: &Scenario) -> Vec
             names.expect_generated(&fill(prefix, &variables));
         }
         let answer = async {
+            settle(server, request, &variables).await;
             let response = send(server, request, &variables).await;
             read(response, request, &mut variables, &mut names).await
         };
@@ -135,6 +140,18 @@ fn fill(text: &str, variables: &BTreeMap<String, String>) -> String {
     let text = variables.iter().fold(text.to_owned(), put);
     let repeated = |found: &regex::Captures<'_>| found[1].repeat(found[2].parse().unwrap());
     REPEAT.replace_all(&text, repeated).into_owned()
+}
+
+/// Waits until a request is answered as its step says.
+async fn settle(server: &Server, request: &Request, variables: &BTreeMap<String, String>) {
+    let settled = async {
+        while !send(server, request, variables).await.text().await.unwrap_or_default().contains(&request.until) {
+            tokio::time::sleep(SETTLE_PAUSE).await;
+        }
+    };
+    if !request.until.is_empty() && tokio::time::timeout(SETTLE_MAX, settled).await.is_err() {
+        eprintln!("{}: the server does not settle", request.step);
+    }
 }
 
 async fn read(

@@ -40,6 +40,10 @@ pub(super) struct Request {
     /// Variables by name, from JSON pointers into the answer's body.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) save: BTreeMap<String, String>,
+    /// The request is sent again and again until its answer holds this text, and then once more: what the server makes
+    /// of the steps before takes it a while.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) until: String,
     /// A watch: how many events are read before the connection is closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) events: Option<usize>,

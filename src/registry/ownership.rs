@@ -155,6 +155,7 @@ impl Registry {
     fn settle_applied(&self, call: &Call, merged: Object, old: Option<&Object>) -> Result<Object> {
         let mut object = self.decode_tree(call, merged)?;
         metadata::settle_namespace(call, &mut object)?;
+        metadata::check_name(&object, &call.target.name)?;
         if old.is_none() && !object.uid().is_empty() {
             let why = format!(
                 "uid mismatch: the provided object specified uid {}, and no existing object was found",
