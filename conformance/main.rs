@@ -15,4 +15,6 @@ mod kubectl;
 mod replay;
 mod server;
 mod session;
+mod webhook;
+mod webhooks;
 mod workloads;

@@ -13,6 +13,7 @@ mod scenario;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -26,6 +27,9 @@ use scenario::{Recording, Scenario};
 const OPEN: &str = "open.txt";
 const OPEN_HEAD: &str = "# Steps of recordings that are not yet answered as stock does, one a line as \"scenario: step\".\n\
     # This list only shrinks: cargo test --test conformance -- --ignored replay::shrink\n";
+
+/// How long stock takes to heed a new configuration of webhooks, of which nothing tells.
+const SETTLE: Duration = Duration::from_millis(1500);
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance").join(name)
@@ -65,8 +69,9 @@ async fn record() {
     let server = stock().await;
     let version = answer(&server, "/version").await["gitVersion"].as_str().unwrap().to_owned();
     for (name, scenario) in scenarios().into_iter().filter(|(name, _)| chosen(name)) {
-        let steps = run(&server, &name, &scenario).await;
-        let recording = Recording { scenario: name.clone(), kubernetes: version.clone(), about: scenario.about, steps };
+        let steps = run(&server, &name, (&scenario, SETTLE)).await;
+        let (about, webhooks) = (scenario.about, scenario.webhooks);
+        let recording = Recording { scenario: name.clone(), kubernetes: version.clone(), about, webhooks, steps };
         let text = serde_json::to_string_pretty(&recording).unwrap() + "\n";
         std::fs::write(folder("recordings").join(format!("{name}.json")), text).unwrap();
     }
@@ -92,6 +97,7 @@ fn every_scenario_is_recorded_as_it_stands() {
     for (recording, (name, scenario)) in recorded.iter().zip(&scenarios) {
         assert_eq!(recording.scenario, *name);
         let requests: Vec<_> = recording.steps.iter().map(|step| &step.request).collect();
+        assert_eq!(recording.webhooks, scenario.webhooks, "{name} has changed; record it again");
         assert_eq!(requests, scenario.steps.iter().collect::<Vec<_>>(), "{name} has changed; record it again");
     }
 }
@@ -136,7 +142,7 @@ async fn replay() -> Found {
     let wanted = compare::wanted(&folder("differences.yaml"));
     let mut found = Found { total: 0, different: BTreeMap::new() };
     for recording in recordings().into_iter().filter(|recording| chosen(&recording.scenario)) {
-        let answers = run(&server, &recording.scenario, &Scenario::of(&recording)).await;
+        let answers = run(&server, &recording.scenario, (&Scenario::of(&recording), Duration::ZERO)).await;
         for (stock, ours) in recording.steps.iter().zip(&answers) {
             let step = format!("{}: {}", recording.scenario, stock.request.step);
             let mut left = differences(stock, ours);

@@ -27,6 +27,7 @@ static PATTERNS: LazyLock<Vec<(&'static str, Regex)>> = LazyLock::new(|| {
         // Times of long ago come from the scenario itself.
         ("microtime", r"20[2-9][5-9]-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"),
         ("time", r"20[2-9][5-9]-\d\d-\d\dT\d\d:\d\d:\d\dZ"),
+        ("certificate", r"LS0tLS1CRUdJTi[A-Za-z0-9+/=]+"),
         ("token", r"eyJ[\w-]+\.[\w-]+\.[\w-]+"),
         ("volume", r"kube-api-access-[a-z0-9]{5}"),
         ("address", r"\b\d+\.\d+\.\d+\.\d+:\d{4,5}\b"),
@@ -35,6 +36,7 @@ static PATTERNS: LazyLock<Vec<(&'static str, Regex)>> = LazyLock::new(|| {
         ("revision", r#"\\*"resourceVersion\\*":\\*"\d+\\*""#),
         ("hash", r"hash=[0-9A-F]{128}"),
         ("current", r"current: \d+"),
+        ("decoded", r"decodable revision=\d+"),
     ];
     patterns.into_iter().map(compiled).collect()
 });
@@ -42,7 +44,8 @@ static PATTERNS: LazyLock<Vec<(&'static str, Regex)>> = LazyLock::new(|| {
 static AGE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^\d+[smhd](\d+[smh])?$").unwrap());
 
 /// What is only marked, since two of them may be equal by chance.
-const UNNUMBERED: &[&str] = &["microtime", "time", "address", "nodeport", "revision", "hash", "current"];
+const UNNUMBERED: &[&str] =
+    &["microtime", "time", "certificate", "address", "nodeport", "revision", "hash", "current", "decoded"];
 
 impl Names {
     /// Names for what a server at this address answers: its port stands in objects too.

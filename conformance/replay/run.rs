@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
 use crate::server::Server;
+use crate::webhook;
 
 use super::binary::{self, PROTOBUF};
 use super::names::Names;
@@ -51,10 +52,19 @@ const UPGRADE: [(&str, &str); 4] = [
 
 static REPEAT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\{repeat:(.*?):(\d+)\}").unwrap());
 
-/// Runs all steps and gives each with its answer.
-pub(super) async fn run(server: &Server, name: &str, scenario: &Scenario) -> Vec<Step> {
+/// Runs all steps and gives each with its answer; after a change of webhooks the server may settle for a while.
+pub(super) async fn run(server: &Server, name: &str, (scenario, settle): (&Scenario, Duration)) -> Vec<Step> {
     prepare(server, name).await;
     let mut variables = BTreeMap::from([("ns".to_owned(), name.to_owned())]);
+    let webhook = match scenario.webhooks.is_empty() {
+        true => None,
+        false => Some(webhook::start(scenario.webhooks.clone()).await),
+    };
+    if let Some(webhook) = &webhook {
+        variables.insert("webhook".to_owned(), webhook.url.clone());
+        variables.insert("bundle".to_owned(), webhook.bundle.clone());
+        variables.insert("webhook-port".to_owned(), webhook.port.to_string());
+    }
     let mut names = Names::of_server(&server.base);
     let mut steps = Vec::new();
     for request in &scenario.steps {
@@ -68,9 +78,40 @@ pub(super) async fn run(server: &Server, name: &str, scenario: &Scenario) -> Vec
             read(response, request, &mut variables, &mut names).await
         };
         let answer = tokio::time::timeout(ANSWER_MAX, answer).await.unwrap_or_else(|_| Answer::none());
+        if webhook.is_some() && !request.r#do.starts_with("GET ") && SETTLING.iter().any(|of| request.r#do.contains(of))
+        {
+            pause(settle).await;
+        }
+        if webhook.is_some()
+            && request.r#do.starts_with("POST ")
+            && request.r#do.ends_with("/customresourcedefinitions")
+        {
+            established(server, request).await;
+        }
         steps.push(Step { request: request.clone(), answer });
     }
     steps
+}
+
+/// Resources that decide about others, which stock heeds a little later.
+const SETTLING: &[&str] = &["/admissionregistration.k8s.io/", "/customresourcedefinitions", "/apiservices"];
+
+/// A definition is served a moment after it is written.
+async fn established(server: &Server, request: &Request) {
+    let name = request.body.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+    let url = format!("{}/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}", server.base);
+    let established = || async {
+        let answer = server.client.get(&url).bearer_auth("admin-token").send().await.unwrap();
+        let definition: Value = answer.json().await.unwrap();
+        let conditions = definition.pointer("/status/conditions").and_then(Value::as_array).cloned();
+        conditions.into_iter().flatten().any(|c| c["type"] == "Established" && c["status"] == "True")
+    };
+    assert!(crate::server::eventually(established).await, "{name} is not established");
+}
+
+#[expect(clippy::disallowed_methods, reason = "another process is waited for of which nothing tells")]
+async fn pause(time: Duration) {
+    tokio::time::sleep(time).await;
 }
 
 /// Makes the namespace and the ServiceAccount without which it takes no pods.

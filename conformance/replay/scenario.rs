@@ -5,12 +5,18 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::webhook::Behaviour;
+
 /// Ordered requests that share variables and a namespace.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Scenario {
     /// What it shows, in a sentence.
     pub(super) about: String,
+    /// The paths of a webhook that runs beside the scenario: `{webhook}` stands for its URL, `{bundle}` for its
+    /// authority, `{webhook-port}` for its port.
+    #[serde(default)]
+    pub(super) webhooks: BTreeMap<String, Behaviour>,
     pub(super) steps: Vec<Request>,
 }
 
@@ -57,6 +63,8 @@ pub(super) struct Recording {
     pub(super) about: String,
     /// The version that answered.
     pub(super) kubernetes: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) webhooks: BTreeMap<String, Behaviour>,
     pub(super) steps: Vec<Step>,
 }
 
@@ -90,7 +98,7 @@ impl Scenario {
     /// The scenario that a recording was made from.
     pub(super) fn of(recording: &Recording) -> Self {
         let steps = recording.steps.iter().map(|step| step.request.clone()).collect();
-        Self { about: recording.about.clone(), steps }
+        Self { about: recording.about.clone(), webhooks: recording.webhooks.clone(), steps }
     }
 }
 

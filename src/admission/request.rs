@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Attributes, Context, Operation};
+use crate::api::request::Options;
 use crate::api::{GroupVersionKind, Object};
 use crate::resources::Kind;
 
@@ -29,6 +30,9 @@ impl Operation {
 impl Attributes<'_> {
     /// The name of the object, empty as long as it has none.
     pub fn object_name(&self) -> &str {
+        if matches!(self.options, Options::DeleteMany(_)) {
+            return "";
+        }
         match (self.target.name.as_str(), self.object.as_deref()) {
             ("", Some(object)) => object.name(),
             (name, _) => name,

@@ -131,6 +131,8 @@ pub enum Options<'a> {
     /// Of updates and patches alike.
     Update(&'a WriteOptions),
     Delete(&'a DeleteOptions),
+    /// Of a collection, whose objects are then shown without the name that nobody asked for.
+    DeleteMany(&'a DeleteOptions),
     None,
 }
 
@@ -140,7 +142,7 @@ impl Options<'_> {
         match self {
             Self::Create(options) => options.to_value("CreateOptions"),
             Self::Update(options) => options.to_value("UpdateOptions"),
-            Self::Delete(options) => options.to_value(),
+            Self::Delete(options) | Self::DeleteMany(options) => options.to_value(),
             Self::None => Value::Null,
         }
     }

@@ -22,8 +22,8 @@ use crate::base::{Clock, Shutdown, SystemClock, Tasks};
 use crate::client::Transport;
 use crate::controllers;
 use crate::node;
-use crate::registry::{self, Actions, Definitions, Registry};
-use crate::remote::Remote;
+use crate::registry::{self, Actions, Definitions, Extensions, Registry};
+use crate::remote::{ClientIdentity, Remote};
 use crate::resources::facts::{self, Facts};
 use crate::resources::{Catalog, Served, built_in};
 use crate::scheduler;
@@ -111,11 +111,14 @@ impl Cluster {
         let registry = Arc::new(registry.with_components(components(config)));
         let definitions = Definitions::load(registry.clone());
         tasks.spawn("custom resource definitions", definitions.run());
+        let extensions = Arc::new(extensions(&registry, &pki, (&store, &clock)));
+        tasks.spawn("extension servers", extensions.clone().run());
         let health = Arc::new(Health::default());
         let hooks = health_checks(&health);
         let advertised = SocketAddr::new(config.advertised(), address.port()).to_string();
         let server = Server::new(Parts {
             registry: registry.clone(),
+            extensions,
             facts,
             authenticator: authenticators,
             authorizer: authorizer as Arc<dyn Authorizer>,
@@ -237,6 +240,13 @@ fn components(config: &Config) -> Vec<registry::Component> {
         registry::Component { name: "scheduler", here: config.controllers.scheduler },
         registry::Component { name: "controller-manager", here: !config.controllers.selection.is_empty() },
     ]
+}
+
+/// The way to extension servers, which are shown the front proxy's certificate.
+fn extensions(registry: &Arc<Registry>, pki: &Pki, (store, clock): (&Arc<dyn Store>, &Arc<dyn Clock>)) -> Extensions {
+    let Identity { certificate, key } = pki.front_proxy_client().clone();
+    let remote = Remote::new(store.clone(), clock.clone()).with_identity(ClientIdentity { certificate, key });
+    Extensions::new(registry.clone(), remote)
 }
 
 /// Each group with each of its versions.

@@ -2,6 +2,7 @@
 //! `registry/generic/registry/store.go` Create and `registry/rest/create.go` BeforeCreate).
 
 use super::admit::Admission;
+use super::conversion::Reading;
 use super::ownership::Owner;
 use super::persist::Committed;
 use super::replace::Ownership;
@@ -112,11 +113,16 @@ impl Registry {
         persist::settle_empty(kind, &mut object);
         let key = self.key(call, object.name());
         if options.dry_run {
+            let object = self.there_and_back(kind, object).await?;
             return self.dry_create(call, &key, object).map(Attempt::Done);
         }
-        let write = persist::put(kind, key.clone(), Expect::Absent, &object)?;
+        let shelved = self.shelved(kind, &object).await?;
+        let write = persist::put(kind, key.clone(), Expect::Absent, &shelved)?;
         match self.commit(call, write, companions).await? {
-            Committed::Done(stored) => Ok(Attempt::Done(Written { answer: Answer::Stored(stored), created: true })),
+            Committed::Done(stored) => {
+                let answer = Answer::Stored(self.one_converted(kind, &stored, Reading::One).await?);
+                Ok(Attempt::Done(Written { answer, created: true }))
+            }
             Committed::Raced => match self.store.snapshot().get(&key) {
                 Some(_) if generated => Ok(Attempt::Again { name_taken: true }),
                 Some(present) => Err(already_exists(kind, &object, present.facts.deleting)),

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::admit::Admission;
+use super::conversion::Reading;
 use super::persist::Committed;
 use super::{ATTEMPTS_MAX, Answer, Call, Listing, Registry, Written, metadata, persist};
 use crate::admission::Operation;
@@ -55,13 +56,14 @@ impl Registry {
 
     async fn delete_once(&self, call: &Call, options: &DeleteOptions) -> Result<Attempt> {
         let stored = self.find(call)?;
-        let old = persist::tree(&call.kind, &stored)?;
+        let old = persist::tree(&call.kind, &*self.one_converted(&call.kind, &stored, Reading::One).await?)?;
         check_preconditions(&call.kind, &old, options)?;
         let unsaid = options.propagation.is_none() && options.orphan_dependents.is_none();
         if let Some(warning) = call.kind.behaviour.delete_warning().filter(|_| unsaid) {
             call.warnings.add(warning);
         }
-        let (asked, dry_run) = (Options::Delete(options), options.dry_run);
+        let dry_run = options.dry_run;
+        let asked = if call.one_of_many { Options::DeleteMany(options) } else { Options::Delete(options) };
         let admission = Admission { operation: Operation::Delete, call, old: Some(&old), options: asked, dry_run };
         let mut companions = self.admit(admission, None).await?;
         companions.extend(self.admit_finally(admission, None).await?);
@@ -74,7 +76,8 @@ impl Registry {
                 Ok(Attempt::Done(Written { answer, created: false }))
             }
             Plan::Mark(new) => {
-                let write = persist::put(&call.kind, key, expect, &new)?;
+                let shelved = self.shelved(&call.kind, &new).await?;
+                let write = persist::put(&call.kind, key, expect, &shelved)?;
                 self.marked(call, write, &stored).await
             }
             Plan::Remove(marked) if options.dry_run => {
@@ -85,6 +88,7 @@ impl Registry {
                 let write = Write { key, expect, change: Change::Delete };
                 Ok(match self.commit(call, write, companions).await? {
                     Committed::Done(last) => {
+                        let last = self.one_converted(&call.kind, &last, Reading::One).await?;
                         let mut gone = persist::tree(&call.kind, &last)?;
                         if let Some(mut marked) = marked {
                             marked.set(&["metadata", "resourceVersion"], gone.resource_version());
@@ -102,12 +106,16 @@ impl Registry {
         if let Change::Put { body, .. } = &write.change
             && persist::equal(body, &before.body)
         {
-            return Ok(Attempt::Done(Written { answer: Answer::Stored(before.clone()), created: false }));
+            let before = self.one_converted(&call.kind, before, Reading::One).await?;
+            return Ok(Attempt::Done(Written { answer: Answer::Stored(before), created: false }));
         }
-        Ok(match self.commit(call, write, Vec::new()).await? {
-            Committed::Done(stored) => Attempt::Done(Written { answer: Answer::Stored(stored), created: false }),
-            Committed::Raced => Attempt::Raced,
-        })
+        match self.commit(call, write, Vec::new()).await? {
+            Committed::Done(stored) => {
+                let answer = Answer::Stored(self.one_converted(&call.kind, &stored, Reading::One).await?);
+                Ok(Attempt::Done(Written { answer, created: false }))
+            }
+            Committed::Raced => Ok(Attempt::Raced),
+        }
     }
 
     /// The answer to a delete that changed nothing more: the object, or a `Status` that tells of it.
@@ -144,7 +152,7 @@ impl Call {
     /// The same caller on one object of the collection.
     fn for_object(&self, key: &Key) -> Self {
         let target = Target { namespace: key.namespace.to_string(), name: key.name.to_string(), ..self.target.clone() };
-        Self::new(self.user.clone(), target, self.kind.clone())
+        Self { one_of_many: true, ..Self::new(self.user.clone(), target, self.kind.clone()) }
     }
 }
 

@@ -7,10 +7,12 @@ mod admit;
 mod components;
 mod connect;
 mod continue_token;
+mod conversion;
 mod create;
 mod decode;
 mod definitions;
 mod delete;
+mod extensions;
 mod metadata;
 mod ownership;
 mod persist;
@@ -40,6 +42,7 @@ pub use actions::{Action, Actions, Order, Row};
 pub use components::Component;
 pub use connect::{Connected, Wish, is_connection};
 pub use definitions::Definitions;
+pub use extensions::{Extension, Extensions, Said};
 pub use persist::check as check_stored;
 pub use watch::Watching;
 
@@ -138,12 +141,14 @@ pub struct Call {
     pub warnings: Warnings,
     /// What the last body or patched object of the call says is empty, for the texts of errors.
     emptied: Mutex<Emptied>,
+    /// It is about one object of a collection that the client asked for as a whole.
+    one_of_many: bool,
 }
 
 impl Call {
     /// An operation about which nothing has been said yet.
     pub fn new(user: Arc<User>, target: Target, kind: Arc<Kind>) -> Self {
-        Self { user, target, kind, warnings: Warnings::default(), emptied: Mutex::default() }
+        Self { user, target, kind, warnings: Warnings::default(), emptied: Mutex::default(), one_of_many: false }
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::continue_token::ContinueToken;
+use super::conversion::Reading;
 use super::ownership::to_served;
 use super::select::Selection;
 use super::{Answer, Call, Listing, Registry, persist};
@@ -59,6 +60,7 @@ impl Registry {
             return component.map(Answer::Object);
         }
         let stored = self.find(call)?;
+        let stored = self.one_converted(&call.kind, &stored, Reading::One).await?;
         match call.target.subresource.as_str() {
             "scale" => self.scale_of(call, &stored).map(Answer::Object),
             _ => Ok(Answer::Stored(stored)),
@@ -101,7 +103,9 @@ impl Registry {
             token => Some(ContinueToken::decode(token, over_namespaces)?),
         };
         let snapshot = self.snapshot_for(options, token.as_ref(), over_namespaces).await?;
-        Ok(self.page(&snapshot, &selection, Page { options, token: token.as_ref(), over_namespaces }))
+        let mut page = self.page(&snapshot, &selection, Page { options, token: token.as_ref(), over_namespaces });
+        page.items = self.converted(&call.kind, page.items, Reading::Many).await?;
+        Ok(page)
     }
 
     async fn snapshot_for(&self, options: &ListOptions, token: Option<&ContinueToken>, over: bool) -> Result<Snapshot> {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::admit::Admission;
+use super::conversion::Reading;
 use super::ownership::{Owner, served_view};
 use super::persist::Committed;
 use super::{ATTEMPTS_MAX, Answer, Call, Input, PatchKind, Registry, Written, metadata, persist};
@@ -118,7 +119,7 @@ impl Registry {
         let Some(stored) = stored else {
             return self.create_instead(r).await.map(Attempt::Done);
         };
-        let old = persist::tree(&call.kind, &stored)?;
+        let old = persist::tree(&call.kind, &*self.one_converted(&call.kind, &stored, Reading::Changing).await?)?;
         let mut new = (r.produce)(Some(&old))?;
         check_revision(call, &mut new, &stored)?;
         let moment = self.moment();
@@ -256,20 +257,26 @@ impl Registry {
             return Ok(Attempt::Done(Written { answer, created: false }));
         }
         if r.options.dry_run {
-            let answer = Answer::Object(self.to_served(kind, f.new));
+            let new = self.there_and_back(kind, f.new).await?;
+            let answer = Answer::Object(self.to_served(kind, new));
             return Ok(Attempt::Done(Written { answer, created: false }));
         }
-        let write = persist::put(kind, f.key, expect, &f.new)?;
+        let shelved = self.shelved(kind, &f.new).await?;
+        let write = persist::put(kind, f.key, expect, &shelved)?;
         if let Change::Put { body, .. } = &write.change
             && f.companions.is_empty()
             && persist::equal(body, &f.stored.body)
         {
-            return Ok(Attempt::Done(Written { answer: Answer::Stored(f.stored), created: false }));
+            let stored = self.one_converted(kind, &f.stored, Reading::Changing).await?;
+            return Ok(Attempt::Done(Written { answer: Answer::Stored(stored), created: false }));
         }
-        Ok(match self.commit(r.call, write, f.companions).await? {
-            Committed::Done(stored) => Attempt::Done(Written { answer: Answer::Stored(stored), created: false }),
-            Committed::Raced => Attempt::Raced,
-        })
+        match self.commit(r.call, write, f.companions).await? {
+            Committed::Done(stored) => {
+                let answer = Answer::Stored(self.one_converted(kind, &stored, Reading::Changing).await?);
+                Ok(Attempt::Done(Written { answer, created: false }))
+            }
+            Committed::Raced => Ok(Attempt::Raced),
+        }
     }
 }
 

@@ -25,6 +25,11 @@ pub(super) struct Selection {
 }
 
 impl Selection {
+    /// The type in the version of the request.
+    pub(super) fn kind(&self) -> &Arc<Kind> {
+        &self.kind
+    }
+
     /// Reads the selectors of a request against the type.
     ///
     /// # Errors

@@ -5,11 +5,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::conversion::{Converter, Reading};
 use super::select::Selection;
 use super::{Call, Notice, NoticeKind, Registry, persist};
 use crate::api::request::ListOptions;
 use crate::api::{Result, Revision, Status};
 use crate::base::Clock;
+use crate::remote::Remote;
 use crate::resources::{Catalog, Kind};
 use crate::storage::{Error, Event, EventKind, Store, Stored, Watch};
 
@@ -38,6 +40,9 @@ pub struct Watching {
     seen: Revision,
     /// Ends the watch when its type is no longer served as it was; only for types made at run time.
     retired: Option<Retired>,
+    remote: Arc<Remote>,
+    /// Notices that wait for a webhook.
+    unconverted: Vec<Notice>,
 }
 
 struct Retired {
@@ -103,6 +108,8 @@ impl Registry {
             bookmark_at: Duration::ZERO,
             seen: Revision(0),
             retired: Retired::of(&self.catalog, &call.kind),
+            remote: self.admission.remote.clone(),
+            unconverted: Vec::new(),
         };
         watching.bookmark_at = watching.next_bookmark();
         if wants_initial {
@@ -157,6 +164,47 @@ impl Watching {
 
     /// The next notices, in order; waits for them. `None` when the watch has ended. Safe to cancel.
     pub async fn next(&mut self) -> Option<Vec<Notice>> {
+        if self.unconverted.is_empty() {
+            self.unconverted = self.next_as_stored().await?;
+        }
+        if !self.converts() {
+            return Some(std::mem::take(&mut self.unconverted));
+        }
+        // What was taken from the log is kept until it is converted, so that nothing is lost by being cancelled.
+        let converted = self.converted().await;
+        self.unconverted.clear();
+        Some(converted.unwrap_or_else(|status| {
+            self.stage = Stage::Ending(None);
+            vec![Notice::Failed(status)]
+        }))
+    }
+
+    fn converts(&self) -> bool {
+        self.selection.kind().custom.as_ref().is_some_and(|version| version.conversion().is_some())
+    }
+
+    /// The notices with their objects in the version of the watch.
+    async fn converted(&self) -> Result<Vec<Notice>> {
+        let kind = self.selection.kind();
+        let object = |notice: &Notice| match notice {
+            Notice::Change { object, .. } => Some(object.clone()),
+            Notice::Bookmark { .. } | Notice::Failed(_) => None,
+        };
+        let objects: Vec<Arc<Stored>> = self.unconverted.iter().filter_map(object).collect();
+        let mut objects = Converter(&self.remote).converted(kind, objects, Reading::One).await?.into_iter();
+        let convert = |notice: &Notice| match notice {
+            Notice::Change { kind, object, event } => {
+                let converted = objects.next().unwrap_or_else(|| object.clone());
+                // What is shared by all watchers is in the version of the store.
+                let event = event.clone().filter(|_| Arc::ptr_eq(&converted, object));
+                Notice::Change { kind: *kind, object: converted, event }
+            }
+            other @ (Notice::Bookmark { .. } | Notice::Failed(_)) => other.clone(),
+        };
+        Ok(self.unconverted.iter().map(convert).collect())
+    }
+
+    async fn next_as_stored(&mut self) -> Option<Vec<Notice>> {
         loop {
             match &mut self.stage {
                 Stage::Ending(status) => return status.take().map(|status| vec![Notice::Failed(status)]),

@@ -3,38 +3,61 @@
 use serde_json::Value;
 
 use super::Reply;
-use crate::api::codec::json;
+use crate::api::codec::{self, json, yaml};
 
 /// How much of an answer that is no document stands in an error, as in client-go.
 const TEXT_BYTES_MAX: usize = 2048;
 
-/// The JSON document of a good answer.
+/// The document of a good answer; what is no JSON is read as YAML, and whatever its type is said to be.
 ///
 /// # Errors
-/// In client-go's words, for other status codes and for what is no JSON.
+/// In client-go's words, for other status codes and for what is no document.
 pub fn decode(reply: &Reply) -> Result<Value, String> {
     let media_type = reply.content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let readable = matches!(media_type.as_str(), "" | "application/json");
     if !(200..=206).contains(&reply.status) {
-        return Err(told(reply, readable).unwrap_or_else(|| refusal(reply, &media_type)));
-    }
-    if !readable && !media_type.contains('/') {
-        return Err("Internal error occurred: mime: no media type".to_owned());
-    }
-    if !readable {
-        return Err(format!("serializer for {} doesn't exist", reply.content_type));
+        return Err(told(reply).unwrap_or_else(|| refusal(reply, &media_type)));
     }
     if reply.body.is_empty() {
         let shown = if media_type.is_empty() { "application/json" } else { &reply.content_type };
         return Err(format!("0-length response with status code: {} and content type: {shown}", reply.status));
     }
-    let parsed = json::decode(&reply.body);
-    parsed.map(|decoded| decoded.value).map_err(|error| format!("couldn't get version/kind; json parse error: {error}"))
+    let unread = |why: &dyn std::fmt::Display| format!("couldn't get version/kind; json parse error: {why}");
+    let looks_like_json = reply.body.trim_ascii_start().first().is_some_and(|first| matches!(first, b'{' | b'['));
+    let document = match looks_like_json {
+        true => json::decode(&reply.body).map(|decoded| decoded.value).map_err(|error| unread(&error))?,
+        false => yaml::decode(&reply.body).map(|decoded| decoded.value).map_err(|error| unread(&error))?,
+    };
+    if document.is_object() {
+        return Ok(document);
+    }
+    let kind = json::kind_of(&document);
+    Err(unread(&format!(
+        "json: cannot unmarshal {kind} into Go value of type struct {{ APIVersion string \
+         \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}"
+    )))
+}
+
+/// Whether a document is of the kind that was asked for, or says nothing of it, as decoding it finds out.
+///
+/// # Errors
+/// In the words of upstream's scheme.
+pub fn check_kind(document: &Value, (api_version, kind): (&str, &str)) -> Result<(), String> {
+    let text = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or_default();
+    let (given, named) = (text("apiVersion"), text("kind"));
+    if given.is_empty() || named.is_empty() || (given, named) == (api_version, kind) {
+        return Ok(());
+    }
+    let split = |text: &str| text.split_once('/').map(|(group, version)| (group.to_owned(), version.to_owned()));
+    let ((group, version), (own, wanted)) = (split(given).unwrap_or_default(), split(api_version).unwrap_or_default());
+    if named == kind && group == own && matches!(version.as_str(), "v1" | "v1beta1") {
+        return Err(format!("converting ({version}.{kind}) to ({wanted}.{kind}): unknown conversion"));
+    }
+    Err(codec::not_registered(given, named))
 }
 
 /// The message of a `Status` in the answer.
-fn told(reply: &Reply, readable: bool) -> Option<String> {
-    let status: Value = serde_json::from_slice(&reply.body).ok().filter(|_| readable)?;
+fn told(reply: &Reply) -> Option<String> {
+    let status: Value = serde_json::from_slice(&reply.body).ok()?;
     let text = |key: &str| status.get(key).and_then(Value::as_str).unwrap_or_default();
     let is_status = matches!(text("kind"), "Status" | "") && matches!(text("apiVersion"), "v1" | "");
     (is_status && text("status") == "Failure").then(|| text("message").to_owned())
@@ -93,7 +116,10 @@ mod tests {
         );
         check_error(404, "", "", "the server could not find the requested resource");
         check_error(302, "", "", "the server responded with the status code 302 but did not return more information");
-        check_error(200, "text/html", "<p>", "serializer for text/html doesn't exist");
+        let why = "couldn't get version/kind; json parse error: json: cannot unmarshal string into Go value of type \
+                   struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \
+                   \"json:\\\"kind,omitempty\\\"\" }";
+        check_error(200, "text/html", "<p>", why);
         check_error(
             200,
             "application/json",

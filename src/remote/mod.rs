@@ -25,7 +25,7 @@ use crate::base::Clock;
 use crate::storage::Store;
 use connect::Connector;
 
-pub use answer::decode;
+pub use answer::{check_kind, decode};
 pub use resolve::{Routes, resolve};
 pub use site::{Place, Site, Trust};
 pub use trust::ClientIdentity;
@@ -58,6 +58,7 @@ struct Server {
 pub struct Post<'a> {
     pub site: &'a Site,
     pub body: Bytes,
+    /// The server is told, as a parameter of the address.
     pub limit: Duration,
     pub answer_bytes_max: usize,
 }
@@ -91,20 +92,19 @@ impl Remote {
         let url = post.site.url(post.limit);
         let about = |why: &str| format!("Post {}: {why}", crate::api::field::go_quote(&url));
         let server = self.server(post.site).map_err(|why| about(&why))?;
-        let patience = self.clock.sleep(post.limit);
+        // One limit for all of it: waiting for a turn, the way there, the answer.
+        let mut patience = self.clock.sleep(post.limit);
         let mut exchange = std::pin::pin!(exchange(&server, &url, post.body));
         let sent = tokio::select! {
             sent = &mut exchange => sent,
-            () = patience => return Err(about(words::DEADLINE)),
+            () = &mut patience => return Err(about(words::DEADLINE)),
         };
-        // What is left of the time counts from here; the answer as a whole has twice the limit at most.
         let response = sent.map_err(|why| about(&why))?;
         let (head, body) = response.into_parts();
         let text = |name| head.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
-        let patience = self.clock.sleep(post.limit);
         let body = tokio::select! {
             body = read(body, post.answer_bytes_max) => body,
-            () = patience => Err(words::DEADLINE.to_owned()),
+            () = &mut patience => Err(words::DEADLINE.to_owned()),
         };
         let unread = |why| format!("unexpected error when reading response body. Please retry. Original error: {why}");
         let body = body.map_err(unread)?;

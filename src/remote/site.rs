@@ -61,6 +61,13 @@ impl Site {
         Self { place, trust }
     }
 
+    /// From the `spec` of an APIService that leads to a service.
+    pub fn of_api_service(spec: &Value) -> Self {
+        let insecure = spec.get("insecureSkipTLSVerify").and_then(Value::as_bool).unwrap_or(false);
+        let site = Self::of_client_config(spec);
+        if insecure { Self { trust: Trust::Anyone, ..site } } else { site }
+    }
+
     /// The address that is asked, with the limit as a parameter, as client-go writes it.
     pub(super) fn url(&self, limit: Duration) -> String {
         let seconds = limit.as_secs() + u64::from(limit.subsec_nanos() > 0);

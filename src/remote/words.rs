@@ -47,7 +47,10 @@ pub(super) fn of_body(error: &hyper::Error) -> String {
         return "unexpected EOF".to_owned();
     }
     let io = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
-    io.map_or_else(|| "unexpected EOF".to_owned(), of_io)
+    match io {
+        Some(io) if io.kind() != io::ErrorKind::UnexpectedEof => of_io(io),
+        Some(_) | None => "unexpected EOF".to_owned(),
+    }
 }
 
 /// An error of the system.
@@ -86,7 +89,9 @@ fn of_certificate(why: &CertificateError, name: &ServerName<'_>) -> String {
         }
         CertificateError::NotValidForName => format!("certificate is not valid for {shown}"),
         CertificateError::NotValidForNameContext { presented, .. } => {
-            let names: Vec<String> = presented.iter().filter_map(|name| of_name(name)).collect();
+            // Go tells names of the kind that was looked for.
+            let wanted = if matches!(name, ServerName::IpAddress(_)) { "IpAddress" } else { "DnsName" };
+            let names: Vec<String> = presented.iter().filter_map(|name| of_name(name, wanted)).collect();
             match (name, names.as_slice()) {
                 (ServerName::IpAddress(_), []) => {
                     format!("cannot validate certificate for {shown} because it doesn't contain any IP SANs")
@@ -113,10 +118,10 @@ fn of_certificate(why: &CertificateError, name: &ServerName<'_>) -> String {
 }
 
 /// A name as rustls writes it: `DnsName("a")`, `IpAddress(127.0.0.1)`.
-fn of_name(name: &str) -> Option<String> {
+fn of_name(name: &str, wanted: &str) -> Option<String> {
     let (kind, rest) = name.split_once('(')?;
     let text = rest.trim_end_matches(')').trim_matches('"').to_owned();
-    matches!(kind, "DnsName" | "IpAddress").then_some(text)
+    (kind == wanted).then_some(text)
 }
 
 fn moment(seconds: u64) -> String {

@@ -1,6 +1,7 @@
 //! HTTP semantics: filters, routes, negotiation, streams, discovery, OpenAPI, health. `Server::handle` is all of it;
 //! the transport and the in-process client both call it and differ in nothing but the `Peer` they name.
 
+mod aggregation;
 mod answer;
 mod discovery;
 mod filters;
@@ -23,7 +24,7 @@ use bytes::Bytes;
 
 use crate::auth::{Authenticator, Authorizer};
 use crate::base::{Clock, Shutdown};
-use crate::registry::Registry;
+use crate::registry::{Extensions, Registry};
 use crate::resources::facts::Facts;
 
 pub use filters::InFlight;
@@ -39,6 +40,7 @@ pub struct Server {
 /// What a server is made of.
 pub struct Parts {
     pub registry: Arc<Registry>,
+    pub extensions: Arc<Extensions>,
     pub facts: Arc<Facts>,
     pub authenticator: Arc<dyn Authenticator>,
     pub authorizer: Arc<dyn Authorizer>,

@@ -7,9 +7,9 @@ use arc_swap::ArcSwapOption;
 use serde_json::Value;
 
 use super::super::Context;
-use super::matching::Rule;
+use super::super::matching::Criteria;
 use crate::api::Revision;
-use crate::api::labels::Selector;
+use crate::api::cel::admission::{Compiler, Declarations, Failure, MatchConditions};
 use crate::remote::Site;
 use crate::storage::Snapshot;
 
@@ -22,11 +22,8 @@ pub(super) struct Hook {
     /// Tells it from all others.
     pub id: String,
     pub site: Site,
-    pub rules: Vec<Rule>,
-    pub equivalent: bool,
-    pub namespaces: Result<Selector, String>,
-    pub objects: Result<Selector, String>,
-    pub conditions: Conditions,
+    pub criteria: Criteria,
+    pub conditions: MatchConditions,
     /// Absent where the configuration does not say.
     pub side_effects: Option<String>,
     pub limit: Duration,
@@ -36,9 +33,6 @@ pub(super) struct Hook {
     pub ignores_failure: bool,
     pub reinvoked: bool,
 }
-
-/// The expressions of `matchConditions`.
-pub(super) type Conditions = Vec<String>;
 
 /// The webhooks of one kind of configuration.
 pub(super) struct Configured {
@@ -89,14 +83,14 @@ fn hook(configuration: &str, index: usize, webhook: &Value) -> Hook {
     let name = text("name").unwrap_or_default().to_owned();
     let known = |version: &Value| ["v1", "v1beta1"].into_iter().find(|known| version.as_str() == Some(known));
     let seconds = webhook.get("timeoutSeconds").and_then(Value::as_u64);
+    let conditions = list("matchConditions").filter_map(|condition| condition.get("expression")?.as_str());
+    let declarations = Declarations { authorizer: true, ..Declarations::default() };
+    let failure = Failure::of(text("failurePolicy"));
     Hook {
         id: format!("{configuration}/{name}/{index}"),
         site: Site::of_client_config(webhook.get("clientConfig").unwrap_or(&Value::Null)),
-        rules: list("rules").map(Rule::of).collect(),
-        equivalent: text("matchPolicy") == Some("Equivalent"),
-        namespaces: Selector::from_label_selector(webhook.get("namespaceSelector")),
-        objects: Selector::from_label_selector(webhook.get("objectSelector")),
-        conditions: list("matchConditions").filter_map(|c| c.get("expression")?.as_str().map(str::to_owned)).collect(),
+        criteria: Criteria::of_webhook(webhook),
+        conditions: MatchConditions::new(&Compiler::plain(), conditions, (declarations, failure)),
         side_effects: text("sideEffects").map(str::to_owned),
         limit: seconds.map_or(TIMEOUT, Duration::from_secs),
         version: list("admissionReviewVersions").find_map(known),

@@ -10,12 +10,14 @@ use super::configuration::Hook;
 use super::dispatch::{Call, Failure, failed};
 use super::matching::invocation;
 use super::response::{Response, Role, denial};
-use crate::api::field::go_quote;
-use crate::api::{Object, Result, Status, patch};
+use crate::api::field::{Errors, Path, go_quote};
+use crate::api::validation::metadata::managed_fields;
+use crate::api::{Object, Result, Status, codec, patch};
 
 /// Lets all webhooks that match change the object.
 pub(super) async fn dispatch(ctx: &Context, attributes: &mut Attributes<'_>, hooks: Arc<Vec<Hook>>) -> Result<()> {
     let second = attributes.reinvocation.second();
+    let owners = attributes.object.as_deref().map(|object| object.get(&OWNERS).cloned());
     if second {
         let object = attributes.object.as_deref();
         attributes.reinvocation.webhooks.compare(object);
@@ -44,7 +46,28 @@ pub(super) async fn dispatch(ctx: &Context, attributes: &mut Attributes<'_>, hoo
     }
     let object = attributes.object.as_deref();
     attributes.reinvocation.webhooks.leave(object);
+    if let (Some(object), Some(owners)) = (attributes.object.as_deref_mut(), owners) {
+        attributes.warnings.extend(keep_owners(object, owners));
+    }
     Ok(())
+}
+
+const OWNERS: [&str; 2] = ["metadata", "managedFields"];
+
+/// What nobody can read of field ownership becomes what it was; the warning that tells of it.
+fn keep_owners(object: &mut Object, before: Option<Value>) -> Option<String> {
+    let mut errors = Errors::new();
+    managed_fields(object.get(&OWNERS), &Path::new("metadata").child("managedFields"), &mut errors);
+    let first = errors.first()?;
+    match before {
+        Some(before) => object.set(&OWNERS, before),
+        None => drop(object.remove(&OWNERS)),
+    }
+    let why = if first.field.ends_with("operation") { "operation must be `Apply` or `Update`" } else { &first.detail };
+    Some(format!(
+        ".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated mutating \
+         admission controller; please fix your requests: {why}"
+    ))
 }
 
 #[derive(PartialEq, Eq)]
@@ -76,12 +99,29 @@ async fn call(
         settle_payload(slot, (kind, subresource), patched);
         return Ok(if changed { Changed::Yes } else { Changed::No });
     }
+    check_kind(ctx, kind, &patched).map_err(|why| internal(&why))?;
     let read = kind.read(patched.into_value()).map_err(|error| internal(&error))?;
     let changed = read != before;
     if changed {
         *slot = if kind.is_custom() { custom(attributes.kind, kind, read)? } else { kind.stored(read) };
     }
     Ok(if changed { Changed::Yes } else { Changed::No })
+}
+
+/// A patch that makes another thing of the object is refused as decoding it into the wrong type would be.
+fn check_kind(ctx: &Context, kind: &crate::resources::Kind, patched: &Object) -> std::result::Result<(), String> {
+    let (version, name) = (patched.text_at(&["apiVersion"]), patched.text_at(&["kind"]));
+    let expected = kind.gvk.api_version();
+    let version = if version.is_empty() { &expected } else { version };
+    let name = if name.is_empty() { &kind.gvk.kind } else { name };
+    if kind.is_custom() || (version == expected && name == kind.gvk.kind) {
+        return Ok(());
+    }
+    let (group, bare) = version.split_once('/').unwrap_or(("", version));
+    let served = ctx.catalog.served();
+    let Some(other) = served.find_kind(group, bare, name) else { return Err(codec::not_registered(version, name)) };
+    other.read(Value::Object(patched.root().clone())).map_err(|error| error.to_string())?;
+    Err(format!("converting ({bare}.{name}) to ({}.{}): unknown conversion", kind.gvk.version, kind.gvk.kind))
 }
 
 /// A custom resource goes back to the version of the request.
@@ -114,16 +154,16 @@ fn patched(hook: &Hook, response: &Response, object: Option<&Object>) -> std::re
         return Ok(None);
     }
     let operations: Value = serde_json::from_slice(&response.patch)
-        .map_err(|_| undecodable(hook, &crate::api::codec::json::decode(&response.patch)))?;
+        .map_err(|_| undecodable(hook, &codec::json::decode(&response.patch)))?;
     match &operations {
         Value::Array(operations) if operations.is_empty() => return Ok(None),
         Value::Null => return Ok(None),
         Value::Array(_) => {}
-        other => {
-            let kind = crate::api::codec::json::kind_of(other);
-            let why = format!("json: cannot unmarshal {kind} into Go value of type jsonpatch.Patch");
-            return Err(failed(hook, &format!("received undecodable patch in webhook response: {why}")));
-        }
+        other => return Err(misshapen(hook, other, "Patch")),
+    }
+    let wrong = |operation: &&Value| !operation.is_object() && !operation.is_null();
+    if let Some(wrong) = operations.as_array().into_iter().flatten().find(wrong) {
+        return Err(misshapen(hook, wrong, "Operation"));
     }
     let internal = |why: String| Failure::Refused(Status::internal(why));
     let Some(object) = object else {
@@ -137,7 +177,7 @@ fn patched(hook: &Hook, response: &Response, object: Option<&Object>) -> std::re
     }
     let patched = patch::apply_operations(object, operations).map_err(internal)?;
     let patched = Object::from_value(patched).map_err(|other| {
-        let kind = crate::api::codec::json::kind_of(&other);
+        let kind = codec::json::kind_of(&other);
         internal(format!(
             "couldn't get version/kind; json parse error: json: cannot unmarshal {kind} into Go value of \
                           type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \
@@ -147,7 +187,13 @@ fn patched(hook: &Hook, response: &Response, object: Option<&Object>) -> std::re
     Ok(Some(patched))
 }
 
-fn undecodable<T>(hook: &Hook, decoded: &std::result::Result<T, crate::api::codec::Error>) -> Failure {
+fn misshapen(hook: &Hook, value: &Value, wanted: &str) -> Failure {
+    let kind = codec::json::kind_of(value);
+    let why = format!("json: cannot unmarshal {kind} into Go value of type jsonpatch.{wanted}");
+    failed(hook, &format!("received undecodable patch in webhook response: {why}"))
+}
+
+fn undecodable<T>(hook: &Hook, decoded: &std::result::Result<T, codec::Error>) -> Failure {
     let why = decoded.as_ref().err().map(ToString::to_string).unwrap_or_default();
     failed(hook, &format!("received undecodable patch in webhook response: {why}"))
 }

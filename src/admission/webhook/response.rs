@@ -9,6 +9,7 @@ use super::review::Review;
 use crate::api::field::go_quote;
 use crate::api::status::{Cause, Details};
 use crate::api::{Reason, Status};
+use crate::remote::check_kind;
 
 /// An answer that holds what it must.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ impl Response {
     /// # Errors
     /// In upstream's words, what is wrong with it.
     pub(super) fn read(document: &Value, review: &Review, role: Role) -> Result<Self, String> {
+        check_kind(document, (&review.api_version, "AdmissionReview"))
+            .map_err(|why| format!("failed to call webhook: {why}"))?;
         let response = document.get("response").filter(|response| !response.is_null());
         let response =
             response.ok_or_else(|| "received invalid webhook response: webhook response was absent".to_owned())?;

@@ -115,7 +115,11 @@ impl Document {
             "move" => {
                 let from = from.ok_or_else(|| undecoded("from"))?;
                 let missing = format!("move operation does not apply: doc is missing from path: {from}: missing value");
-                let value = self.container(&from).ok_or(missing).and_then(|at| take(at, &from, "move"))?;
+                let value = self.container(&from).ok_or(missing).and_then(|at| {
+                    // Upstream names the key here, not the path.
+                    let key = at.1.clone();
+                    take(at, &key, "move")
+                })?;
                 let missing =
                     format!("move operation does not apply: doc is missing destination path: {path}: missing value");
                 self.container(&path).ok_or(missing)?;

@@ -73,9 +73,8 @@ impl CustomResource {
         }
         if self.shared.conversion == Strategy::Webhook {
             let from = object.gvk();
-            return Err(Status::internal(format!(
-                "conversion webhook for {from} failed: conversion of custom resources by webhook is not supported"
-            )));
+            // Who reads or writes has it converted before it comes here.
+            return Err(Status::internal(format!("conversion webhook for {from} failed: it was not called")));
         }
         object.set_gvk(&wanted);
         self.settle(at, object, Malformed::Drop).map_err(Status::internal)?;

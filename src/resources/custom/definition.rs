@@ -100,6 +100,17 @@ pub struct Selectable {
 #[serde(default)]
 pub struct Conversion {
     pub strategy: Strategy,
+    pub webhook: Option<Webhook>,
+}
+
+/// Who converts where the strategy is `Webhook`.
+#[derive(Deserialize, Debug, Clone, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Webhook {
+    pub client_config: Value,
+    /// The versions of reviews that it takes, in the order of its preference.
+    #[serde(rename = "conversionReviewVersions")]
+    pub versions: Vec<String>,
 }
 
 /// How objects get from version to version.

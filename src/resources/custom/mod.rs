@@ -24,7 +24,7 @@ use crate::api::schema::structural::{Built, MetaType, Schema, build};
 use crate::api::schema::{Str, Table, TypeId};
 
 use behaviour::CustomResource;
-pub use definition::{CLEANUP, Definition, Names, schema_of};
+pub use definition::{CLEANUP, Definition, Names, Webhook as ConversionWebhook, schema_of};
 use definition::{Scale, VersionSpec};
 pub use read::versions_by_preference;
 use rules::Rules;
@@ -41,6 +41,7 @@ struct Shared {
     source: ArcSwap<Bytes>,
     preserve_unknown: bool,
     conversion: definition::Strategy,
+    converter: Option<ConversionWebhook>,
     storage_version: Str,
     versions: Vec<OneVersion>,
     /// Selectable fields of all versions: name and path.
@@ -102,6 +103,17 @@ impl Version {
     /// The JSON of the definition as it is now.
     pub fn source(&self) -> Arc<Bytes> {
         self.shared.source.load_full()
+    }
+
+    /// The webhook that converts between the versions, if one does.
+    pub fn conversion(&self) -> Option<&ConversionWebhook> {
+        let by_webhook = self.shared.conversion == definition::Strategy::Webhook;
+        self.shared.converter.as_ref().filter(|_| by_webhook && self.shared.versions.len() > 1)
+    }
+
+    /// The version in which objects are stored.
+    pub fn storage_version(&self) -> &Str {
+        &self.shared.storage_version
     }
 
     /// The compiled schema.
@@ -190,6 +202,7 @@ fn share(definition: &Definition, source: &Bytes, facts: &Metadata) -> Shared {
         source: ArcSwap::from_pointee(source.clone()),
         preserve_unknown: spec.preserve_unknown_fields,
         conversion: spec.conversion.strategy,
+        converter: spec.conversion.webhook.clone(),
         storage_version: storage.to_owned().into(),
         versions: spec.versions.iter().map(one).collect(),
         selectable,

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Scope;
+use crate::registry::Extensions;
 use crate::resources::{Group, Kind, Served};
 use crate::server::message::Request;
 use crate::server::negotiation::{Encoding, parse_accept};
@@ -31,6 +32,64 @@ pub(super) fn list(served: &Served, scope: Scope) -> Value {
     let wanted = |group: &&Group| group.name.is_empty() == (scope == Scope::Core);
     let items: Vec<Value> = served.groups.iter().filter(wanted).map(|g| group(served, g)).collect();
     json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items})
+}
+
+/// Adds what other servers serve, as they said when they were last asked.
+pub(super) fn add(list: &mut Value, extensions: &Extensions) {
+    let Some(items) = list.get_mut("items").and_then(Value::as_array_mut) else { return };
+    for extension in extensions.all().iter() {
+        let fresh = extensions.said(extension).filter(|_| extension.available);
+        let version = match fresh {
+            Some(said) => {
+                json!({ "version": extension.version, "resources": rows(&said.resources), "freshness": "Current" })
+            }
+            None => json!({ "version": extension.version, "freshness": "Stale" }),
+        };
+        let known = items.iter_mut().find(|item| item.pointer("/metadata/name").is_some_and(|n| *n == extension.group));
+        match known.and_then(|item| item.get_mut("versions")).and_then(Value::as_array_mut) {
+            Some(versions) if versions.iter().any(|v| v["version"] == extension.version) => {}
+            Some(versions) => versions.push(version),
+            None => items.push(json!({ "metadata": { "name": extension.group }, "versions": [version] })),
+        }
+    }
+}
+
+/// The rows of an `APIResourceList` in the aggregated form.
+fn rows(list: &Value) -> Vec<Value> {
+    let resources = list.get("resources").and_then(Value::as_array).map_or(&[][..], |list| list);
+    let text = |row: &Value, key: &str| row.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (group, version) =
+        list.get("groupVersion").and_then(Value::as_str).and_then(|gv| gv.split_once('/')).unwrap_or_default();
+    let kind = |row: &Value| {
+        let or = |given: String, own: &str| if given.is_empty() { own.to_owned() } else { given };
+        json!({ "group": or(text(row, "group"), group), "version": or(text(row, "version"), version),
+            "kind": text(row, "kind") })
+    };
+    let mut out: Vec<Value> = Vec::new();
+    for row in resources {
+        let name = text(row, "name");
+        let verbs = row.get("verbs").cloned().unwrap_or_else(|| json!([]));
+        if let Some((resource, subresource)) = name.split_once('/') {
+            let sub = json!({ "subresource": subresource, "responseKind": kind(row), "verbs": verbs });
+            if let Some(owner) = out.iter_mut().find(|owner| owner["resource"] == resource) {
+                match owner.get_mut("subresources").and_then(Value::as_array_mut) {
+                    Some(all) => all.push(sub),
+                    None => owner["subresources"] = json!([sub]),
+                }
+            }
+            continue;
+        }
+        let namespaced = row.get("namespaced").and_then(Value::as_bool).unwrap_or(false);
+        let mut made = json!({ "resource": name, "responseKind": kind(row), "verbs": verbs,
+            "scope": if namespaced { "Namespaced" } else { "Cluster" }, "singularResource": text(row, "singularName") });
+        for key in ["shortNames", "categories"] {
+            if let Some(value) = row.get(key) {
+                made[key] = value.clone();
+            }
+        }
+        out.push(made);
+    }
+    out
 }
 
 fn group(served: &Served, group: &Group) -> Value {

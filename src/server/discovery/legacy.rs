@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
+use std::sync::Arc;
+
 use crate::api::names::api_version;
+use crate::registry::Extension;
 use crate::resources::{Group, Kind, Served};
 
 /// `/api`.
@@ -16,10 +19,25 @@ pub(super) fn versions(served: &Served, advertised: &str) -> Value {
 }
 
 /// `/apis`.
-pub(super) fn groups(served: &Served) -> Value {
-    let named = served.groups.iter().filter(|g| !g.name.is_empty());
+pub(super) fn groups(groups: &[Group]) -> Value {
+    let named = groups.iter().filter(|g| !g.name.is_empty());
     let groups: Vec<Value> = named.map(|g| group(g, false)).collect();
     json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
+}
+
+/// The groups with those that other servers serve.
+pub(super) fn merged(served: &Served, extensions: &[Arc<Extension>]) -> Vec<Group> {
+    let mut groups = served.groups.clone();
+    for extension in extensions.iter().filter(|extension| !extension.group.is_empty()) {
+        match groups.iter_mut().find(|group| group.name == extension.group) {
+            Some(group) if group.versions.contains(&extension.version) => {}
+            Some(group) => group.versions.push(extension.version.clone()),
+            None => {
+                groups.push(Group { name: extension.group.clone(), versions: vec![extension.version.clone()] });
+            }
+        }
+    }
+    groups
 }
 
 /// `/apis/<group>`, or an item of `/apis`.

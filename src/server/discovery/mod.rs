@@ -28,7 +28,8 @@ pub(super) struct Documents {
 }
 
 struct Cached {
-    generation: u64,
+    /// Of what is served here, and of what others serve.
+    generation: (u64, u64),
     /// Of the legacy group and of all others, each in JSON and protobuf.
     core: Document,
     groups: Document,
@@ -46,10 +47,11 @@ impl Documents {
     fn get(&self, server: &Server, scope: Scope) -> Document {
         let served = server.parts().registry.catalog().served();
         let mut slot = self.aggregated.lock();
-        if slot.as_ref().is_none_or(|cached| cached.generation != served.generation) {
+        let generation = (served.generation, server.parts().extensions.generation());
+        if slot.as_ref().is_none_or(|cached| cached.generation != generation) {
             let make = |scope| Document::new(server, &served, scope);
             let (core, groups) = (make(Scope::Core), make(Scope::Groups));
-            *slot = Some(Cached { generation: served.generation, core, groups });
+            *slot = Some(Cached { generation, core, groups });
         }
         let cached = slot.as_ref().expect("it was made above");
         match scope {
@@ -61,7 +63,10 @@ impl Documents {
 
 impl Document {
     fn new(server: &Server, served: &Served, scope: Scope) -> Self {
-        let value = aggregated::list(served, scope);
+        let mut value = aggregated::list(served, scope);
+        if scope == Scope::Groups {
+            aggregated::add(&mut value, &server.parts().extensions);
+        }
         let of = Typed::known(&server.parts().facts.types, &known::GROUP_DISCOVERY_LIST);
         let json: Bytes = of.json(&value).into();
         let protobuf = wire::encode(Encoding::Protobuf, of, &value).ok();
@@ -98,7 +103,8 @@ pub(super) fn serve(server: &Server, admitted: &Admitted) -> Option<Result<Respo
         ["api"] => top(server, admitted, Scope::Core, &served),
         ["apis"] => top(server, admitted, Scope::Groups, &served),
         ["apis", group] if !group.is_empty() => {
-            let group = served.groups.iter().find(|g| g.name == *group)?;
+            let groups = legacy::merged(&served, &server.parts().extensions.all());
+            let group = groups.iter().find(|g| g.name == *group)?;
             legacy_answer(server, admitted, &known::GROUP, &legacy::group(group, true))
         }
         ["api", version] => resources(server, admitted, &served, ("", version))?,
@@ -123,7 +129,10 @@ fn top(server: &Server, admitted: &Admitted, scope: Scope, served: &Served) -> R
         Scope::Core => {
             legacy_answer(server, admitted, &known::VERSIONS, &legacy::versions(served, &server.parts().advertised))
         }
-        Scope::Groups => legacy_answer(server, admitted, &known::GROUP_LIST, &legacy::groups(served)),
+        Scope::Groups => {
+            let groups = legacy::merged(served, &server.parts().extensions.all());
+            legacy_answer(server, admitted, &known::GROUP_LIST, &legacy::groups(&groups))
+        }
     }
 }
 

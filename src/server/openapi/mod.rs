@@ -24,6 +24,7 @@ use super::filters::Admitted;
 use super::message::{Body, Headers, Method, Response};
 use super::{Parts, Server, negotiation, respond};
 use crate::api::{Result, Status};
+use crate::registry::Extensions;
 use crate::resources::{Kind, Served};
 
 /// What is kept from request to request.
@@ -142,7 +143,7 @@ pub(super) fn serve(server: &Server, admitted: &Admitted) -> Option<Result<Respo
     };
     let path = rest.trim_matches('/');
     if path.is_empty() {
-        return Some(Ok(index(&hashes)));
+        return Some(Ok(index(&hashes, &parts.extensions)));
     }
     let Some(hash) = hashes.get(path) else {
         return Some(Ok(Response { status: 404, headers: Headers::default(), body: Body::Full(Bytes::new()) }));
@@ -152,11 +153,18 @@ pub(super) fn serve(server: &Server, admitted: &Admitted) -> Option<Result<Respo
     Some(Ok(respond::compressed(response, gzip)))
 }
 
-fn index(hashes: &BTreeMap<String, String>) -> Response {
+/// All documents, with those of extension servers, whose paths lead through this one.
+fn index(hashes: &BTreeMap<String, String>, extensions: &Extensions) -> Response {
     let link = |(path, hash): (&String, &String)| {
         (path.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}))
     };
-    let paths: serde_json::Map<String, Value> = hashes.iter().map(link).collect();
+    let mut paths: serde_json::Map<String, Value> = hashes.iter().map(link).collect();
+    for extension in extensions.all().iter().filter(|extension| extension.available) {
+        if let Some(said) = extensions.said(extension).filter(|said| !said.openapi.is_empty()) {
+            let path = extension.path().trim_matches('/').to_owned();
+            paths.insert(path, json!({ "serverRelativeURL": said.openapi }));
+        }
+    }
     Response::full(200, "text/plain; charset=utf-8", json!({ "paths": paths }).to_string())
 }
 

@@ -3,6 +3,7 @@
 mod resource;
 mod version;
 
+use super::aggregation;
 use super::discovery;
 use super::filters::Admitted;
 use super::message::{Method, Response};
@@ -12,6 +13,9 @@ use crate::api::{Result, Status};
 /// Answers a request that passed the filters.
 pub(super) async fn serve(server: &Server, admitted: Admitted) -> Response {
     let started = server.parts().clock.monotonic();
+    if let Some(answer) = aggregation::serve(server, &admitted).await {
+        return answer;
+    }
     let answer =
         if admitted.info.resource_request { resource::serve(server, &admitted).await } else { path(server, &admitted) };
     let response = answer.unwrap_or_else(|status| respond::failure(server.parts(), admitted.failure, &status));

@@ -12,7 +12,7 @@ use crate::api::{GroupVersionKind, Object, Reason, Result, Status};
 use crate::registry::{Call, Connected, PatchKind, Wish, Written, is_connection};
 use crate::resources::{Kind, Subresource};
 use crate::server::answer::{self, Carrier, Manner};
-use crate::server::filters::Admitted;
+use crate::server::filters::{Admitted, RequestInfo};
 use crate::server::message::{Body, Headers, Method, Response};
 use crate::server::negotiation::{self, Forms};
 use crate::server::options::{self, Listing};
@@ -62,7 +62,8 @@ fn missing_subresource(server: &Server, admitted: &Admitted) -> Option<Arc<Kind>
 fn place(server: &Server, admitted: &Admitted) -> Option<Place> {
     let info = &admitted.info;
     let kind = server.parts().registry.catalog().served().find(&info.group, &info.version, &info.resource)?.clone();
-    if info.parts.len() > 3 || info.parts.iter().any(String::is_empty) {
+    let behind_proxy = info.subresource == "proxy";
+    if !behind_proxy && (info.parts.len() > 3 || info.parts.iter().any(String::is_empty)) {
         return None;
     }
     let in_namespace = !info.namespace.is_empty() && info.resource != "namespaces";
@@ -211,7 +212,12 @@ async fn connect(server: &Server, admitted: &Admitted, call: &Call) -> Result<Re
     };
     let registry = &server.parts().registry;
     if call.target.subresource != "log" {
-        registry.admit_connection(call, connect_options(query, call)).await?;
+        let mut options = connect_options(query, call);
+        let behind = rest(&admitted.info);
+        if !behind.is_empty() {
+            options.set(&["path"], behind);
+        }
+        registry.admit_connection(call, options).await?;
     }
     match registry.connect(call, &wish)? {
         Connected::Nothing => Ok(Response { status: 204, headers: Headers::default(), body: Body::Full(Bytes::new()) }),
@@ -249,6 +255,11 @@ fn connect_options(query: &Query, call: &Call) -> Object {
         }
     }
     options
+}
+
+/// The path behind a proxy.
+fn rest(info: &RequestInfo) -> String {
+    info.parts.get(3..).unwrap_or_default().iter().map(|part| format!("/{part}")).collect()
 }
 
 async fn list(server: &Server, admitted: &Admitted, call: &Call) -> Result<Response> {
