@@ -65,9 +65,9 @@ fn check(ctx: &Context, attributes: &Attributes<'_>) -> Result<()> {
 fn lacking(pod: &Object, allocatable: &Amounts) -> Vec<String> {
     let mut asked = of_pod(pod, Side::Requests);
     add(&mut asked, &amounts(pod.get(&["spec", "overhead"])));
-    let units: [(&str, fn(&Quantity) -> i64); 2] = [("cpu", Quantity::milli_value), ("memory", Quantity::value)];
     let mut lacking = Vec::new();
-    for (name, number) in units {
+    for name in ["cpu", "memory"] {
+        let number = |amount: &Quantity| if name == "cpu" { amount.milli_value() } else { amount.value() };
         let zero = Quantity::default();
         let (asked, has) = (asked.get(name).unwrap_or(&zero), allocatable.get(name).unwrap_or(&zero));
         if asked > has {

@@ -51,9 +51,7 @@ pub fn validate(
 pub fn merge(by_hand: Errors, declared: Errors) -> Errors {
     let mut told = Errors::with_capacity(by_hand.len() + declared.len());
     for error in by_hand {
-        // Names and labels count characters of what declared rules count bytes of.
-        let detail = error.detail.replace(" characters", " bytes");
-        let said = |d: &FieldError| d.kind != ErrorKind::Invalid || d.detail.replace(" characters", " bytes") == detail;
+        let said = |d: &FieldError| d.kind != ErrorKind::Invalid || same_rule(&d.detail, &error.detail);
         let declared = declared.iter().any(|d| d.kind == error.kind && d.field == error.field && said(d));
         if !declared && !told.contains(&error) {
             told.push(error);
@@ -61,6 +59,15 @@ pub fn merge(by_hand: Errors, declared: Errors) -> Errors {
     }
     told.extend(declared);
     told
+}
+
+/// Whether two details tell of one rule: names and labels count characters of what declared rules count bytes of, and
+/// the words before a pattern differ.
+fn same_rule(declared: &str, by_hand: &str) -> bool {
+    const PATTERN: &str = "regex used for validation is";
+    let pattern = |detail: &str| detail.split_once(PATTERN).map(|(_, pattern)| pattern.to_owned());
+    let counted = |detail: &str| detail.replace(" characters", " bytes");
+    counted(declared) == counted(by_hand) || pattern(declared).is_some() && pattern(declared) == pattern(by_hand)
 }
 
 /// A value with what it was; absent is null.

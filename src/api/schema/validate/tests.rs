@@ -144,3 +144,13 @@ fn a_declared_error_takes_the_place_of_the_same_by_hand() {
     let texts: Vec<String> = merged.iter().map(ToString::to_string).collect();
     assert_eq!(texts, ["a: Forbidden: other", "a: Required value"]);
 }
+
+#[test]
+fn an_invalid_value_gives_way_to_a_declared_rule_that_says_the_same_of_it() {
+    let path = Path::new("a");
+    let invalid = |detail: &str| FieldError::invalid(&path, -1, detail);
+    let by_hand = vec![invalid("must be no more than 63 characters"), invalid("must be more"), invalid("must be more")];
+    let merged = merge(by_hand, vec![invalid("must be no more than 63 bytes")]);
+    let details: Vec<&str> = merged.iter().map(|error| &*error.detail).collect();
+    assert_eq!(details, ["must be more", "must be no more than 63 bytes"]);
+}
