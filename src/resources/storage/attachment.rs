@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::validation::{bytes, driver_name};
+use super::validation::bytes;
 use crate::api::Object;
 use crate::api::field::{Errors, FieldError, Path};
 use crate::api::validation::names::dns1123_subdomain;
@@ -55,12 +55,11 @@ impl Behaviour for VolumeAttachment {
 const METADATA_BYTES_MAX: usize = 256 << 10;
 const MESSAGE_BYTES_MAX: usize = 1024;
 
-/// That the spec stays is declared.
+/// What the attacher is called and that the spec stays is declared.
 fn validate(attachment: &Object) -> Errors {
     let mut errors = Errors::new();
     let empty = Tree::new();
     let (spec, path) = (child(attachment.root(), "spec").unwrap_or(&empty), Path::new("spec"));
-    driver_name(&mut errors, text(spec, "attacher"), &path.child("attacher"));
     source(&mut errors, child(spec, "source").unwrap_or(&empty), &path.child("source"));
     let node = text(spec, "nodeName");
     messages(&mut errors, &path.child("nodeName"), node, dns1123_subdomain(node));
