@@ -106,7 +106,7 @@ impl Run<'_> {
                 Ok(params) => {
                     for param in params {
                         let verdict = self.evaluate(attributes, (policy, &invocation), param.as_ref())?;
-                        self.act(attributes, (policy, binding), verdict, &mut annotations);
+                        self.act(attributes, (policy, binding), (verdict, &mut annotations));
                     }
                 }
             }
@@ -142,8 +142,7 @@ impl Run<'_> {
         &mut self,
         attributes: &mut Attributes<'_>,
         (policy, binding): (&Policy, &Binding),
-        verdict: Verdict,
-        annotations: &mut BTreeMap<String, Vec<String>>,
+        (verdict, annotations): (Verdict, &mut BTreeMap<String, Vec<String>>),
     ) {
         for denial in &verdict.denials {
             for action in &binding.actions {
