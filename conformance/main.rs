@@ -6,6 +6,7 @@
 mod broken_clients;
 mod connections;
 mod differential;
+mod documents;
 mod durability;
 mod faults;
 mod files;

@@ -14,6 +14,7 @@ use crate::server::Server;
 use crate::webhook;
 
 use super::binary::{self, PROTOBUF};
+use super::fold::folded;
 use super::names::Names;
 use super::scenario::{Answer, Request, Scenario, Step};
 
@@ -53,7 +54,7 @@ const UPGRADE: [(&str, &str); 4] = [
 static REPEAT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\{repeat:(.*?):(\d+)\}").unwrap());
 
 /// Runs all steps and gives each with its answer; after a change of webhooks the server may settle for a while.
-pub(super) async fn run(server: &Server, name: &str, (scenario, settle): (&Scenario, Duration)) -> Vec<Step> {
+pub(super) async fn run(server: &Server, name: &str, (scenario, settling): (&Scenario, Duration)) -> Vec<Step> {
     prepare(server, name).await;
     let mut variables = BTreeMap::from([("ns".to_owned(), name.to_owned())]);
     let webhook = match scenario.webhooks.is_empty() {
@@ -72,6 +73,11 @@ pub(super) async fn run(server: &Server, name: &str, (scenario, settle): (&Scena
         if let Some(prefix) = request.body.pointer("/metadata/generateName").and_then(Value::as_str) {
             names.expect_generated(&fill(prefix, &variables));
         }
+        if request.compacts() {
+            server.compact().await;
+            steps.push(Step { request: request.clone(), answer: Answer::none() });
+            continue;
+        }
         let answer = async {
             settle(server, request, &variables).await;
             let response = send(server, request, &variables).await;
@@ -80,7 +86,7 @@ pub(super) async fn run(server: &Server, name: &str, (scenario, settle): (&Scena
         let answer = tokio::time::timeout(ANSWER_MAX, answer).await.unwrap_or_else(|_| Answer::none());
         if webhook.is_some() && !request.r#do.starts_with("GET ") && SETTLING.iter().any(|of| request.r#do.contains(of))
         {
-            pause(settle).await;
+            pause(settling).await;
         }
         if webhook.is_some()
             && request.r#do.starts_with("POST ")
@@ -131,7 +137,8 @@ async fn send(server: &Server, request: &Request, variables: &BTreeMap<String, S
     let filled = |text: &str| fill(text, variables);
     let (method, path) = request.r#do.split_once(' ').unwrap_or_else(|| panic!("{}: no method", request.step));
     let url = format!("{}{}", server.base, filled(path));
-    let client = if request.websocket { &server.upgrading } else { &server.client };
+    let upgrades = request.websocket || request.headers.contains_key("Upgrade");
+    let client = if upgrades { &server.upgrading } else { &server.client };
     let mut sent = client.request(Method::from_bytes(method.as_bytes()).unwrap(), url);
     if request.r#as != "nobody" {
         sent = sent.bearer_auth(match request.r#as.strip_prefix('{') {
@@ -233,14 +240,14 @@ fn headers(response: &Response, names: &mut Names) -> BTreeMap<String, String> {
 }
 
 fn tree(kind: &str, bytes: &[u8]) -> Value {
-    let text = String::from_utf8_lossy(bytes);
+    let text = folded(&String::from_utf8_lossy(bytes));
     let parsed = match kind.split(';').next() {
         Some("application/json") => serde_json::from_str(&text).ok(),
         Some("application/yaml") => serde_saphyr::from_str(&text).ok(),
         Some(PROTOBUF) => Some(binary::decode(bytes)),
         _ => None,
     };
-    parsed.unwrap_or(Value::String(text.into_owned()))
+    parsed.unwrap_or(Value::String(text))
 }
 
 /// The first events of a watch, one JSON document a line or one frame of protobuf each; fewer when the time is over
@@ -273,7 +280,8 @@ async fn events(response: Response, count: usize, protobuf: bool) -> Value {
 }
 
 fn line(bytes: &[u8]) -> Value {
-    serde_json::from_slice(bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(bytes)))
+    let text = folded(&String::from_utf8_lossy(bytes));
+    serde_json::from_str(&text).unwrap_or(Value::String(text))
 }
 
 /// The first messages of a WebSocket.

@@ -27,7 +27,7 @@ pub(super) struct Scenario {
 pub(super) struct Request {
     /// What it shows, in a few words; unique in the scenario.
     pub(super) step: String,
-    /// Method and path with query.
+    /// Method and path with query, or `compact`: the server forgets its history.
     pub(super) r#do: String,
     /// Whose token is sent; `nobody` sends none.
     #[serde(default = "admin", skip_serializing_if = "is_admin")]
@@ -53,6 +53,13 @@ pub(super) struct Request {
     /// A watch: how many events are read before the connection is closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) events: Option<usize>,
+}
+
+impl Request {
+    /// Whether it is none, but a word to the server to forget its history.
+    pub(super) fn compacts(&self) -> bool {
+        self.r#do == "compact"
+    }
 }
 
 /// A scenario with what stock answered.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::process::Process;
-use super::{Running, Server, USERS, eventually, tail};
+use super::{Compactor, Running, Server, USERS, eventually, tail};
 
 /// Starts the binary of this build on a free port with everything off that acts by itself.
 pub(crate) async fn coracle() -> Server {
@@ -19,7 +19,7 @@ pub(crate) async fn coracle() -> Server {
     assert!(eventually(address).await, "no address was printed; the server says:\n{}", tail(&log));
     let base = self::address(&log).unwrap();
     let certificate = at("pki/ca.crt");
-    Server::ready(base, &certificate, Running { processes, log, folder }).await
+    Server::ready(base, &certificate, Running { processes, log, compactor: Compactor::Nobody, folder }).await
 }
 
 /// The command with its files in a folder, a free port and everything off that acts by itself.

@@ -3,6 +3,7 @@
 
 mod coracle;
 mod durable;
+mod in_process;
 pub(crate) mod process;
 mod stock;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 pub(crate) use coracle::{chosen, coracle, program};
 pub(crate) use durable::{Connection, DataFolder, Life, Protocol, Signal};
+pub(crate) use in_process::in_process;
 pub(crate) use stock::{BINARIES, stock};
 
 use process::Process;
@@ -35,13 +37,31 @@ pub(crate) struct Server {
 struct Running {
     processes: Vec<Process>,
     log: PathBuf,
+    compactor: Compactor,
     folder: tempfile::TempDir,
+}
+
+/// How a server is made to forget its history.
+enum Compactor {
+    Nobody,
+    Cluster(::coracle::app::Cluster),
+    /// etcd at a URL, through its JSON gateway.
+    Etcd(String),
 }
 
 impl Server {
     /// A file among those of the server, such as its keys.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.running.folder.path().join(name)
+    }
+
+    /// Makes the server forget all that was before now.
+    pub(crate) async fn compact(&self) {
+        match &self.running.compactor {
+            Compactor::Nobody => panic!("this server cannot be made to forget"),
+            Compactor::Cluster(cluster) => cluster.forget_history().await.unwrap(),
+            Compactor::Etcd(url) => stock::compact(url).await,
+        }
     }
 
     /// The memory that the server takes now.

@@ -3,8 +3,12 @@
 use std::path::Path;
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::{Value, json};
+
 use super::process::Process;
-use super::{Running, Server, USERS, eventually, free_port};
+use super::{Compactor, Running, Server, USERS, eventually, free_port};
 
 /// Where the build script leaves the binaries.
 pub(crate) const BINARIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/conformance/upstream/bin");
@@ -49,5 +53,23 @@ pub(crate) async fn stock() -> Server {
     let log = at("kube-apiserver.log");
     let made = || async { std::fs::metadata(&certificate).is_ok_and(|file| file.len() > 0) };
     assert!(eventually(made).await, "kube-apiserver made no certificate");
-    Server::ready(format!("https://127.0.0.1:{port}"), &certificate, Running { processes, log, folder }).await
+    Server::ready(
+        format!("https://127.0.0.1:{port}"),
+        &certificate,
+        Running { processes, log, compactor: Compactor::Etcd(etcd), folder },
+    )
+    .await
+}
+
+/// Compacts etcd as kube-apiserver does, which tells others of it in a key of its own.
+pub(super) async fn compact(etcd: &str) {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let ask = async |what: &str, body: Value| -> Value {
+        let request = client.post(format!("{etcd}/v3/kv/{what}")).json(&body);
+        request.send().await.unwrap().error_for_status().unwrap().json().await.unwrap()
+    };
+    let key = BASE64.encode("compact_rev_key");
+    let now = ask("range", json!({ "key": key })).await["header"]["revision"].as_str().unwrap().to_owned();
+    ask("put", json!({ "key": key, "value": BASE64.encode(&now) })).await;
+    ask("compaction", json!({ "revision": now, "physical": true })).await;
 }

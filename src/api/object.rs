@@ -4,6 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::codec::json;
 use super::names::GroupVersionKind;
 
 /// A JSON object with Kubernetes metadata. Readers give `""` or `None` for what is absent or of a wrong type;
@@ -30,9 +31,13 @@ impl Object {
     /// From final JSON bytes of our own making.
     ///
     /// # Errors
-    /// When the bytes are not a JSON object.
+    /// When the bytes are not a JSON object, or nest more deeply than there is room for on the stack.
     pub fn from_json(bytes: &[u8]) -> serde_json::Result<Self> {
-        Ok(Self { root: serde_json::from_slice(bytes)? })
+        let root = serde_json::from_slice(bytes).or_else(|error| match json::tree(bytes) {
+            Ok(Value::Object(root)) => Ok(root),
+            Ok(_) | Err(_) => Err(error),
+        })?;
+        Ok(Self { root })
     }
 
     /// The whole tree.

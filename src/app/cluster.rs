@@ -223,6 +223,15 @@ impl Cluster {
         &self.pki
     }
 
+    /// Forgets every state before the present one, as happens by itself when history is old enough.
+    ///
+    /// # Errors
+    /// When the store cannot.
+    pub async fn forget_history(&self) -> anyhow::Result<()> {
+        self.server.parts().registry.forget_pages();
+        Ok(self.store.compact_before(self.store.revision()).await?)
+    }
+
     /// Ends everything: controllers and watches first, then connections, then the store. What was acknowledged is
     /// kept.
     pub async fn stop(self) {

@@ -79,23 +79,13 @@ async fn serve(flags: &Up) -> anyhow::Result<()> {
     let advertised = config.advertised();
     let cluster = Cluster::start(config).await?;
     let url = format!("https://{}", std::net::SocketAddr::new(advertised, cluster.address().port()));
-    let mut renewals = cluster.pki().admin_renewals();
-    let mut admin = cluster.pki().admin();
-    let kubeconfig = write_kubeconfig(flags, &data, &cluster.kubeconfig_entry(&url, &admin))?;
+    let kubeconfig = write_kubeconfig(flags, &data, &cluster.kubeconfig_entry(&url, &cluster.pki().admin()))?;
     say(&greeting(&url, (&data, &kubeconfig), clock.monotonic() - began))?;
-    let mut end = std::pin::pin!(asked_to_end());
-    loop {
-        tokio::select! {
-            ended = &mut end => break ended?,
-            Ok(()) = renewals.changed() => {
-                admin = cluster.pki().admin();
-                // What stood in the files before the first writing stays known.
-                if let Err(error) = write_kubeconfig(flags, &data, &cluster.kubeconfig_entry(&url, &admin)) {
-                    tracing::error!("the kubeconfig could not be renewed: {error:#}");
-                }
-            }
-        }
+    tokio::select! {
+        ended = asked_to_end() => ended?,
+        () = keep_kubeconfig(flags, &data, (&cluster, &url)) => {}
     }
+    let admin = cluster.pki().admin();
     let entry = cluster.kubeconfig_entry(&url, &admin);
     let forgotten = match (&data, &kubeconfig.before) {
         // Nothing is left that the context could lead to.
@@ -104,6 +94,18 @@ async fn serve(flags: &Up) -> anyhow::Result<()> {
     };
     cluster.stop().await;
     Ok(forgotten?)
+}
+
+/// Writes the kubeconfig anew whenever the administrator's certificate is; runs until dropped. What stood in the files
+/// before the first writing stays known.
+async fn keep_kubeconfig(flags: &Up, data: &Data, (cluster, url): (&Cluster, &str)) {
+    let mut renewals = cluster.pki().admin_renewals();
+    while renewals.changed().await.is_ok() {
+        let admin = renewals.borrow_and_update().clone();
+        if let Err(error) = write_kubeconfig(flags, data, &cluster.kubeconfig_entry(url, &admin)) {
+            tracing::error!("the kubeconfig could not be renewed: {error:#}");
+        }
+    }
 }
 
 /// Where the kubeconfig is, and what stood in it before where it is the user's own.
@@ -192,4 +194,41 @@ fn log(flags: &Up) {
         LoggingFormat::Json => builder.json().try_init(),
         LoggingFormat::Text => builder.with_ansi(io::stderr().is_terminal()).with_target(false).try_init(),
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::app::{Config, Controllers};
+    use crate::base::ManualClock;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_kubeconfig_has_the_new_certificate_before_the_old_one_expires() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kubeconfig");
+        let flags = Cli::parse_from(["coracle".into(), "--kubeconfig".into(), path.clone().into_os_string()]).up;
+        let controllers = Controllers { selection: String::new(), scheduler: false, nodes: 0 };
+        let clock = Arc::new(ManualClock::new(SystemClock::shared().now()));
+        let config = Config { controllers, ..Config::default() };
+        let cluster = Cluster::start_at(config, clock.clone()).await.unwrap();
+        let write = || {
+            let admin = cluster.pki().admin();
+            write_kubeconfig(&flags, &Data::Ephemeral, &cluster.kubeconfig_entry("https://x", &admin)).unwrap();
+        };
+        write();
+        let before = std::fs::read_to_string(&path).unwrap();
+        let mut renewals = cluster.pki().admin_renewals();
+        let mut keeping = std::pin::pin!(keep_kubeconfig(&flags, &Data::Ephemeral, (&cluster, "https://x")));
+        assert!(futures::poll!(keeping.as_mut()).is_pending());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
+        clock.advance(Duration::from_secs(306 * 24 * 3600));
+        renewals.changed().await.unwrap();
+        assert!(futures::poll!(keeping.as_mut()).is_pending());
+        let after = std::fs::read_to_string(&path).unwrap();
+        write();
+        assert_eq!(after, std::fs::read_to_string(&path).unwrap());
+        assert_ne!(after, before);
+    }
 }

@@ -286,3 +286,88 @@ async fn whatever_runs_inside_has_a_name_of_its_own_and_may_do_all_it_does() {
     assert!(users.contains("system:serviceaccount:kube-system:deployment-controller"), "{users:?}");
     cluster.stop().await;
 }
+
+/// An object whose `data` is a chain of so many maps.
+fn revision(name: &str, levels: usize) -> String {
+    let (open, close) = (r#"{"a":"#.repeat(levels), "}".repeat(levels));
+    format!(
+        r#"{{"apiVersion":"apps/v1","kind":"ControllerRevision","metadata":{{"name":"{name}"}},"revision":1,"data":{open}1{close}}}"#
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_that_nest_as_deeply_as_upstream_allows_go_every_way() {
+    const REVISIONS: &str = "/apis/apps/v1/namespaces/default/controllerrevisions";
+    /// One level is the object itself.
+    const LEVELS: usize = 9_999;
+    let cluster = cluster().await;
+    let server = cluster.server();
+    let item = format!("{REVISIONS}/deep");
+    let post =
+        |media_type: &str, text: String| Request::new(Method::Post, REVISIONS, admin()).with_body(media_type, text);
+    let patch = |media_type: &str, text: &str| {
+        let options = if media_type.contains("apply") { "?fieldManager=x&force=true" } else { "" };
+        Request::new(Method::Patch, &format!("{item}{options}"), admin()).with_body(media_type, text.to_owned())
+    };
+    let chain = |levels: usize| format!("{}1{}", r#"{"a":"#.repeat(levels), "}".repeat(levels));
+    let accept = |target: &str, media_type: &str| get(target).with_header("accept", media_type);
+
+    let refused = server.handle(post("application/json", revision("deep", LEVELS + 1))).await;
+    let refused = String::from_utf8(bytes(refused).await.to_vec()).unwrap();
+    assert!(refused.contains("exceeded max depth"), "{refused}");
+    for request in [
+        post("application/json", revision("deep", LEVELS)),
+        post("application/yaml", revision("other", LEVELS)),
+        get(&item),
+        accept(&item, "application/yaml"),
+        accept(&item, "application/vnd.kubernetes.protobuf"),
+        accept(&item, "application/json;as=Table;v=v1;g=meta.k8s.io"),
+        accept(&format!("{REVISIONS}?includeObject=Object"), "application/json;as=Table;v=v1;g=meta.k8s.io"),
+        accept(REVISIONS, "application/yaml"),
+        patch("application/merge-patch+json", &format!(r#"{{"revision":2,"data":{}}}"#, chain(LEVELS))),
+        patch("application/strategic-merge-patch+json", r#"{"revision":3}"#),
+        patch("application/json-patch+json", r#"[{"op":"replace","path":"/revision","value":4}]"#),
+        patch("application/apply-patch+yaml", &revision("deep", LEVELS).replace(r#""revision":1"#, r#""revision":5"#)),
+        Request::new(Method::Put, &item, admin()).with_body("application/json", revision("deep", 200)),
+        Request::new(Method::Delete, &item, admin()),
+    ] {
+        let (method, headers) = (request.method.clone(), request.headers.clone());
+        let response = server.handle(request).await;
+        let (status, body) = (response.status, bytes(response).await);
+        let text = String::from_utf8_lossy(&body[..body.len().min(300)]).into_owned();
+        assert!(matches!(status, 200 | 201), "{method:?} {headers:?}: {status} {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_is_kept_for_ever_under_its_hash_and_comes_in_two_encodings() {
+    const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
+    let cluster = cluster().await;
+    let server = cluster.server();
+    let ask = async |target: &str, accept: &str| server.handle(get(target).with_header("accept", accept)).await;
+    let index = tree(ask("/openapi/v3", "*/*").await).await;
+    let address = index["paths"]["apis/apps/v1"]["serverRelativeURL"].as_str().unwrap().to_owned();
+    let (path, hash) = address.split_once("?hash=").unwrap();
+
+    let kept = ask(&address, "application/json").await;
+    assert_eq!(kept.headers.get("cache-control"), Some("public, immutable"));
+    assert_eq!(kept.headers.get("etag"), Some(format!("\"{hash}\"").as_str()));
+    let expires = kept.headers.get("expires").unwrap();
+    let next_year = (jiff::Zoned::now().year() + 1).to_string();
+    assert!(expires.ends_with("UTC") && expires.contains(&next_year), "{expires}");
+    assert_eq!(tree(kept).await["openapi"], "3.0.0");
+
+    let now = ask(path, "application/json").await;
+    assert_eq!((now.status, now.headers.get("expires")), (200, None));
+    let older = ask(&format!("{path}?hash=OLD"), "application/json").await;
+    assert_eq!((older.status, older.headers.get("location")), (301, Some(address.as_str())));
+    assert_eq!(ask(path, "application/yaml").await.status, 406);
+    for accept in [PROTOBUF, "application/com.github.proto-openapi.spec.v3@v1.0+protobuf"] {
+        let protobuf = ask(&address, accept).await;
+        assert_eq!(protobuf.headers.get("content-type"), Some(PROTOBUF));
+        assert!(bytes(protobuf).await.starts_with(b"\x0a\x053.0.0\x12"));
+    }
+    let known = get(path).with_header("if-none-match", format!("\"{hash}\""));
+    assert_eq!(server.handle(known).await.status, 304);
+    cluster.stop().await;
+}

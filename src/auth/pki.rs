@@ -561,6 +561,33 @@ mod tests {
         assert_eq!(changed, ["admin.crt", "apiserver.crt", "front-proxy-client.crt"]);
     }
 
+    #[tokio::test]
+    async fn the_administrator_gets_a_new_certificate_in_time_while_the_server_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(crate::base::ManualClock::new(now()));
+        let pki = Pki::open(config(folder.path()), clock.now()).unwrap();
+        let (first, mut renewals) = (pki.admin(), pki.admin_renewals());
+        let until = |identity: &Identity| {
+            let der = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap();
+            parse(&der).unwrap().validity().not_after.timestamp()
+        };
+        let mut renewing = std::pin::pin!(pki.keep_renewed(clock.clone()));
+        let mut turn = |days: u64| {
+            assert!(futures::FutureExt::now_or_never(renewing.as_mut()).is_none());
+            clock.advance(Duration::from_secs(days * 24 * 3600));
+            assert!(futures::FutureExt::now_or_never(renewing.as_mut()).is_none());
+        };
+        turn(304);
+        assert!(!renewals.has_changed().unwrap());
+        turn(2);
+        assert!(renewals.has_changed().unwrap());
+        let renewed = renewals.borrow_and_update().clone();
+        assert_eq!(until(&renewed) - until(&first), 306 * 24 * 3600);
+        assert_eq!(fs::read_to_string(folder.path().join("admin.crt")).unwrap(), renewed.certificate);
+        turn(1);
+        assert!(!renewals.has_changed().unwrap());
+    }
+
     #[test]
     fn a_new_address_makes_a_new_serving_certificate_that_names_it() {
         let folder = tempfile::tempdir().unwrap();

@@ -9,9 +9,12 @@ use serde_json::Value;
 use super::admit::Admission;
 use super::{Call, Registry, persist};
 use crate::admission::Operation;
-use crate::api::field::{Errors, FieldError, Path};
+use crate::api::field::{Errors, FieldError, Path, go_quote};
 use crate::api::request::Options;
-use crate::api::{GroupKind, Object, Result, Status};
+use crate::api::{GroupKind, Object, Reason, Result, Status};
+
+/// By which addresses kubelets are reached, as `--kubelet-preferred-address-types` says by default.
+const ADDRESS_TYPES: [&str; 5] = ["Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP"];
 
 /// What a connection asks for beside its target.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +23,8 @@ pub struct Wish {
     pub tail_lines: Option<i64>,
     pub limit_bytes: Option<i64>,
     pub since_seconds: Option<i64>,
+    /// Which of the streams of a log.
+    pub stream: String,
 }
 
 /// What becomes of a connection that upstream would not make either.
@@ -71,24 +76,38 @@ impl Registry {
                 }
                 self.node(call, node)?;
             }
-            _ => drop(self.find(call)?),
+            _ => {
+                let name = bare_name("node", &call.target.name)?;
+                self.node(call, name)?;
+            }
         }
         let (resource, name, part) = (&call.target.resource, &call.target.name, &call.target.subresource);
         let why = format!("error trying to reach {resource} {name:?}: {resource}/{part} is not supported");
         Err(Status::unavailable(why))
     }
 
-    /// The node of a pod; upstream tells of its absence as of a pod's.
+    /// A node by which something is reached; upstream tells of its absence as of what is wanted from it.
     fn node(&self, call: &Call, name: &str) -> Result<()> {
         let served = self.catalog().served();
         let missing = || Status::not_found(&call.kind.group_resource(), name);
         let nodes = served.find("", "v1", "nodes").ok_or_else(missing)?;
         let key = crate::storage::Key { collection: nodes.collection.clone(), namespace: "".into(), name: name.into() };
-        self.store().snapshot().get(&key).map(drop).ok_or_else(missing)
+        let stored = self.store().snapshot().get(&key).cloned().ok_or_else(missing)?;
+        let node = persist::tree(&nodes, &stored)?;
+        let addresses = node.get(&["status", "addresses"]).and_then(Value::as_array);
+        let text = |address: &Value, key: &str| address.get(key).and_then(Value::as_str).unwrap_or("").to_owned();
+        let all: Vec<(String, String)> =
+            addresses.into_iter().flatten().map(|of| (text(of, "type"), text(of, "address"))).collect();
+        if all.iter().any(|(kind, _)| ADDRESS_TYPES.contains(&kind.as_str())) {
+            return Ok(());
+        }
+        let known: Vec<String> = all.iter().map(|(kind, address)| format!("{{{kind} {address}}}")).collect();
+        let why = format!("no preferred addresses found; known addresses: [{}]", known.join(" "));
+        Err(Status::new(500, Reason::Unknown, why))
     }
 
     fn pod_address(&self, call: &Call) -> Result<()> {
-        let name = bare_name(&call.target.name);
+        let name = bare_name("pod", &call.target.name)?;
         let stored = self.store().snapshot().get(&self.key(call, name)).cloned();
         let stored = stored.ok_or_else(|| Status::not_found(&call.kind.group_resource(), name))?;
         let pod = persist::tree(&call.kind, &stored)?;
@@ -98,19 +117,25 @@ impl Registry {
     }
 
     fn service(&self, call: &Call) -> Result<()> {
-        let name = bare_name(&call.target.name);
-        let there = self.store().snapshot().get(&self.key(call, name)).is_some();
-        let why = || Status::unavailable(format!("no endpoints available for service \"{name}\""));
-        if there { Ok(()) } else { Err(why()) }
+        let name = bare_name("service", &call.target.name)?;
+        let nothing = || Status::unavailable(format!("no endpoints available for service \"{name}\""));
+        let served = self.catalog().served();
+        let endpoints = served.find("", "v1", "endpoints").ok_or_else(nothing)?;
+        let key = crate::storage::Key { collection: endpoints.collection.clone(), ..self.key(call, name) };
+        let stored = self.store().snapshot().get(&key).cloned().ok_or_else(nothing)?;
+        let endpoints = persist::tree(endpoints, &stored)?;
+        let subsets = endpoints.get(&["subsets"]).and_then(Value::as_array);
+        let addressed = |subset: &Value| subset.pointer("/addresses/0").is_some();
+        if subsets.into_iter().flatten().any(addressed) { Ok(()) } else { Err(nothing()) }
     }
 }
 
 /// The name in `name`, `name:port` or `scheme:name:port`.
-fn bare_name(id: &str) -> &str {
+fn bare_name<'a>(what: &str, id: &'a str) -> Result<&'a str> {
     let parts: Vec<&str> = id.split(':').collect();
     match parts[..] {
-        [name] | [name, _] | [_, name, _] => name,
-        _ => id,
+        [name] | [name, _] | ["" | "http" | "https", name, _] if !name.is_empty() => Ok(name),
+        _ => Err(Status::bad_request(format!("invalid {what} request {}", go_quote(id)))),
     }
 }
 
@@ -144,6 +169,10 @@ fn check_log(call: &Call, wish: &Wish) -> Result<()> {
     check("tailLines", wish.tail_lines, 0);
     check("limitBytes", wish.limit_bytes, 1);
     check("sinceSeconds", wish.since_seconds, 1);
+    // The gate PodLogsQuerySplitStreams is off.
+    if !wish.stream.is_empty() {
+        errors.push(FieldError::forbidden(&Path::new("stream"), "may not be specified"));
+    }
     if errors.is_empty() {
         return Ok(());
     }
@@ -158,7 +187,15 @@ mod tests {
     #[test]
     fn a_name_may_stand_between_scheme_and_port() {
         for id in ["web", "web:80", "https:web:", "https:web:443"] {
-            assert_eq!(bare_name(id), "web", "{id}");
+            assert_eq!(bare_name("service", id).unwrap(), "web", "{id}");
+        }
+    }
+
+    #[test]
+    fn other_forms_of_a_name_are_refused() {
+        for id in ["a:b:c:d", "ftp:web:80", ":80", ""] {
+            let message = format!("invalid service request \"{id}\"");
+            assert_eq!(bare_name("service", id).unwrap_err().message(), message);
         }
     }
 

@@ -48,6 +48,11 @@ impl Paged {
 }
 
 impl Registry {
+    /// Lets go of the states that continue tokens point to; pages of what is not kept elsewhere end there.
+    pub fn forget_pages(&self) {
+        self.paged.snapshots.lock().clear();
+    }
+
     /// One object. `not_older_than`: the `resourceVersion` parameter.
     ///
     /// # Errors

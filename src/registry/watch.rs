@@ -43,6 +43,8 @@ pub struct Watching {
     remote: Arc<Remote>,
     /// Notices that wait for a webhook.
     unconverted: Vec<Notice>,
+    /// Upstream keeps no cache of the type.
+    uncached: bool,
 }
 
 struct Retired {
@@ -110,6 +112,7 @@ impl Registry {
             retired: Retired::of(&self.catalog, &call.kind),
             remote: self.admission.remote.clone(),
             unconverted: Vec::new(),
+            uncached: call.kind.group_resource().resource == "events",
         };
         watching.bookmark_at = watching.next_bookmark();
         if wants_initial {
@@ -130,6 +133,19 @@ impl Registry {
 }
 
 impl Watching {
+    /// Why a watch cannot begin or go on after a revision, in the words of upstream's watch cache, or of its storage for
+    /// what has no cache.
+    fn failure(&self, error: &Error, after: Revision) -> Status {
+        match error {
+            Error::Compacted { .. } if self.uncached => {
+                Status::expired("The resourceVersion for the provided watch is too old.")
+            }
+            Error::Compacted { oldest } => Status::expired(format!("too old resource version: {after} ({oldest})")),
+            Error::Lagged => Status::expired(format!("too old resource version: {after}, the watch fell behind")),
+            other => Status::internal(other),
+        }
+    }
+
     fn start_with_state(&mut self, tell_end: bool) {
         let snapshot = self.store.snapshot();
         let revision = snapshot.revision();
@@ -138,7 +154,7 @@ impl Watching {
         self.initial_end = tell_end.then_some(revision);
         self.stage = match self.store.watch(self.selection.collection(), revision, self.selection.scope()) {
             Ok(watch) => Stage::Initial { rest, watch: Box::new(watch) },
-            Err(error) => Stage::Ending(Some(watch_failure(&error, revision))),
+            Err(error) => Stage::Ending(Some(self.failure(&error, revision))),
         };
     }
 
@@ -158,7 +174,7 @@ impl Watching {
         self.stage = match self.store.watch(self.selection.collection(), after, self.selection.scope()) {
             Ok(watch) => Stage::Live(Box::new(watch)),
             Err(Error::Future { .. }) => Stage::Future { after },
-            Err(error) => Stage::Ending(Some(watch_failure(&error, after))),
+            Err(error) => Stage::Ending(Some(self.failure(&error, after))),
         };
     }
 
@@ -275,7 +291,7 @@ impl Watching {
                     Err(error) => {
                         let end = matches!(error, Error::Closed);
                         let seen = self.seen;
-                        self.stage = Stage::Ending((!end).then(|| watch_failure(&error, seen)));
+                        self.stage = Stage::Ending((!end).then(|| self.failure(&error, seen)));
                         None
                     }
                 },
@@ -322,12 +338,4 @@ fn notice(selection: &Selection, event: Arc<Event>) -> Option<Notice> {
         return Some(Notice::Change { kind, object, event: None });
     }
     Some(Notice::Change { kind, object: event.object.clone(), event: Some(event) })
-}
-
-fn watch_failure(error: &Error, after: Revision) -> Status {
-    match error {
-        Error::Compacted { oldest } => Status::expired(format!("too old resource version: {after} ({oldest})")),
-        Error::Lagged => Status::expired(format!("too old resource version: {after}, the watch fell behind")),
-        other => Status::internal(other),
-    }
 }

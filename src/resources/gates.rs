@@ -222,6 +222,15 @@ mod tests {
     }
 
     #[test]
+    fn gates_without_a_meaning_are_gates_and_have_a_reason() {
+        let facts = Facts::load();
+        for line in include_str!("../../conformance/gates.txt").lines().filter(|line| !line.starts_with('#')) {
+            let (name, reason) = line.split_once(": ").unwrap_or_else(|| panic!("no reason: {line}"));
+            assert!(facts.gates.iter().any(|gate| gate.name == name) && !reason.is_empty(), "{line}");
+        }
+    }
+
+    #[test]
     fn unknown_and_locked_gates_are_refused_in_upstreams_words() {
         let facts = Facts::load();
         assert_eq!(gates(&facts, &[("Foo", true)]), Err("unrecognized feature gate: Foo".to_owned()));

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::auth::{Authenticator, Authorizer};
+use crate::base::room::Rooms;
 use crate::base::{Clock, Shutdown};
 use crate::registry::{Extensions, Registry};
 use crate::resources::facts::Facts;
@@ -88,6 +89,7 @@ struct Inner {
     discovery: discovery::Documents,
     openapi: openapi::Documents,
     metrics: metrics::Metrics,
+    rooms: Rooms,
 }
 
 impl Server {
@@ -98,7 +100,8 @@ impl Server {
         let openapi = openapi::Documents::default();
         let metrics = metrics::Metrics::default();
         let flows = filters::Flows::default();
-        Self { inner: Arc::new(Inner { parts, in_flight, flows, discovery, openapi, metrics }) }
+        let rooms = Rooms::default();
+        Self { inner: Arc::new(Inner { parts, in_flight, flows, discovery, openapi, metrics, rooms }) }
     }
 
     /// Ends all watches.
@@ -129,6 +132,11 @@ impl Server {
 
     fn openapi(&self) -> &openapi::Documents {
         &self.inner.openapi
+    }
+
+    /// Where requests are answered that come upon objects that nest deeply.
+    fn rooms(&self) -> &Rooms {
+        &self.inner.rooms
     }
 
     fn metrics(&self) -> &metrics::Metrics {

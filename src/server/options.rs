@@ -23,6 +23,8 @@ const META_GROUP: &str = "meta.k8s.io";
 pub(super) enum Listing {
     List,
     Watch,
+    /// With the gate `WatchList` off.
+    WatchWithoutInitialEvents,
 }
 
 /// The options of lists, watches and deletecollections.
@@ -45,7 +47,9 @@ pub(super) fn list_options(query: &Query, listing: Listing) -> Result<ListOption
     let continue_token = query.text("continue").to_owned();
     let errors = match listing {
         Listing::List => list_errors(version, raw_match, &continue_token, send_initial_events),
-        Listing::Watch => watch_errors(raw_match, &continue_token, send_initial_events),
+        Listing::Watch | Listing::WatchWithoutInitialEvents => {
+            watch_errors(raw_match, &continue_token, (send_initial_events, listing))
+        }
     };
     refuse("ListOptions", &errors)?;
     Ok(ListOptions {
@@ -53,7 +57,7 @@ pub(super) fn list_options(query: &Query, listing: Listing) -> Result<ListOption
         field_selector: query.text("fieldSelector").to_owned(),
         resource_version: match listing {
             Listing::List => revision(version)?,
-            Listing::Watch => cached_revision(version)?,
+            Listing::Watch | Listing::WatchWithoutInitialEvents => cached_revision(version)?,
         },
         version_match: version_match(if legacy { "" } else { raw_match }),
         limit: u64::try_from(limit).unwrap_or(0),
@@ -126,12 +130,16 @@ fn list_errors(version: &str, version_match: &str, token: &str, initial: Option<
     errors
 }
 
-fn watch_errors(version_match: &str, token: &str, initial: Option<bool>) -> Errors {
+fn watch_errors(version_match: &str, token: &str, (initial, listing): (Option<bool>, Listing)) -> Errors {
     let path = Path::new("resourceVersionMatch");
     let mut errors = Errors::new();
     if initial.is_some() && version_match != "NotOlderThan" {
         let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
         errors.push(FieldError::forbidden(&path, why));
+    }
+    if initial.is_some() && listing == Listing::WatchWithoutInitialEvents {
+        let why = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
+        errors.push(FieldError::forbidden(&Path::new("sendInitialEvents"), why));
     }
     if !version_match.is_empty() {
         if initial.is_none() {
@@ -381,6 +389,12 @@ mod tests {
             Listing::Watch,
             "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: sendInitialEvents requires \
              setting resourceVersionMatch to NotOlderThan",
+        );
+        check_refused(
+            "sendInitialEvents=true&resourceVersionMatch=NotOlderThan",
+            Listing::WatchWithoutInitialEvents,
+            "ListOptions.meta.k8s.io \"\" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is forbidden \
+             for watch unless the WatchList feature gate is enabled",
         );
         check_refused("limit=x", Listing::List, "strconv.ParseInt: parsing \"x\": invalid syntax");
     }

@@ -48,8 +48,13 @@ pub(super) fn json_text(compact: &[u8], pretty: bool) -> Bytes {
     out.into()
 }
 
+/// Whether the client takes gzip, and it is not switched off.
+pub(super) fn accepts_gzip(parts: &Parts, request: &Request) -> bool {
+    parts.registry.enabled("APIResponseCompression") && names_gzip(request)
+}
+
 /// Whether the client takes gzip.
-pub(super) fn accepts_gzip(request: &Request) -> bool {
+pub(super) fn names_gzip(request: &Request) -> bool {
     request.headers.all("accept-encoding").flat_map(|h| h.split(',')).any(|part| part.trim() == "gzip")
 }
 

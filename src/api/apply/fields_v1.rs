@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::element::{Element, Malformed};
 use super::set::{FieldSet, Node};
+use crate::api::codec::json;
 
 /// Why a document is no field set.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +32,7 @@ impl<'a> FieldSet<'a> {
     /// # Errors
     /// When it is not JSON, not made of objects, or a key is no step.
     pub fn from_json(text: &str) -> Result<FieldSet<'static>, Error> {
-        let value: Value = serde_json::from_str(text)?;
+        let value: Value = json::tree(text.as_bytes())?;
         Ok(FieldSet::from_value(&value)?.into_owned())
     }
 

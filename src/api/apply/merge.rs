@@ -39,7 +39,12 @@ fn merge_entries<'a>(
     config: &'a Map<String, Value>,
     map: MapType<'a>,
 ) -> Map<String, Value> {
-    let mut out = live.clone();
+    // What is merged must not be copied before: of a deep object everything would be, at every level.
+    let mut out: Map<String, Value> = live
+        .iter()
+        .filter(|(name, _)| !config.contains_key(*name))
+        .map(|(name, have)| (name.clone(), have.clone()))
+        .collect();
     for (name, value) in config {
         let merged = match live.get(name) {
             Some(have) => merge_values(have, value, map.entry_or_any(name)),

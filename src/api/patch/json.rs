@@ -4,8 +4,10 @@
 use serde_json::{Map, Value};
 
 use super::go_kind;
+use crate::api::codec::json::{DEPTH_MAX, depth};
 use crate::api::object::Object;
 use crate::api::status::{Details, Reason, Result, Status};
+use crate::base::room;
 
 /// Operations of one patch.
 const OPERATIONS_MAX: usize = 10_000;
@@ -151,6 +153,7 @@ impl Document {
     }
 
     fn add(&mut self, path: &str, value: Value) -> Done<()> {
+        let value = fitting(path, value)?;
         let missing = || format!("add operation does not apply: doc is missing path: \"{path}\": missing value");
         match self.container(path).ok_or_else(missing)? {
             (Value::Array(items), key) if key == "-" => items.push(value),
@@ -178,7 +181,7 @@ impl Document {
         }
         let missing =
             |what: &str| format!("replace operation does not apply: doc is missing {what}: {path}: missing value");
-        let value = value.unwrap_or(Value::Null);
+        let value = fitting(path, value.unwrap_or(Value::Null))?;
         match self.container(path).ok_or_else(|| missing("path"))? {
             (Value::Array(items), key) => {
                 let index = existing(items, &key).map_err(|_| missing("key"))?;
@@ -246,6 +249,13 @@ fn take((container, key): (&mut Value, String), path: &str, op: &str) -> Done<Va
             gone.ok_or_else(|| told(format!("Unable to remove nonexistent key: {key}: missing value")))
         }
     }
+}
+
+/// A value that does not nest too deeply where a path leads; copies could go on doubling the depth otherwise.
+fn fitting(path: &str, value: Value) -> Done<Value> {
+    let deepest = path.matches('/').count() + depth(&value);
+    let fits = deepest <= room::SHALLOW_MAX || (deepest <= DEPTH_MAX && room::may_nest_deeply());
+    if fits { Ok(value) } else { Err("exceeded max depth".to_owned()) }
 }
 
 /// A part of a path with `~1` and `~0` resolved.

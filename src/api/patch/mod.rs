@@ -48,7 +48,7 @@ impl PatchKind {
 /// # Errors
 /// 400 when the document is not a patch, 413 when it has too many operations, 422 when it does not apply.
 pub fn apply(kind: PatchKind, live: &Object, patch: &[u8], of: (&Table, TypeId)) -> Result<Object> {
-    let document: Value = serde_json::from_slice(patch).map_err(|_| Status::bad_request("invalid JSON patch"))?;
+    let document: Value = super::codec::json::document(patch).map_err(|_| Status::bad_request("invalid JSON patch"))?;
     let patched = match kind {
         PatchKind::Json => json::apply(live, document),
         PatchKind::Merge => merge::apply(live, document),

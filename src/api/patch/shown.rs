@@ -9,7 +9,7 @@ use crate::api::schema::{Table, TypeId};
 
 /// The text of a patched tree. `patch` is the patch's own document.
 pub fn shown(kind: PatchKind, patched: &Value, patch: &[u8], of: (&Table, TypeId)) -> String {
-    let document: Value = serde_json::from_slice(patch).unwrap_or_default();
+    let document: Value = json::tree(patch).unwrap_or_default();
     let touched = match kind {
         PatchKind::StrategicMerge => return go_value(&document),
         PatchKind::Merge => document,

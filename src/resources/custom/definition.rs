@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::read::compare_versions;
+use crate::api::codec::json;
 
 /// The finalizer that keeps a definition until its objects are gone.
 pub const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
@@ -236,5 +237,8 @@ struct Validation<'a> {
 pub fn schema_of(json: &[u8], version: &str) -> Option<Map<String, Value>> {
     let all: WithSchemas<'_> = serde_json::from_slice(json).ok()?;
     let found = all.spec.versions.into_iter().find(|of| of.name == version)?;
-    serde_json::from_str(found.schema?.schema?.get()).ok()
+    match json::tree(found.schema?.schema?.get().as_bytes()) {
+        Ok(Value::Object(schema)) => Some(schema),
+        Ok(_) | Err(_) => None,
+    }
 }

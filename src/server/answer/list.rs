@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::{Manner, metadata, table};
 use crate::api::codec::{self, protobuf};
 use crate::api::{Result, Status};
+use crate::base::room;
 use crate::registry::Listing;
 use crate::resources::Kind;
 use crate::server::known;
@@ -39,7 +40,7 @@ pub(in crate::server) fn list(manner: &Manner, listing: Listing) -> Result<Respo
         }
         Encoding::Json => streamed(pieces, manner.gzip),
         Encoding::Yaml => {
-            let value: Value = serde_json::from_slice(&pieces.collect_all()?).map_err(Status::internal)?;
+            let value = codec::json::tree(&pieces.collect_all()?).map_err(Status::internal)?;
             let response = Response::full(200, Encoding::Yaml.media_type(), wire::yaml(&value));
             Ok(respond::compressed(response, manner.gzip))
         }
@@ -174,7 +175,7 @@ impl Pieces {
             if self.at > 0 {
                 out.push(b',');
             }
-            self.append(&stored, &mut out)?;
+            room::wherever_it_fits(|| self.append(&stored, &mut out))?;
             self.at += 1;
         }
         if self.at == self.items.len() && !self.ended {

@@ -49,7 +49,7 @@ impl Manner {
             Form::Table(_) => options::include_object(&admitted.query)?,
             Form::Plain | Form::PartialMetadata(_) | Form::PartialMetadataList(_) => IncludeObject::Metadata,
         };
-        let gzip = respond::accepts_gzip(&admitted.request);
+        let gzip = respond::accepts_gzip(server.parts(), &admitted.request);
         Ok(Self { server: server.clone(), kind: call.kind.clone(), agreed, include, gzip })
     }
 

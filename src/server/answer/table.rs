@@ -41,7 +41,7 @@ pub(super) fn one(manner: &Manner, status: u16, (version, object): (MetaVersion,
 pub(super) fn sent(manner: &Manner, status: u16, json: Vec<u8>) -> Result<Response> {
     match manner.agreed.encoding {
         Encoding::Yaml => {
-            let value: Value = serde_json::from_slice(&json).map_err(crate::api::Status::internal)?;
+            let value = crate::api::codec::json::tree(&json).map_err(crate::api::Status::internal)?;
             Ok(Response::full(status, Encoding::Yaml.media_type(), wire::yaml(&value)))
         }
         Encoding::Json | Encoding::Protobuf => {

@@ -9,6 +9,7 @@ use super::table::{self, Headers};
 use super::{Manner, metadata};
 use crate::api::codec::protobuf;
 use crate::api::{Object, Result, Revision, Status, schema};
+use crate::base::room;
 use crate::registry::{Notice, NoticeKind, Watching};
 use crate::server::known;
 use crate::server::message::{Body, Response, WebSocketMessage};
@@ -98,7 +99,9 @@ impl Told {
     /// The bytes of a notice; none when it cannot be encoded, which is logged.
     fn frame(&mut self, notice: Notice) -> Option<Bytes> {
         let frame = match notice {
-            Notice::Change { kind, object, event } => self.change(kind, &object, event.as_deref()),
+            Notice::Change { kind, object, event } => {
+                room::wherever_it_fits(|| self.change(kind, &object, event.as_deref()))
+            }
             Notice::Bookmark { revision, initial_events_end } => self.bookmark(revision, initial_events_end),
             Notice::Failed(status) => self.failed(&status),
         };

@@ -52,11 +52,18 @@ pub(super) fn group(group: &Group, alone: bool) -> Value {
     out
 }
 
+/// Whether it is told in which form objects are kept (`StorageVersionHash`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum StorageHashes {
+    Told,
+    Untold,
+}
+
 /// `/api/v1` or `/apis/<group>/<version>`.
-pub(super) fn resources(served: &Served, (group, version): (&str, &str)) -> Value {
+pub(super) fn resources(served: &Served, (group, version): (&str, &str), hashes: StorageHashes) -> Value {
     let mut rows: Vec<(String, Value)> = Vec::new();
     for kind in served.of_version(group, version) {
-        rows.push((kind.resource.to_string(), resource(kind)));
+        rows.push((kind.resource.to_string(), resource(kind, hashes)));
         for sub in &kind.subresources {
             let name = format!("{}/{}", kind.resource, sub.name);
             // Upstream tells the status of custom resources before their scale.
@@ -84,7 +91,7 @@ pub(super) fn resources(served: &Served, (group, version): (&str, &str)) -> Valu
     out
 }
 
-fn resource(kind: &Kind) -> Value {
+fn resource(kind: &Kind, hashes: StorageHashes) -> Value {
     let mut row = json!({
         "name": kind.resource, "singularName": kind.singular, "namespaced": kind.namespaced, "kind": kind.gvk.kind,
         "verbs": kind.verbs,
@@ -95,7 +102,7 @@ fn resource(kind: &Kind) -> Value {
     if !kind.categories.is_empty() {
         row["categories"] = json!(kind.categories);
     }
-    if !kind.storage_version_hash.is_empty() {
+    if hashes == StorageHashes::Told && !kind.storage_version_hash.is_empty() {
         row["storageVersionHash"] = json!(kind.storage_version_hash);
     }
     row

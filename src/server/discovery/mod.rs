@@ -10,6 +10,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha512};
 
+use self::legacy::StorageHashes;
 use super::Server;
 use super::filters::Admitted;
 use super::known::{self, Known};
@@ -117,7 +118,11 @@ pub(super) fn serve(server: &Server, admitted: &Admitted) -> Option<Result<Respo
 fn resources(server: &Server, admitted: &Admitted, served: &Arc<Served>, of: (&str, &str)) -> Option<Result<Response>> {
     let group = served.groups.iter().find(|g| g.name == of.0)?;
     group.versions.iter().find(|v| *v == of.1)?;
-    Some(legacy_answer(server, admitted, &known::RESOURCE_LIST, &legacy::resources(served, of)))
+    let hashes = match server.parts().registry.enabled("StorageVersionHash") {
+        true => StorageHashes::Told,
+        false => StorageHashes::Untold,
+    };
+    Some(legacy_answer(server, admitted, &known::RESOURCE_LIST, &legacy::resources(served, of, hashes)))
 }
 
 fn top(server: &Server, admitted: &Admitted, scope: Scope, served: &Served) -> Result<Response> {

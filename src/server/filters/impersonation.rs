@@ -59,7 +59,8 @@ pub(super) async fn impersonate(
     let asked = asked(&user);
     let authorizer = &*server.parts().authorizer;
     let mut first = None;
-    for mode in MODES {
+    let constrained = server.parts().registry.enabled("ConstrainedImpersonation");
+    for mode in MODES.into_iter().filter(|mode| constrained || *mode == Mode::Legacy) {
         if !mode.is_for(&wish, &asked.user) {
             continue;
         }

@@ -3,8 +3,6 @@
 use serde_json::{Map, Value, json};
 
 use super::schemas::reference;
-use crate::api::schema::TypeId;
-use crate::resources::facts::Facts;
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 const MEDIA_TYPES: &[&str] = &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
@@ -19,8 +17,8 @@ struct Page {
     answer: Option<String>,
 }
 
-/// The paths of a document below `/openapi/v3/` and the types that they lead to; `None` where there is none.
-pub(super) fn page(path: &str, facts: &Facts) -> Option<(Map<String, Value>, Vec<TypeId>)> {
+/// The paths of a document below `/openapi/v3/`; `None` where there is none.
+pub(super) fn page(path: &str) -> Option<Map<String, Value>> {
     let meta = |name: &str| Some(format!("{META}.{name}"));
     let page = |tag: &str, description, operation: &str| Page {
         path: format!("/{path}/"),
@@ -63,12 +61,11 @@ pub(super) fn page(path: &str, facts: &Facts) -> Option<(Map<String, Value>, Vec
             Page { answer: meta("APIGroup"), ..page(&tag, "get information of a group", &operation) }
         }
     };
-    let types = page.answer.iter().filter_map(|name| facts.types.find(name)).collect();
-    Some((page.paths(), types))
+    Some(page.paths())
 }
 
 /// `rbacAuthorization` for `rbac.authorization.k8s.io`.
-fn tag(group: &str) -> String {
+pub(super) fn tag(group: &str) -> String {
     let mut labels = group.strip_suffix(".k8s.io").unwrap_or(group).split('.');
     let mut tag = labels.next().unwrap_or_default().to_owned();
     for label in labels.filter(|label| !label.is_empty()) {

@@ -3,6 +3,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::api::codec::yaml;
+
 /// The bytes of a document.
 pub(super) fn encode(document: &Value) -> Vec<u8> {
     let mut out = Message::default();
@@ -17,13 +19,41 @@ pub(super) fn encode(document: &Value) -> Vec<u8> {
     }
     out.message(8, &paths);
     out.message(9, &named_schemas(members(document.get("definitions"))));
+    for requirement in document.get("security").and_then(Value::as_array).into_iter().flatten() {
+        let mut required = Message::default();
+        for (name, _) in members(Some(requirement)) {
+            required.named(1, name, &Message::default());
+        }
+        out.message(12, &required);
+    }
+    let mut schemes = Message::default();
+    for (name, of) in members(document.get("securityDefinitions")) {
+        schemes.named(1, name, &api_key(of));
+    }
+    out.message(13, &schemes);
     out.0
 }
 
+fn api_key(of: &Value) -> Message {
+    let mut key = Message::default();
+    for (tag, name) in [(1, "type"), (2, "name"), (3, "in"), (4, "description")] {
+        key.text(tag, of.get(name));
+    }
+    let mut out = Message::default();
+    out.message(2, &key);
+    out
+}
+
+/// A protobuf message in the making.
 #[derive(Default)]
-struct Message(Vec<u8>);
+pub(super) struct Message(Vec<u8>);
 
 impl Message {
+    /// The whole of it.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
     fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value.to_le_bytes()[0] | 0x80);
@@ -32,57 +62,68 @@ impl Message {
         self.0.push(value.to_le_bytes()[0]);
     }
 
-    fn bytes(&mut self, tag: u32, bytes: &[u8]) {
+    /// A whole number, also zero.
+    pub(super) fn number(&mut self, tag: u32, value: u64) {
+        self.varint(u64::from(tag) << 3);
+        self.varint(value);
+    }
+
+    pub(super) fn float(&mut self, tag: u32, value: f64) {
+        self.varint(u64::from(tag) << 3 | 1);
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
+    pub(super) fn bytes(&mut self, tag: u32, bytes: &[u8]) {
         self.varint(u64::from(tag) << 3 | 2);
         self.varint(bytes.len() as u64);
         self.0.extend_from_slice(bytes);
     }
 
-    fn message(&mut self, tag: u32, message: &Message) {
+    pub(super) fn message(&mut self, tag: u32, message: &Message) {
         self.bytes(tag, &message.0);
     }
 
-    fn named(&mut self, tag: u32, name: &str, value: &Message) {
+    pub(super) fn named(&mut self, tag: u32, name: &str, value: &Message) {
         let mut pair = Message::default();
         pair.bytes(1, name.as_bytes());
         pair.message(2, value);
         self.message(tag, &pair);
     }
 
-    fn text(&mut self, tag: u32, value: Option<&Value>) {
+    pub(super) fn text(&mut self, tag: u32, value: Option<&Value>) {
         if let Some(text) = value.and_then(Value::as_str).filter(|text| !text.is_empty()) {
             self.bytes(tag, text.as_bytes());
         }
     }
 
-    fn texts(&mut self, tag: u32, value: Option<&Value>) {
+    pub(super) fn texts(&mut self, tag: u32, value: Option<&Value>) {
         for text in value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
             self.bytes(tag, text.as_bytes());
         }
     }
 
-    fn flag(&mut self, tag: u32, value: Option<&Value>) {
+    pub(super) fn flag(&mut self, tag: u32, value: Option<&Value>) {
         if value.and_then(Value::as_bool) == Some(true) {
             self.varint(u64::from(tag) << 3);
             self.varint(1);
         }
     }
 
-    /// Extensions carry YAML, of which JSON is a part.
-    fn extensions(&mut self, tag: u32, value: &Value) {
+    /// Extensions carry YAML.
+    pub(super) fn extensions(&mut self, tag: u32, value: &Value) {
         for (name, value) in members(Some(value)).filter(|(name, _)| name.starts_with("x-")) {
             self.named(tag, name, &any(value));
         }
     }
 }
 
-fn members(value: Option<&Value>) -> impl Iterator<Item = (&String, &Value)> {
+pub(super) fn members(value: Option<&Value>) -> impl Iterator<Item = (&String, &Value)> {
     value.and_then(Value::as_object).map(Map::iter).into_iter().flatten()
 }
 
-fn any(value: &Value) -> Message {
+pub(super) fn any(value: &Value) -> Message {
     let mut any = Message::default();
-    any.bytes(2, format!("{value}\n").as_bytes());
+    any.bytes(2, yaml::encode(value).as_bytes());
     any
 }
 
@@ -141,23 +182,23 @@ fn bounds(out: &mut Message, of: &Value) {
     for tag in 6..=18 {
         let named = |list: &[(u32, &'static str)]| list.iter().find(|(known, _)| *known == tag).map(|(_, name)| *name);
         if let Some(number) = named(&floats).and_then(|name| of.get(name)).and_then(Value::as_f64) {
-            out.varint(u64::from(tag) << 3 | 1);
-            out.0.extend_from_slice(&number.to_le_bytes());
+            out.float(tag, number);
         }
         out.flag(tag, named(&flags).and_then(|name| of.get(name)));
         let properties = [(17, "maxProperties"), (18, "minProperties")];
         let name = named(&whole).or_else(|| named(&properties));
         if let Some(number) = name.and_then(|name| of.get(name)).and_then(Value::as_u64) {
-            out.varint(u64::from(tag) << 3);
-            out.varint(number);
+            out.number(tag, number);
         }
         out.text(tag, of.get("pattern").filter(|_| tag == 13));
     }
 }
 
 fn path_item(item: &Value) -> Message {
+    const METHODS: [(u32, &str); 7] =
+        [(2, "get"), (3, "put"), (4, "post"), (5, "delete"), (6, "options"), (7, "head"), (8, "patch")];
     let mut out = Message::default();
-    for (tag, method) in [(2, "get"), (3, "put"), (4, "post"), (5, "delete"), (8, "patch")] {
+    for (tag, method) in METHODS {
         if let Some(of) = item.get(method) {
             out.message(tag, &operation(of));
         }
@@ -169,6 +210,7 @@ fn path_item(item: &Value) -> Message {
 fn operation(of: &Value) -> Message {
     let mut out = Message::default();
     out.texts(1, of.get("tags"));
+    out.text(3, of.get("description"));
     out.text(5, of.get("operationId"));
     out.texts(6, of.get("produces"));
     out.texts(7, of.get("consumes"));

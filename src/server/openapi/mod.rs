@@ -6,6 +6,9 @@ mod custom;
 mod descriptions;
 mod discovery;
 mod gnostic;
+mod gnostic_v3;
+mod operation;
+mod parameters;
 mod paths;
 mod schemas;
 mod v2;
@@ -14,6 +17,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -64,7 +69,8 @@ struct Maker<'a> {
 impl Documents {
     fn maker<'a>(&'a self, parts: &'a Parts, served: &'a Served) -> Maker<'a> {
         let descriptions = self.descriptions.get_or_init(Descriptions::collect);
-        Maker { source: Source { facts: &parts.facts, descriptions }, served }
+        let enums = parts.registry.enabled("OpenAPIEnums");
+        Maker { source: Source { facts: &parts.facts, descriptions, enums, version: None }, served }
     }
 
     fn hashes(&self, maker: Maker<'_>) -> Arc<BTreeMap<String, String>> {
@@ -148,8 +154,8 @@ pub(super) fn serve(server: &Server, admitted: &Admitted) -> Option<Result<Respo
     let Some(hash) = hashes.get(path) else {
         return Some(Ok(Response { status: 404, headers: Headers::default(), body: Body::Full(Bytes::new()) }));
     };
-    let gzip = respond::accepts_gzip(&admitted.request);
-    let response = one(maker, (admitted, path, hash))?;
+    let gzip = respond::names_gzip(&admitted.request);
+    let response = one(maker, (admitted, path, hash), parts.clock.now())?;
     Some(Ok(respond::compressed(response, gzip)))
 }
 
@@ -168,22 +174,34 @@ fn index(hashes: &BTreeMap<String, String>, extensions: &Extensions) -> Response
     Response::full(200, "text/plain; charset=utf-8", json!({ "paths": paths }).to_string())
 }
 
-fn one(maker: Maker<'_>, (admitted, path, hash): (&Admitted, &str, &String)) -> Option<Response> {
+/// One document (kube-openapi `pkg/handler3`). Under an address with its hash it may be kept for ever.
+fn one(maker: Maker<'_>, (admitted, path, hash): (&Admitted, &str, &String), now: Timestamp) -> Option<Response> {
+    let Some(protobuf) = wants_protobuf(admitted.request.headers.text("accept"), PROTOBUF_V3) else {
+        let nothing = Response { status: 406, headers: Headers::default(), body: Body::Full(Bytes::new()) };
+        return Some(nothing.with_header("vary", "Accept"));
+    };
+    let content_type = if protobuf { PROTOBUF_V3.0 } else { "application/json" };
+    let etag = format!("\"{hash}\"");
+    let told = |status, body| {
+        Response::full(status, content_type, body).with_header("etag", etag.clone()).with_header("vary", "Accept")
+    };
     let asked = admitted.query.text("hash");
     if !asked.is_empty() && asked != hash {
         let location = format!("/openapi/v3/{path}?hash={hash}");
-        return Some(Response::text(301, "").with_header("location", location));
+        return Some(told(301, Bytes::new()).with_header("location", location));
     }
-    let etag = format!("\"{hash}\"");
     let known = admitted.request.headers.get("if-none-match") == Some(&etag);
-    let body = if known { Bytes::new() } else { maker.document(path)? };
-    let mut response = Response::full(if known { 304 } else { 200 }, "application/json", body);
-    response.headers.add("etag", etag);
-    response.headers.add("vary", "Accept");
-    if !asked.is_empty() {
-        response.headers.add("cache-control", "public, immutable");
+    let response = match (known, protobuf) {
+        (true, _) => told(304, Bytes::new()),
+        (false, false) => told(200, maker.document(path)?),
+        (false, true) => told(200, gnostic_v3::encode(&maker.of_path(path)?).into()),
+    };
+    if asked.is_empty() {
+        return Some(response);
     }
-    Some(response)
+    let next_year = now.to_zoned(TimeZone::UTC).saturating_add(1.year());
+    let expires = next_year.strftime("%a, %d %b %Y %H:%M:%S UTC").to_string();
+    Some(response.with_header("cache-control", "public, immutable").with_header("expires", expires))
 }
 
 /// `/openapi/v2`. Its hash is that of all the hashes of version 3, of which it is made.
@@ -192,17 +210,17 @@ fn all_in_one(
     maker: Maker<'_>,
     (admitted, hashes): (&Admitted, &BTreeMap<String, String>),
 ) -> Response {
-    let Some(protobuf) = wants_protobuf(admitted.request.headers.text("accept")) else {
+    let Some(protobuf) = wants_protobuf(admitted.request.headers.text("accept"), PROTOBUF_V2) else {
         return Response::full(406, "text/plain; charset=utf-8", "");
     };
     let etag = etag(hashes.values().cloned().collect::<String>().as_bytes());
-    let content_type = if protobuf { PROTOBUF_V2 } else { "application/json" };
+    let content_type = if protobuf { PROTOBUF_V2.0 } else { "application/json" };
     let response = if admitted.request.headers.get("if-none-match") == Some(&etag) {
         Response::full(304, content_type, Bytes::new())
     } else {
         let kept = documents.all_in_one(maker, hashes, &etag);
         let gzip = if protobuf { kept.protobuf } else { kept.json };
-        if respond::accepts_gzip(&admitted.request) {
+        if respond::names_gzip(&admitted.request) {
             let response = Response::full(200, content_type, gzip);
             response.with_header("content-encoding", "gzip").with_header("vary", "Accept-Encoding")
         } else {
@@ -212,28 +230,47 @@ fn all_in_one(
     response.with_header("etag", etag).with_header("vary", "Accept")
 }
 
-const PROTOBUF_V2: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+/// The name of an encoding and its older name.
+type Names = (&'static str, &'static str);
+
+const PROTOBUF_V2: Names =
+    ("application/com.github.proto-openapi.spec.v2.v1.0+protobuf", "com.github.proto-openapi.spec.v2@v1.0+protobuf");
+const PROTOBUF_V3: Names =
+    ("application/com.github.proto-openapi.spec.v3.v1.0+protobuf", "com.github.proto-openapi.spec.v3@v1.0+protobuf");
 
 /// Which of the two encodings the client prefers; `None`: neither.
-fn wants_protobuf(accept: &str) -> Option<bool> {
+fn wants_protobuf(accept: &str, (name, older): Names) -> Option<bool> {
     if accept.is_empty() {
         return Some(false);
     }
     negotiation::parse_accept(accept).iter().find_map(|clause| {
-        // The older name of the type has an @ in it.
-        let named = clause.kind == "application" && clause.subkind == "com.github.proto-openapi.spec.v2@v1.0+protobuf";
-        if clause.matches("application/json") {
-            Some(false)
-        } else {
-            (named || clause.matches(PROTOBUF_V2)).then_some(true)
-        }
+        let named = clause.kind == "application" && clause.subkind == older;
+        if clause.matches("application/json") { Some(false) } else { (named || clause.matches(name)).then_some(true) }
+    })
+}
+
+/// How requests say who sends them.
+fn bearer_token() -> Value {
+    json!({
+        "type": "apiKey", "description": "Bearer Token authentication", "name": "authorization", "in": "header",
     })
 }
 
 impl Maker<'_> {
     /// The document of a group and version; `None` when there is none.
     fn document(self, path: &str) -> Option<Bytes> {
-        self.tree(path).map(|tree| tree.to_string().into())
+        self.of_path(path).map(|tree| tree.to_string().into())
+    }
+
+    /// The same as a tree.
+    fn of_path(self, path: &str) -> Option<Value> {
+        let version = match path.split('/').collect::<Vec<_>>()[..] {
+            ["api", version] => ("", version),
+            ["apis", group, version] => (group, version),
+            _ => ("", "v1"),
+        };
+        let source = Source { version: Some(version), ..self.source };
+        Maker { source, ..self }.tree(path)
     }
 
     /// The definitions of custom resources for `/openapi/v2`.
@@ -250,23 +287,16 @@ impl Maker<'_> {
             ["api", version] => self.of_version(path, ("", version)),
             ["apis", group, version] => self.of_version(path, (group, version)),
             _ => {
-                let (paths, types) = discovery::page(path, self.source.facts)?;
-                (paths, schemas::below(self.source, types))
+                let paths = discovery::page(path)?;
+                let schemas = schemas::reachable(self.source, &paths, serde_json::Map::new());
+                (paths, schemas)
             }
         };
         let mut components = serde_json::Map::new();
         if !schemas.is_empty() {
             components.insert("schemas".to_owned(), Value::Object(schemas));
         }
-        components.insert(
-            "securitySchemes".to_owned(),
-            json!({
-                "BearerToken": {
-                    "type": "apiKey", "description": "Bearer Token authentication", "name": "authorization",
-                    "in": "header",
-                },
-            }),
-        );
+        components.insert("securitySchemes".to_owned(), json!({ "BearerToken": bearer_token() }));
         Some(json!({
             "openapi": "3.0.0",
             "info": {"title": "Kubernetes", "version": self.version()},
@@ -288,7 +318,10 @@ impl Maker<'_> {
         (group, version): (&str, &str),
     ) -> (serde_json::Map<String, Value>, serde_json::Map<String, Value>) {
         let kinds: Vec<&Arc<Kind>> = self.served.of_version(group, version).collect();
-        let paths = paths::all(&format!("/{path}"), &kinds, self.source.facts);
-        (paths, schemas::reachable(self.source, &kinds))
+        let paths = paths::all(&format!("/{path}"), &kinds, self.source);
+        let custom = |kind: &&Arc<Kind>| Some(custom::schemas(kind, kind.custom.as_ref()?, custom::Form::V3));
+        let own = kinds.iter().filter_map(custom).flatten().collect();
+        let schemas = schemas::reachable(self.source, &paths, own);
+        (paths, schemas)
     }
 }

@@ -1,253 +1,181 @@
-//! The paths of a group and version: which operation a method is, on which kind, with which parameters.
+//! The paths of a group and version: which routes there are, as upstream's installer makes them of what a kind can do.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::custom;
-use super::schemas::reference;
+use super::discovery::tag;
+use super::operation::{self, content};
+use super::parameters::Parameter;
+use super::schemas::{Source, reference};
 use crate::api::GroupVersionKind;
-use crate::resources::facts::Facts;
 use crate::resources::{Kind, Subresource};
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
-const MEDIA_TYPES: [&str; 3] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
-const PATCH_TYPES: [&str; 4] = [
-    "application/apply-patch+yaml",
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
+
+/// What is done at a route, in the words of `x-kubernetes-action`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Action {
+    Get,
+    List,
+    Put,
+    Patch,
+    Post,
+    Delete,
+    DeleteCollection,
+    Watch,
+    WatchList,
+    /// By a method.
+    Connect(&'static str),
+}
+
+/// One operation on one path.
+pub(super) struct Route<'a> {
+    pub action: Action,
+    pub path: String,
+    pub kind: &'a Kind,
+    pub sub: Option<&'a Subresource>,
+}
+
+impl Route<'_> {
+    /// What is sent and answered.
+    pub(super) fn payload(&self) -> &GroupVersionKind {
+        self.sub.map_or(&self.kind.gvk, |sub| &sub.payload)
+    }
+}
+
+/// The methods by which each verb of a subresource that is connected to is done.
+const CONNECTS: [(&str, &[&str]); 5] = [
+    ("get", &["GET", "HEAD", "OPTIONS"]),
+    ("create", &["POST"]),
+    ("update", &["PUT"]),
+    ("delete", &["DELETE"]),
+    ("patch", &["PATCH"]),
 ];
 
-/// Name, type and meaning of a query parameter.
-type Parameter = (&'static str, &'static str, &'static str);
-
-const LIST: [Parameter; 11] = [
-    ("allowWatchBookmarks", "boolean", "Ask a watch for events of type BOOKMARK."),
-    ("continue", "string", "Where the next page of a list begins, as the page before told it."),
-    ("fieldSelector", "string", "A selector over fields of the objects; everything by default."),
-    ("labelSelector", "string", "A selector over labels of the objects; everything by default."),
-    ("limit", "integer", "How many objects a page of a list has at most."),
-    ("resourceVersion", "string", "How fresh the answer must be; where a watch begins."),
-    ("resourceVersionMatch", "string", "How resourceVersion is meant: Exact or NotOlderThan."),
-    ("sendInitialEvents", "boolean", "Begin a watch with the present state and a bookmark behind it."),
-    ("shardSelector", "string", "Which part of the objects is wanted."),
-    ("timeoutSeconds", "integer", "How long a list or watch may last."),
-    (
-        "watch",
-        "boolean",
-        "Watch for changes to the described resources and return them as a stream of add, update, and remove \
-         notifications. Specify resourceVersion.",
-    ),
-];
-const PRETTY: Parameter = ("pretty", "string", "If 'true', the answer is indented.");
-const DRY_RUN: Parameter = ("dryRun", "string", "All: go through every step and keep nothing.");
-const FIELD_MANAGER: Parameter = ("fieldManager", "string", "Who makes the change, for field ownership.");
-const FIELD_VALIDATION: Parameter =
-    ("fieldValidation", "string", "What to do about unknown and duplicate fields: Ignore, Warn or Strict.");
-const FORCE: Parameter = ("force", "boolean", "Take over fields of other managers; for apply only.");
-const DELETE: [Parameter; 4] = [
-    DRY_RUN,
-    ("gracePeriodSeconds", "integer", "How long the object may take to end."),
-    ("orphanDependents", "boolean", "Deprecated: use propagationPolicy."),
-    ("propagationPolicy", "string", "What becomes of dependents: Orphan, Background or Foreground."),
-];
-
-/// All paths below `base`.
-pub(super) fn all(base: &str, kinds: &[&Arc<Kind>], facts: &Facts) -> Map<String, Value> {
-    let mut out = Map::new();
-    for kind in kinds {
-        let scope = if kind.namespaced { "/namespaces/{namespace}" } else { "" };
-        let collection = format!("{base}{scope}/{}", kind.resource);
-        let place = Place { base, kind, facts };
-        if kind.namespaced && has(&kind.verbs, "list") {
-            place.put(&mut out, &format!("{base}/{}", kind.resource), &["list"], None);
-        }
-        place.put(&mut out, &collection, &["list", "create", "deletecollection"], None);
-        let item = format!("{collection}/{{name}}");
-        place.put(&mut out, &item, &["get", "update", "patch", "delete"], None);
-        for sub in &kind.subresources {
-            let path = format!("{item}/{}", sub.name);
-            place.put(&mut out, &path, &["get", "create", "update", "patch", "delete"], Some(sub));
-        }
+/// All paths of a version at `base`.
+pub(super) fn all(base: &str, kinds: &[&Arc<Kind>], source: Source<'_>) -> Map<String, Value> {
+    let mut by_path: BTreeMap<String, Vec<Route<'_>>> = BTreeMap::new();
+    for route in kinds.iter().flat_map(|kind| routes(base, kind)) {
+        by_path.entry(route.path.clone()).or_default().push(route);
+    }
+    let mut out: Map<String, Value> = by_path.into_iter().map(|(path, routes)| (path, item(source, &routes))).collect();
+    if let Some(own) = kinds.iter().find(|kind| !kind.is_custom()) {
+        out.insert(format!("{base}/"), resources(&own.gvk));
     }
     out
 }
 
-fn has(verbs: &[crate::api::schema::Str], verb: &str) -> bool {
-    verbs.iter().any(|v| v == verb)
-}
-
-struct Place<'a> {
-    base: &'a str,
-    kind: &'a Arc<Kind>,
-    facts: &'a Facts,
-}
-
-impl Place<'_> {
-    /// Adds a path with those of the verbs that can be done there.
-    fn put(&self, out: &mut Map<String, Value>, path: &str, verbs: &[&str], sub: Option<&Subresource>) {
-        let known = sub.map_or(&self.kind.verbs, |sub| &sub.verbs);
-        let mut item = Map::new();
-        for verb in verbs.iter().filter(|verb| has(known, verb)) {
-            item.insert(method(verb).to_owned(), self.operation(verb, path, sub));
+fn routes<'a>(base: &str, kind: &'a Kind) -> Vec<Route<'a>> {
+    let mut out = Vec::new();
+    let scope = if kind.namespaced { "/namespaces/{namespace}" } else { "" };
+    let can = |verb: &str| kind.verbs.iter().any(|v| v == verb);
+    // Of custom resources only what is not deprecated is told.
+    let watched = can("watch") && !kind.is_custom();
+    let mut put = |verb: bool, action: Action, path: String| {
+        if verb {
+            out.push(Route { action, path, kind, sub: None });
         }
-        if item.is_empty() {
-            return;
-        }
-        let mut shared: Vec<Value> = Vec::new();
-        for name in ["name", "namespace"].into_iter().filter(|name| path.contains(&format!("{{{name}}}"))) {
-            let of = if name == "name" { format!("name of the {}", self.kind.gvk.kind) } else { NAMESPACE.to_owned() };
-            shared.push(json!({
-                "name": name, "in": "path", "required": true, "description": of,
-                "schema": {"type": "string", "uniqueItems": true},
-            }));
-        }
-        shared.push(query(PRETTY));
-        item.insert("parameters".to_owned(), Value::Array(shared));
-        out.insert(path.to_owned(), Value::Object(item));
+    };
+    let resource = &kind.resource;
+    let collection = format!("{base}{scope}/{resource}");
+    let item = format!("{collection}/{{name}}");
+    put(can("list"), Action::List, collection.clone());
+    put(can("create"), Action::Post, collection.clone());
+    put(can("deletecollection"), Action::DeleteCollection, collection);
+    put(watched, Action::WatchList, format!("{base}/watch{scope}/{resource}"));
+    put(can("get"), Action::Get, item.clone());
+    put(can("update"), Action::Put, item.clone());
+    put(can("patch"), Action::Patch, item.clone());
+    put(can("delete"), Action::Delete, item.clone());
+    put(watched, Action::Watch, format!("{base}/watch{scope}/{resource}/{{name}}"));
+    put(kind.namespaced && can("list"), Action::List, format!("{base}/{resource}"));
+    put(kind.namespaced && watched, Action::WatchList, format!("{base}/watch/{resource}"));
+    for sub in &kind.subresources {
+        of_subresource(&format!("{item}/{}", sub.name), (kind, sub), &mut out);
     }
+    out
+}
 
-    fn operation(&self, verb: &str, path: &str, sub: Option<&Subresource>) -> Value {
-        let gvk = sub.map_or(&self.kind.gvk, |sub| &sub.payload);
-        let schema = self.schema(gvk);
-        let answered = match verb {
-            "list" => self.list_schema(),
-            "delete" | "deletecollection" => reference(&format!("{META}.Status")),
-            _ => schema.clone(),
-        };
-        let mut out = json!({
-            "tags": [self.tag()],
-            "operationId": self.operation_id(verb, path, sub),
-            "responses": {
-                "200": {"description": "OK", "content": content(self.media_types(), &answered)},
-                "401": {"description": "Unauthorized"},
+fn of_subresource<'a>(path: &str, (kind, sub): (&'a Kind, &'a Subresource), out: &mut Vec<Route<'a>>) {
+    let can = |verb: &str| sub.verbs.iter().any(|v| v == verb);
+    let mut put = |action: Action, path: String| out.push(Route { action, path, kind, sub: Some(sub) });
+    if !matches!(&*sub.name, "attach" | "exec" | "portforward" | "proxy") {
+        for (verb, action) in
+            [("get", Action::Get), ("update", Action::Put), ("patch", Action::Patch), ("create", Action::Post)]
+        {
+            if can(verb) {
+                put(action, path.to_owned());
+            }
+        }
+        return;
+    }
+    let proxied = sub.name == "proxy";
+    for (_, methods) in CONNECTS.iter().filter(|(verb, _)| can(verb)) {
+        for method in methods.iter().filter(|method| proxied || matches!(**method, "GET" | "POST")) {
+            put(Action::Connect(method), path.to_owned());
+            if proxied {
+                put(Action::Connect(method), format!("{path}/{{path}}"));
+            }
+        }
+    }
+}
+
+/// The operations of one path; what all of them have as parameters stands beside them.
+fn item(source: Source<'_>, routes: &[Route<'_>]) -> Value {
+    let made: Vec<_> = routes.iter().map(|route| operation::of(source, route)).collect();
+    let everywhere = |parameter: &Parameter| made.iter().all(|made| made.parameters.contains(parameter));
+    let mut shared: Vec<Parameter> =
+        made.first().map(|first| first.parameters.clone()).into_iter().flatten().filter(everywhere).collect();
+    let mut out = Map::new();
+    for (route, operation) in routes.iter().zip(made) {
+        let mut document = operation.document;
+        let own = operation.parameters.into_iter().filter(|parameter| !shared.contains(parameter)).collect();
+        set_parameters(&mut document, own);
+        out.insert(operation::method(route.action), Value::Object(document));
+    }
+    shared.dedup();
+    set_parameters(&mut out, shared);
+    Value::Object(out)
+}
+
+fn set_parameters(document: &mut Map<String, Value>, mut parameters: Vec<Parameter>) {
+    parameters.sort_by(|a, b| a.order().cmp(&b.order()));
+    if !parameters.is_empty() {
+        document.insert("parameters".to_owned(), parameters.into_iter().map(Parameter::document).collect());
+    }
+}
+
+/// The list of what a version has.
+fn resources(gvk: &GroupVersionKind) -> Value {
+    let tag = version_tag(gvk);
+    json!({ "get": {
+        "tags": [tag],
+        "description": "get available resources",
+        "operationId": format!("get{}APIResources", camel(&tag)),
+        "responses": {
+            "200": {
+                "description": "OK",
+                "content": content(operation::MEDIA_TYPES, &reference(&format!("{META}.APIResourceList"))),
             },
-            "x-kubernetes-action": action(verb),
-            "x-kubernetes-group-version-kind": {"group": gvk.group, "version": gvk.version, "kind": gvk.kind},
-        });
-        let parameters: Vec<Value> = parameters(verb).into_iter().map(query).collect();
-        if !parameters.is_empty() {
-            out["parameters"] = Value::from(parameters);
-        }
-        let body = match verb {
-            "create" | "update" => Some((content(&["*/*"], &schema), true)),
-            "patch" => Some((content(self.patch_types(), &reference(&format!("{META}.Patch"))), true)),
-            "delete" | "deletecollection" => {
-                Some((content(&["*/*"], &reference(&format!("{META}.DeleteOptions"))), false))
-            }
-            _ => None,
-        };
-        if let Some((content, required)) = body {
-            out["requestBody"] = json!({ "content": content });
-            if required {
-                out["requestBody"]["required"] = json!(true);
-            }
-        }
-        out
-    }
-
-    /// Custom resources have no protobuf.
-    fn media_types(&self) -> &'static [&'static str] {
-        if self.kind.is_custom() { &MEDIA_TYPES[..2] } else { &MEDIA_TYPES }
-    }
-
-    /// Nor strategies to merge by.
-    fn patch_types(&self) -> &'static [&'static str] {
-        if self.kind.is_custom() { &PATCH_TYPES[..3] } else { &PATCH_TYPES }
-    }
-
-    fn schema(&self, gvk: &GroupVersionKind) -> Value {
-        if *gvk == self.kind.gvk && self.kind.is_custom() {
-            return reference(&custom::model_name(gvk));
-        }
-        let id = if *gvk == self.kind.gvk { Some(self.kind.type_id) } else { self.facts.type_of(gvk) };
-        id.map_or_else(|| json!({"type": "string"}), |id| reference(&self.facts.types.get(id).name))
-    }
-
-    fn list_schema(&self) -> Value {
-        if self.kind.is_custom() {
-            return reference(&custom::list_name(self.kind));
-        }
-        let id = self.kind.list_type_id;
-        id.map_or_else(|| json!({"type": "object"}), |id| reference(&self.facts.types.get(id).name))
-    }
-
-    /// `apps_v1`, `core_v1`.
-    fn tag(&self) -> String {
-        let group = &self.kind.gvk.group;
-        if self.kind.is_custom() {
-            let mut words = group.strip_suffix(".k8s.io").unwrap_or(group).split(['.', '-']);
-            let first = words.next().unwrap_or_default().to_owned();
-            return format!("{}_{}", words.fold(first, |name, word| name + &capital(word)), self.kind.gvk.version);
-        }
-        let group = group.split('.').next().filter(|g| !g.is_empty()).unwrap_or("core");
-        format!("{group}_{}", self.kind.gvk.version)
-    }
-
-    fn operation_id(&self, verb: &str, path: &str, sub: Option<&Subresource>) -> String {
-        let verb = match verb {
-            "get" => "read",
-            "update" => "replace",
-            "deletecollection" => "deleteCollection",
-            other => other,
-        };
-        let tag: String = self.tag().split('_').map(capital).collect();
-        let namespaced = if path.contains("{namespace}") { "Namespaced" } else { "" };
-        let sub = sub.map_or_else(String::new, |sub| capital(&sub.name));
-        let everywhere = self.kind.namespaced && namespaced.is_empty() && path.starts_with(self.base);
-        let suffix = if everywhere { "ForAllNamespaces" } else { "" };
-        format!("{verb}{tag}{namespaced}{}{sub}{suffix}", self.kind.gvk.kind)
-    }
+            "401": { "description": "Unauthorized" },
+        },
+    } })
 }
 
-const NAMESPACE: &str = "object name and auth scope, such as for teams and projects";
+/// `apps_v1`, `core_v1`, `rbacAuthorization_v1`.
+pub(super) fn version_tag(gvk: &GroupVersionKind) -> String {
+    let group = if gvk.group.is_empty() { "core".to_owned() } else { tag(&gvk.group) };
+    format!("{group}_{}", gvk.version)
+}
 
-fn capital(word: &str) -> String {
+/// `AppsV1` of `apps_v1`.
+pub(super) fn camel(tag: &str) -> String {
+    tag.split('_').map(capital).collect()
+}
+
+pub(super) fn capital(word: &str) -> String {
     let mut chars = word.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
-}
-
-fn method(verb: &str) -> &'static str {
-    match verb {
-        "create" => "post",
-        "update" => "put",
-        "patch" => "patch",
-        "delete" | "deletecollection" => "delete",
-        _ => "get",
-    }
-}
-
-fn action(verb: &str) -> &str {
-    match verb {
-        "create" => "post",
-        "update" => "put",
-        other => other,
-    }
-}
-
-fn parameters(verb: &str) -> Vec<Parameter> {
-    match verb {
-        "list" => LIST.to_vec(),
-        "create" | "update" => vec![DRY_RUN, FIELD_MANAGER, FIELD_VALIDATION],
-        "patch" => vec![DRY_RUN, FIELD_MANAGER, FIELD_VALIDATION, FORCE],
-        "delete" => DELETE.to_vec(),
-        "deletecollection" => {
-            let list = LIST.iter().filter(|(name, ..)| !matches!(*name, "watch" | "allowWatchBookmarks"));
-            DELETE.iter().chain(list).copied().collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-fn query((name, kind, description): Parameter) -> Value {
-    json!({
-        "name": name, "in": "query", "description": description, "schema": {"type": kind, "uniqueItems": true},
-    })
-}
-
-fn content(types: &[&str], schema: &Value) -> Value {
-    let content: Map<String, Value> =
-        types.iter().map(|media_type| ((*media_type).to_owned(), json!({ "schema": schema }))).collect();
-    Value::Object(content)
 }

@@ -1,15 +1,14 @@
 //! The shapes of types as OpenAPI 3 schemas, with the extensions that clients merge and patch by.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::custom;
 use super::descriptions::Descriptions;
+use crate::api::GroupVersionKind;
 use crate::api::schema::{Field, ListKind, Patch, Shape, Struct, TypeId};
-use crate::resources::Kind;
+
 use crate::resources::facts::Facts;
-use std::sync::Arc;
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 
@@ -18,80 +17,65 @@ const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 pub(super) struct Source<'a> {
     pub facts: &'a Facts,
     pub descriptions: &'a Descriptions,
+    /// Whether the values of enums are told (`OpenAPIEnums`).
+    pub enums: bool,
+    /// Whose document it is; `None`: that of everything.
+    pub version: Option<(&'a str, &'a str)>,
 }
+
+const SCHEMAS: &str = "#/components/schemas/";
+const RAW: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
+const EXTENSIONS: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1";
 
 /// Where a schema stands in the document.
 pub(super) fn reference(name: &str) -> Value {
-    json!({"$ref": format!("#/components/schemas/{name}")})
+    json!({"$ref": format!("{SCHEMAS}{name}")})
 }
 
-/// All schemas that the kinds of a document lead to.
-pub(super) fn reachable(source: Source<'_>, kinds: &[&Arc<Kind>]) -> Map<String, Value> {
-    let facts = source.facts;
-    let mut open: Vec<TypeId> = Vec::new();
-    let mut made: Vec<(String, Value)> = Vec::new();
-    for kind in kinds {
-        match &kind.custom {
-            Some(version) => {
-                made.extend(custom::schemas(kind, version, custom::Form::V3));
-                let meta = ["ObjectMeta", "ListMeta"].map(|name| facts.types.find(&format!("{META}.{name}")));
-                open.extend(meta.into_iter().flatten());
-            }
-            None => open.push(kind.type_id),
-        }
-        open.extend(kind.list_type_id);
-        open.extend(kind.subresources.iter().filter_map(|sub| facts.type_of(&sub.payload)));
-    }
-    let meta = ["Status", "DeleteOptions", "WatchEvent"];
-    open.extend(meta.iter().filter_map(|name| facts.types.find(&format!("{META}.{name}"))));
-    let mut out = special();
-    for (name, schema) in &mut out {
-        describe(schema, source.descriptions.of_type(name));
-    }
-    out.into_iter().chain(below(source, open)).chain(made).collect()
-}
-
-/// The schemas of types and of all that they lead to, without those of a form of their own.
-pub(super) fn below(source: Source<'_>, mut open: Vec<TypeId>) -> Map<String, Value> {
-    let facts = source.facts;
-    let mut seen: BTreeSet<TypeId> = BTreeSet::new();
-    let mut out: BTreeMap<String, Value> = BTreeMap::new();
-    while let Some(id) = open.pop() {
-        if !seen.insert(id) {
+/// All schemas that the operations of a document lead to. `own` are those of custom resources.
+pub(super) fn reachable(source: Source<'_>, paths: &Map<String, Value>, own: Map<String, Value>) -> Map<String, Value> {
+    let mut special = special();
+    let (mut own, mut out, mut open) = (own, Map::new(), Vec::new());
+    paths.values().for_each(|path| references(path, &mut open));
+    while let Some(name) = open.pop() {
+        if out.contains_key(&name) {
             continue;
         }
-        let of = facts.types.get(id);
-        out.insert(of.name.to_string(), schema(source, id, of));
-        of.fields.iter().for_each(|field| structs(&field.shape, &mut open));
+        let made = own.remove(&name).or_else(|| {
+            let mut schema = match special.remove(&*name) {
+                Some(schema) => schema,
+                None => {
+                    let id = source.facts.types.find(&name)?;
+                    return Some(schema(source, id, source.facts.types.get(id)));
+                }
+            };
+            describe(&mut schema, source.descriptions.of_type(&name));
+            Some(schema)
+        });
+        if let Some(schema) = made {
+            references(&schema, &mut open);
+            out.insert(name, schema);
+        }
     }
-    out.into_iter().collect()
+    out
 }
 
-fn structs(shape: &Shape, out: &mut Vec<TypeId>) {
-    match shape {
-        Shape::Struct(id) | Shape::SchemaOrArray(id) | Shape::SchemaOrBool(id) | Shape::SchemaOrStrings(id) => {
-            out.push(*id);
+/// The names that a tree refers to.
+fn references(tree: &Value, out: &mut Vec<String>) {
+    match tree {
+        Value::Object(map) => {
+            let name = map.get("$ref").and_then(Value::as_str).and_then(|target| target.strip_prefix(SCHEMAS));
+            out.extend(name.map(str::to_owned));
+            map.values().for_each(|value| references(value, out));
         }
-        Shape::List(list) => structs(&list.item, out),
-        Shape::Map(map) => structs(&map.value, out),
-        Shape::String
-        | Shape::Bool
-        | Shape::Int32
-        | Shape::Int64
-        | Shape::Float64
-        | Shape::Bytes
-        | Shape::IntOrString
-        | Shape::Quantity
-        | Shape::Time
-        | Shape::MicroTime
-        | Shape::Duration
-        | Shape::Json
-        | Shape::FieldsV1 => {}
+        Value::Array(items) => items.iter().for_each(|item| references(item, out)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
 /// Types with a form of their own in JSON.
 fn special() -> BTreeMap<String, Value> {
+    let any = |name: &str| (format!("{EXTENSIONS}.{name}"), json!({}));
     let date = |name: &str| (format!("{META}.{name}"), json!({"type": "string", "format": "date-time"}));
     BTreeMap::from([
         (
@@ -107,14 +91,25 @@ fn special() -> BTreeMap<String, Value> {
         (format!("{META}.Duration"), json!({"type": "string"})),
         (format!("{META}.FieldsV1"), json!({"type": "object"})),
         (format!("{META}.Patch"), json!({"type": "object"})),
-        ("io.k8s.apimachinery.pkg.runtime.RawExtension".to_owned(), json!({"type": "object"})),
+        (RAW.to_owned(), json!({"type": "object"})),
+        any("JSON"),
+        any("JSONSchemaPropsOrArray"),
+        any("JSONSchemaPropsOrBool"),
+        any("JSONSchemaPropsOrStringArray"),
     ])
 }
 
 fn schema(source: Source<'_>, id: TypeId, of: &Struct) -> Value {
     let described = |field: &Field| {
-        let mut out = property(source.facts, field);
-        describe(&mut out, source.descriptions.of_field(&of.name, &field.name));
+        let mut out = property(source, (of, field));
+        let own = source.descriptions.of_field(&of.name, &field.name);
+        // What every object has is described alike everywhere.
+        let shared = || {
+            let of_all = matches!(&*field.name, "kind" | "apiVersion");
+            of_all.then(|| source.descriptions.of_field(&format!("{META}.Status"), &field.name))?
+        };
+        describe(&mut out, own.or_else(shared));
+        tell_values(&mut out);
         (field.name.to_string(), out)
     };
     let properties: Map<String, Value> = of.fields.iter().map(described).collect();
@@ -133,12 +128,40 @@ fn schema(source: Source<'_>, id: TypeId, of: &Struct) -> Value {
     if of.preserve_unknown {
         out["x-kubernetes-preserve-unknown-fields"] = json!(true);
     }
-    if let Some(kinds) = source.facts.openapi_kinds.get(&id) {
-        let kind =
-            |gvk: &crate::api::GroupVersionKind| json!({"group": gvk.group, "version": gvk.version, "kind": gvk.kind});
-        out["x-kubernetes-group-version-kind"] = kinds.iter().map(kind).collect();
+    if let Some(unions) = of.unions.as_ref().and_then(|unions| serde_json::from_str::<Value>(unions).ok()) {
+        out["x-kubernetes-unions"] = unions;
+    }
+    let kinds = kinds(source, id);
+    if !kinds.is_empty() {
+        out["x-kubernetes-group-version-kind"] = Value::from(kinds);
     }
     out
+}
+
+/// What a type is known as: in the document of a version what that version and the oldest one call it.
+fn kinds(source: Source<'_>, id: TypeId) -> Vec<Value> {
+    let told = |gvk: &&GroupVersionKind| {
+        let version = (&*gvk.group, &*gvk.version);
+        source.version.is_none_or(|own| version == own || version == ("", "v1"))
+    };
+    let all = source.facts.openapi_kinds.get(&id).map_or(&[][..], Vec::as_slice);
+    let own: Vec<&GroupVersionKind> = all.iter().filter(told).collect();
+    let mut kinds: Vec<Value> = Vec::new();
+    for gvk in if own.is_empty() { all.iter().collect() } else { own } {
+        let kind = json!({"group": gvk.group, "version": gvk.version, "kind": gvk.kind});
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    kinds
+}
+
+/// Tells the values of an enum with the description, as upstream does; what each is for is not at hand.
+fn tell_values(schema: &mut Value) {
+    let Some(values) = schema.get("enum").and_then(Value::as_array) else { return };
+    let lines: Vec<String> = values.iter().map(|value| format!(" - `{value}`")).collect();
+    let above = schema.get("description").and_then(Value::as_str).map_or(String::new(), |text| format!("{text}\n\n"));
+    schema["description"] = json!(format!("{above}Possible enum values:\n{}", lines.join("\n")));
 }
 
 fn describe(schema: &mut Value, description: Option<&str>) {
@@ -154,22 +177,55 @@ pub(super) fn wrap_reference(schema: &mut Value) {
     }
 }
 
-fn property(facts: &Facts, field: &Field) -> Value {
+fn property(source: Source<'_>, (of, field): (&Struct, &Field)) -> Value {
+    let facts = source.facts;
     let mut out = shape(facts, &field.shape);
+    if of.name.starts_with(EXTENSIONS) {
+        // What may be anything has a type of its own there.
+        own_json(&mut out);
+    }
+    // Of the items of lists and of lists in maps nothing is declared.
+    if &*field.name == "items" && of.name.ends_with("List") {
+        undeclare(&mut out);
+    }
     if let Some(default) = default(field) {
         wrap_reference(&mut out);
         out["default"] = default;
     }
     if let Some(extra) = &field.extra {
-        if !extra.enums.is_empty() {
-            out["enum"] = json!(extra.enums);
+        if source.enums && !extra.enums.is_empty() {
+            // Of a list or map they are those of what is in it.
+            let inner = ["items", "additionalProperties"].into_iter().find(|key| out.get(key).is_some());
+            let of = match inner {
+                Some(key) => &mut out[key],
+                None => &mut out,
+            };
+            of["enum"] = json!(extra.enums);
         }
         if let Some(format) = &extra.format {
             out["format"] = json!(format);
         }
     }
+    if field.extra.as_ref().is_some_and(|extra| extra.granular) {
+        wrap_reference(&mut out);
+        out["x-kubernetes-map-type"] = json!("granular");
+    }
     patch(&field.patch, &mut out);
     out
+}
+
+fn own_json(schema: &mut Value) {
+    if *schema == reference(RAW) {
+        *schema = reference(&format!("{EXTENSIONS}.JSON"));
+    } else if let Some(items) = schema.get_mut("items") {
+        own_json(items);
+    }
+}
+
+fn undeclare(list: &mut Value) {
+    if let Value::Object(list) = list {
+        list.remove("x-kubernetes-list-type");
+    }
 }
 
 /// The declared default, or what follows from a Go field that is always there.
@@ -219,11 +275,13 @@ fn shape(facts: &Facts, of: &Shape) -> Value {
         Shape::MicroTime => meta("MicroTime"),
         Shape::Duration => meta("Duration"),
         Shape::FieldsV1 => meta("FieldsV1"),
-        Shape::Json => json!({"x-kubernetes-preserve-unknown-fields": true}),
+        Shape::Json => reference(RAW),
         Shape::Struct(id) => reference(&facts.types.get(*id).name),
         Shape::List(list) => {
             let mut out = json!({"type": "array", "items": shape(facts, &list.item)});
             match &list.kind {
+                // Of lists that are types of their own nothing is declared.
+                ListKind::Atomic if list.wrapped => {}
                 ListKind::Atomic => out["x-kubernetes-list-type"] = json!("atomic"),
                 ListKind::Set => out["x-kubernetes-list-type"] = json!("set"),
                 ListKind::Map(keys) => {
@@ -234,13 +292,16 @@ fn shape(facts: &Facts, of: &Shape) -> Value {
             out
         }
         Shape::Map(map) => {
-            let mut out = json!({"type": "object", "additionalProperties": shape(facts, &map.value)});
+            let mut value = shape(facts, &map.value);
+            undeclare(&mut value);
+            let mut out = json!({"type": "object", "additionalProperties": value});
             if map.atomic {
                 out["x-kubernetes-map-type"] = json!("atomic");
             }
             out
         }
-        // Either a schema or something plainer: no type at all says so.
-        Shape::SchemaOrArray(_) | Shape::SchemaOrBool(_) | Shape::SchemaOrStrings(_) => json!({}),
+        Shape::SchemaOrArray(_) => reference(&format!("{EXTENSIONS}.JSONSchemaPropsOrArray")),
+        Shape::SchemaOrBool(_) => reference(&format!("{EXTENSIONS}.JSONSchemaPropsOrBool")),
+        Shape::SchemaOrStrings(_) => reference(&format!("{EXTENSIONS}.JSONSchemaPropsOrStringArray")),
     }
 }

@@ -4,6 +4,21 @@ use serde_json::{Map, Value, json};
 
 const REF: &str = "#/components/schemas/";
 
+/// Media types in the order in which they are told; in version 3 they are keys.
+const MEDIA_TYPES: [&str; 11] = [
+    "text/plain",
+    "application/json",
+    "application/yaml",
+    "application/vnd.kubernetes.protobuf",
+    "application/json;stream=watch",
+    "application/vnd.kubernetes.protobuf;stream=watch",
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+    "application/apply-patch+yaml",
+    "*/*",
+];
+
 /// The document made of those of version 3.
 /// `own` are definitions that are in the form of version 2 already.
 pub(super) fn document(version: &str, own: Map<String, Value>, documents: impl Iterator<Item = Value>) -> Value {
@@ -30,6 +45,8 @@ pub(super) fn document(version: &str, own: Map<String, Value>, documents: impl I
         "info": {"title": "Kubernetes", "version": version},
         "paths": paths,
         "definitions": definitions,
+        "security": [{ "BearerToken": [] }],
+        "securityDefinitions": { "BearerToken": super::bearer_token() },
     })
 }
 
@@ -84,27 +101,53 @@ fn operation(operation: Value) -> Value {
     if let Some(body) = root.remove("requestBody") {
         let content = body.get("content").and_then(Value::as_object);
         let schema = content.and_then(|c| c.values().next()).and_then(|c| c.get("schema")).cloned();
-        root.insert("consumes".to_owned(), content.map(|c| c.keys().cloned().collect()).unwrap_or_default());
+        root.insert("consumes".to_owned(), media_types(content));
         if let Value::Array(list) = &mut list {
             let required = body.get("required").and_then(Value::as_bool).unwrap_or(false);
             let schema = convert(schema.unwrap_or_else(|| json!({})));
-            list.push(json!({"name": "body", "in": "body", "required": required, "schema": schema}));
+            let mut body = json!({"name": "body", "in": "body", "schema": schema});
+            if required {
+                body["required"] = json!(true);
+            }
+            list.push(body);
         }
     }
-    root.insert("parameters".to_owned(), list);
+    if list.as_array().is_some_and(|list| !list.is_empty()) {
+        root.insert("parameters".to_owned(), list);
+    }
+    root.insert("schemes".to_owned(), json!(["https"]));
+    let text = is_text(&root);
     if let Some(Value::Object(responses)) = root.get_mut("responses") {
         let mut produces = Value::Null;
         for response in responses.values_mut() {
             let Some(content) = response.as_object_mut().and_then(|r| r.remove("content")) else { continue };
             let Some(content) = content.as_object() else { continue };
-            produces = content.keys().cloned().collect();
+            produces = media_types(Some(content));
             if let Some(schema) = content.values().next().and_then(|c| c.get("schema")) {
                 response["schema"] = convert(schema.clone());
             }
         }
+        if !root.contains_key("consumes") && !text {
+            let any = root.contains_key("x-kubernetes-action");
+            root.insert("consumes".to_owned(), if any { json!(["*/*"]) } else { produces.clone() });
+        }
         root.insert("produces".to_owned(), produces);
     }
     Value::Object(root)
+}
+
+/// Of the documents of the issuer of tokens, which are texts here, no more is told than that.
+fn is_text(operation: &Map<String, Value>) -> bool {
+    let schema = operation.get("responses").and_then(|responses| responses.pointer("/200/content"));
+    let text = |content: &Value| content.pointer("/schema/type") == Some(&json!("string"));
+    let texts = schema.and_then(Value::as_object).is_some_and(|content| content.values().all(text));
+    texts && !operation.contains_key("x-kubernetes-action")
+}
+
+fn media_types(content: Option<&Map<String, Value>>) -> Value {
+    let mut types: Vec<&String> = content.into_iter().flat_map(Map::keys).collect();
+    types.sort_by_key(|name| MEDIA_TYPES.iter().position(|known| known == name).unwrap_or(MEDIA_TYPES.len()));
+    json!(types)
 }
 
 #[cfg(test)]

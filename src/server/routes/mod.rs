@@ -3,12 +3,18 @@
 mod resource;
 mod version;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+
 use super::aggregation;
 use super::discovery;
 use super::filters::Admitted;
 use super::message::{Method, Response};
 use super::{Server, negotiation, openapi, respond};
 use crate::api::{Result, Status};
+use crate::base::room;
 
 /// Answers a request that passed the filters.
 pub(super) async fn serve(server: &Server, admitted: Admitted) -> Response {
@@ -16,8 +22,30 @@ pub(super) async fn serve(server: &Server, admitted: Admitted) -> Response {
     if let Some(answer) = aggregation::serve(server, &admitted).await {
         return answer;
     }
-    let answer =
-        if admitted.info.resource_request { resource::serve(server, &admitted).await } else { path(server, &admitted) };
+    if !admitted.info.resource_request {
+        return answered(server, &admitted, (path(server, &admitted), started));
+    }
+    match room::on_this_stack(resource::serve(server, &admitted)).await {
+        Some(answer) => answered(server, &admitted, (answer, started)),
+        None => {
+            let admitted = Arc::new(admitted);
+            let answer = with_room(server, &admitted).await;
+            answered(server, &admitted, (answer, started))
+        }
+    }
+}
+
+/// The answer to a request that came upon an object that nests too deeply for the stack of a connection.
+async fn with_room(server: &Server, admitted: &Arc<Admitted>) -> Result<Response> {
+    // Those of the first attempt.
+    drop(admitted.warnings.take());
+    let (server_there, admitted) = (server.clone(), Arc::clone(admitted));
+    let serve = || async move { resource::serve(&server_there, &admitted).await }.boxed();
+    let answer = server.rooms().run(serve).await;
+    answer.unwrap_or_else(|| Err(Status::internal("no answer to a request with an object that nests deeply")))
+}
+
+fn answered(server: &Server, admitted: &Admitted, (answer, started): (Result<Response>, Duration)) -> Response {
     let response = answer.unwrap_or_else(|status| respond::failure(server.parts(), admitted.failure, &status));
     server.metrics().answered(&admitted.info, response.status, server.parts().clock.monotonic() - started);
     response

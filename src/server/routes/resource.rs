@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use crate::api::field::go_quote;
 use crate::api::request::{ListOptions, Verb};
 use crate::api::status::Details;
 use crate::api::{GroupVersionKind, Object, Reason, Result, Status};
@@ -39,8 +40,12 @@ pub(super) async fn serve(server: &Server, admitted: &Admitted) -> Result<Respon
     if let Some(warning) = deprecation(&place) {
         admitted.warnings.add(warning);
     }
-    let verb = verb(admitted, &place)?;
-    acceptable(admitted, verb)?;
+    // By any method, whose meaning is a matter of the other end.
+    let proxied = place.subresource.as_ref().is_some_and(|sub| sub.name == "proxy") && !admitted.info.watch_prefix;
+    let verb = if proxied { Verb::Get } else { verb(admitted, &place)? };
+    if !proxied {
+        acceptable(admitted, verb)?;
+    }
     let call = Call::new(admitted.user.clone(), admitted.info.target(), place.kind.clone());
     let answer = run(server, admitted, (&call, verb)).await;
     for warning in call.warnings.take() {
@@ -209,7 +214,9 @@ async fn connect(server: &Server, admitted: &Admitted, call: &Call) -> Result<Re
         tail_lines: query.int("tailLines")?,
         limit_bytes: query.int("limitBytes")?,
         since_seconds: query.int("sinceSeconds")?,
+        stream: query.text("stream").to_owned(),
     };
+    check_ports(call, query)?;
     let registry = &server.parts().registry;
     if call.target.subresource != "log" {
         let mut options = connect_options(query, call);
@@ -262,6 +269,16 @@ fn rest(info: &RequestInfo) -> String {
     info.parts.get(3..).unwrap_or_default().iter().map(|part| format!("/{part}")).collect()
 }
 
+/// The ports that are to be forwarded must be numbers.
+fn check_ports(call: &Call, query: &Query) -> Result<()> {
+    let port = query.text("ports");
+    if call.target.subresource != "portforward" || port.is_empty() || port.parse::<i32>().is_ok() {
+        return Ok(());
+    }
+    let why = format!("cannot convert to []int32: strconv.ParseUint: parsing {}: invalid syntax", go_quote(port));
+    Err(Status::bad_request(why))
+}
+
 async fn list(server: &Server, admitted: &Admitted, call: &Call) -> Result<Response> {
     let manner = manner(server, admitted, call)?;
     let options = options::list_options(&admitted.query, Listing::List)?;
@@ -271,7 +288,9 @@ async fn list(server: &Server, admitted: &Admitted, call: &Call) -> Result<Respo
 
 async fn watch(server: &Server, admitted: &Admitted, call: &Call) -> Result<Response> {
     let agreed = negotiation::output(&admitted.request, &admitted.query, forms(call))?;
-    let options = options::list_options(&admitted.query, Listing::Watch)?;
+    let watch_list = server.parts().registry.enabled("WatchList");
+    let listing = if watch_list { Listing::Watch } else { Listing::WatchWithoutInitialEvents };
+    let options = options::list_options(&admitted.query, listing)?;
     let mut options = with_name(options, &call.target.name)?;
     // A time-out of nothing is none; upstream's then lies between the least and twice that.
     if options.timeout_seconds.is_none_or(|seconds| seconds == 0) {

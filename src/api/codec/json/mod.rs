@@ -9,7 +9,9 @@ use serde_json::{Map, Number, Value};
 
 use super::{Decoded, Error, STRICT_ERRORS_MAX};
 use crate::api::schema::{Shape, Struct, Table, TypeId};
+use crate::base::room;
 
+mod deep;
 mod key;
 mod literals;
 mod order;
@@ -17,15 +19,18 @@ mod scan;
 mod touched;
 mod twice;
 
+pub use deep::depth;
 pub(super) use key::fault as odd_key_fault;
 pub use literals::with_literal;
 pub use order::strict_errors;
 pub use touched::encode_touched;
 use twice::{join, next_key};
 
-/// The deepest nesting that is decoded. Upstream allows 10,000; ours is what a tree can be walked and dropped with on
-/// a small stack, and what `serde_json` reads back.
-pub const DEPTH_MAX: usize = 127;
+/// The deepest nesting that is decoded, as upstream's. Beyond `room::SHALLOW_MAX` only where there is room on the stack.
+pub const DEPTH_MAX: usize = 10_000;
+
+/// How many levels our own texts may add to what came in: a list around an object, or the fields that it owns.
+const AROUND_MAX: usize = 16;
 
 /// What is set aside for an encoded object at first.
 const BODY_BYTES_USUAL: usize = 4096;
@@ -64,7 +69,12 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, Error> {
         return Err(Error::new(message));
     }
     let repaired = scan::replace_invalid_text(bytes);
-    match read(repaired.as_bytes(), &mut found) {
+    let read_again = match scan::syntax_error(bytes, room::SHALLOW_MAX) {
+        None => read(repaired.as_bytes(), &mut found),
+        Some(_) if room::may_nest_deeply() => deep::read(repaired.as_bytes(), Twice::Joins, &mut found),
+        Some(too_deep) => return Err(Error::new(too_deep)),
+    };
+    match read_again {
         Ok(value) => Ok(decoded(value, &found)),
         Err(error) if error.to_string().contains("out of range") => {
             // Where the number stands nobody may want it.
@@ -78,6 +88,29 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, Error> {
 /// What is said of a number that nothing can hold, where everything is kept.
 pub fn too_large() -> Error {
     Error::new("json: cannot unmarshal number into Go value of type float64")
+}
+
+/// Reads a JSON text of our own making into a tree. It may nest a little deeper than what came in.
+///
+/// # Errors
+/// When the text is no JSON, nests too deeply, or deeper than there is room for.
+pub fn tree(bytes: &[u8]) -> serde_json::Result<Value> {
+    within(bytes, DEPTH_MAX + AROUND_MAX)
+}
+
+/// Reads a JSON text of which nobody is told what is wrong with it.
+///
+/// # Errors
+/// As `tree`; more than `DEPTH_MAX` is too deep.
+pub fn document(bytes: &[u8]) -> serde_json::Result<Value> {
+    within(bytes, DEPTH_MAX)
+}
+
+fn within(bytes: &[u8], depth_max: usize) -> serde_json::Result<Value> {
+    serde_json::from_slice(bytes).or_else(|error| match scan::syntax_error(bytes, room::SHALLOW_MAX) {
+        Some(_) => deep::tree(bytes, depth_max).ok_or(error),
+        None => Err(error),
+    })
 }
 
 /// The JSON of a tree in one line, without a newline at the end.

@@ -65,6 +65,22 @@ fn faults_are_told_in_go_words() {
         check_error(text.as_bytes(), message);
     }
     check_error("[".repeat(100_000).as_bytes(), "invalid character '[' exceeded max depth");
+    room::with_room(|| check_error("[".repeat(10_001).as_bytes(), "invalid character '[' exceeded max depth"));
+}
+
+#[test]
+fn what_nests_as_deeply_as_upstream_allows_is_read_where_there_is_room() {
+    let text = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth)).into_bytes();
+    let depth_of = |text: Vec<u8>| decode(&text).map(|decoded| depth(&decoded.value));
+    assert_eq!(depth_of(text(room::SHALLOW_MAX)), Ok(room::SHALLOW_MAX));
+    assert!(depth_of(text(room::SHALLOW_MAX + 1)).is_err());
+    assert!(tree(&text(room::SHALLOW_MAX + 1)).is_err());
+    room::with_room(|| {
+        assert_eq!(depth_of(text(DEPTH_MAX)), Ok(DEPTH_MAX));
+        let tree = tree(&text(DEPTH_MAX)).unwrap();
+        assert_eq!(encode(&tree.clone(), Layout::Sorted), text(DEPTH_MAX));
+        assert!(super::tree(&text(DEPTH_MAX + 17)).is_err());
+    });
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::DEPTH_MAX;
 use super::wire::{Kind, Reader};
 use crate::api::schema::{Field, Shape, Struct, Table, TypeId};
 use crate::api::time::{GoDuration, Precision, Time};
+use crate::base::room;
 
 pub(super) fn message(raw: &[u8], table: &Table, id: TypeId) -> Result<Value, Error> {
     let mut out = Map::new();
@@ -98,7 +99,7 @@ impl Walk<'_> {
     }
 
     fn nested(&mut self, raw: &[u8], id: TypeId, out: &mut Map<String, Value>) -> Result<(), Error> {
-        if self.depth >= DEPTH_MAX {
+        if self.depth >= DEPTH_MAX || (self.depth >= room::SHALLOW_MAX && !room::may_nest_deeply()) {
             return Err(Error::new("proto: exceeded max depth"));
         }
         self.depth += 1;

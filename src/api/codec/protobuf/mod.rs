@@ -16,7 +16,7 @@ use wire::Reader;
 /// The first bytes of every encoded object.
 pub const PREFIX: &[u8; 4] = b"k8s\0";
 
-/// The deepest nesting of messages that is decoded.
+/// The deepest nesting of messages that is decoded. Beyond `room::SHALLOW_MAX` only where there is room on the stack.
 pub const DEPTH_MAX: usize = json::DEPTH_MAX;
 
 /// What stands around an object on the wire (`runtime.Unknown`).

@@ -9,10 +9,12 @@ mod resolve;
 use serde::de::DeserializeSeed;
 use serde_json::{Number, Value};
 use serde_saphyr::Options;
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::options::DuplicateKeyPolicy;
 
 use super::json::{self, Step, Tree, Twice};
 use super::{Decoded, Error};
+use crate::base::room;
 
 pub use emit::encode;
 
@@ -20,6 +22,8 @@ pub use emit::encode;
 /// is made to hurt.
 const NODES_MAX: usize = 2_000_000;
 const ALIASES_MAX: usize = 50_000;
+/// The deepest nesting that is read on any stack: without optimisation the reader takes some 20 KiB for each level.
+const SHALLOW_MAX: usize = if cfg!(debug_assertions) { 32 } else { room::SHALLOW_MAX };
 
 /// Reads the first document of a YAML text. Duplicate keys are reported with their lines, in the words of upstream's
 /// reader (`line 7: key "a" already set in map`); the last one wins.
@@ -31,9 +35,25 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, Error> {
     if text.trim().is_empty() {
         return Ok(Decoded { value: Value::Null, duplicates: Vec::new() });
     }
+    match read(text, SHALLOW_MAX) {
+        Err(Refused::TooDeep) if room::may_nest_deeply() => read(text, json::DEPTH_MAX),
+        outcome => outcome,
+    }
+    .map_err(|refused| match refused {
+        Refused::TooDeep => Error::new(format!("yaml: exceeded max depth of {}", json::DEPTH_MAX)),
+        Refused::Other(error) => error,
+    })
+}
+
+enum Refused {
+    TooDeep,
+    Other(Error),
+}
+
+fn read(text: &str, depth_max: usize) -> Result<Decoded, Refused> {
     let mut found = Vec::new();
     let mut tree = None;
-    let outcome = serde_saphyr::with_deserializer_from_str_with_options(text, options(), |source| {
+    let outcome = serde_saphyr::with_deserializer_from_str_with_options(text, options(depth_max), |source| {
         tree = Some(Tree { found: &mut found, twice: Twice::Replaces }.deserialize(source)?);
         Ok(())
     });
@@ -41,18 +61,30 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, Error> {
         (Ok(()), Some(value)) => finished(text, value, found),
         // Upstream reads the first document and does not look at what follows.
         (Err(serde_saphyr::Error::MultipleDocuments { .. }), Some(value)) => finished(text, value, found),
+        (Err(error), _) if is_too_deep(&error) => return Err(Refused::TooDeep),
         (Err(error), _) => Err(Error::new(faults::message(text, &error))),
         (Ok(()), None) => Ok(Decoded { value: Value::Null, duplicates: Vec::new() }),
     }
+    .map_err(Refused::Other)
 }
 
-fn options() -> Options {
+fn is_too_deep(error: &serde_saphyr::Error) -> bool {
+    let is_depth = |breach: &BudgetBreach| matches!(breach, BudgetBreach::Depth { .. });
+    match error {
+        serde_saphyr::Error::Budget { breach, .. } => is_depth(breach),
+        // The scanner looks ahead and has bounds of its own; what it says has no variant to ask for.
+        other => other.to_string().contains("recursion limit exceeded"),
+    }
+}
+
+fn options(depth_max: usize) -> Options {
     serde_saphyr::options! {
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         legacy_octal_numbers: true,
         with_snippet: false,
         budget: serde_saphyr::budget! {
-            max_depth: json::DEPTH_MAX,
+            max_depth: depth_max,
+            flow_nesting_limit: depth_max,
             max_nodes: NODES_MAX,
             max_events: NODES_MAX * 2,
             max_aliases: ALIASES_MAX,
