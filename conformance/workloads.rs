@@ -47,6 +47,9 @@ impl Bench {
                 nodes.len() == 3 && nodes.iter().all(|node| node["spec"]["taints"].is_null())
             })
             .await;
+        // A pod that comes sooner waits for it, by a clock that nobody turns meanwhile.
+        let account = Resource::SERVICE_ACCOUNTS.at("default", "default");
+        bench.eventually("pods have an account", async || bench.get(account).await.is_some()).await;
         bench
     }
 

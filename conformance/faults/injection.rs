@@ -62,6 +62,7 @@ impl Fault {
 }
 
 /// Makes system calls of the server fail for a time; says so where there is no strace to do it.
+#[expect(clippy::print_stdout, reason = "whoever runs the test is to know what was not run")]
 async fn trace(life: &Life, stage: &Stage, (inject, time): (&str, Duration)) {
     let calls = inject.split(':').next().unwrap_or(inject);
     let mut command = Command::new("strace");

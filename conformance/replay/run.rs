@@ -191,6 +191,8 @@ fn fill(text: &str, variables: &BTreeMap<String, String>) -> String {
 }
 
 /// Waits until a request is answered as its step says.
+#[expect(clippy::disallowed_methods, reason = "another process is waited for by real time")]
+#[expect(clippy::print_stderr, reason = "whoever runs the test is to know what comes of it")]
 async fn settle(server: &Server, request: &Request, variables: &BTreeMap<String, String>) {
     let settled = async {
         while !send(server, request, variables).await.text().await.unwrap_or_default().contains(&request.until) {

@@ -90,7 +90,6 @@ fn kubectl() -> Option<PathBuf> {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "whoever runs the test is to know what was not run")]
 fn a_session_with_kubectl_reads_as_on_stock() {
     let Some(kubectl) = kubectl() else {
         eprintln!("NOT RUN: conformance/upstream/bin/kubectl is missing: run conformance/upstream/build kubectl");

@@ -328,7 +328,7 @@ async fn objects_that_nest_as_deeply_as_upstream_allows_go_every_way() {
         patch("application/strategic-merge-patch+json", r#"{"revision":3}"#),
         patch("application/json-patch+json", r#"[{"op":"replace","path":"/revision","value":4}]"#),
         patch("application/apply-patch+yaml", &revision("deep", LEVELS).replace(r#""revision":1"#, r#""revision":5"#)),
-        Request::new(Method::Put, &item, admin()).with_body("application/json", revision("deep", 200)),
+        Request::new(Method::Put, &item, admin()).with_body("application/json", revision("deep", LEVELS)),
         Request::new(Method::Delete, &item, admin()),
     ] {
         let (method, headers) = (request.method.clone(), request.headers.clone());

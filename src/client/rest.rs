@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::error::{ApiError, Error};
 use super::meta::Meta;
@@ -44,11 +44,17 @@ pub struct Written {
 
 /// One page of a list.
 #[derive(Deserialize, Debug)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
 pub struct ListPage<T> {
     #[serde(default)]
     pub metadata: ListMeta,
-    #[serde(default = "Vec::new")]
+    /// An empty list of metadata has `null` here, as upstream's.
+    #[serde(default = "Vec::new", deserialize_with = "or_none")]
     pub items: Vec<T>,
+}
+
+fn or_none<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
 }
 
 /// `metadata` of a list.

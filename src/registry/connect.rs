@@ -93,7 +93,7 @@ impl Registry {
         let nodes = served.find("", "v1", "nodes").ok_or_else(missing)?;
         let key = crate::storage::Key { collection: nodes.collection.clone(), namespace: "".into(), name: name.into() };
         let stored = self.store().snapshot().get(&key).cloned().ok_or_else(missing)?;
-        let node = persist::tree(&nodes, &stored)?;
+        let node = persist::tree(nodes, &stored)?;
         let addresses = node.get(&["status", "addresses"]).and_then(Value::as_array);
         let text = |address: &Value, key: &str| address.get(key).and_then(Value::as_str).unwrap_or("").to_owned();
         let all: Vec<(String, String)> =

@@ -41,13 +41,16 @@ pub(super) struct Hook {
     pub bindings: Vec<Arc<Binding>>,
 }
 
+/// The uid and the generation of a policy.
+type Stamp = (String, i64);
+
 /// All hooks of one moment, by the names of their policies.
 #[derive(Default)]
 struct Compiled {
     /// The revisions of the last changes of policies and bindings.
     changed: Option<[Revision; 2]>,
-    /// By name, with what tells a changed policy from the same: its uid and generation.
-    policies: HashMap<Arc<str>, ((String, i64), Arc<Policy>)>,
+    /// By name, with what tells a changed policy from the same.
+    policies: HashMap<Arc<str>, (Stamp, Arc<Policy>)>,
     hooks: Arc<Vec<Hook>>,
 }
 

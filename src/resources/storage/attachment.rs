@@ -55,11 +55,14 @@ impl Behaviour for VolumeAttachment {
 const METADATA_BYTES_MAX: usize = 256 << 10;
 const MESSAGE_BYTES_MAX: usize = 1024;
 
-/// What the attacher is called and that the spec stays is declared.
+/// What the attacher is called and that the spec stays is declared; that there is one is declared for creations only.
 fn validate(attachment: &Object) -> Errors {
     let mut errors = Errors::new();
     let empty = Tree::new();
     let (spec, path) = (child(attachment.root(), "spec").unwrap_or(&empty), Path::new("spec"));
+    if text(spec, "attacher").is_empty() {
+        errors.push(FieldError::required(&path.child("attacher"), ""));
+    }
     source(&mut errors, child(spec, "source").unwrap_or(&empty), &path.child("source"));
     let node = text(spec, "nodeName");
     messages(&mut errors, &path.child("nodeName"), node, dns1123_subdomain(node));
