@@ -1,7 +1,7 @@
 //! Names of fields as identifiers: what is no identifier or a word of the language is written with underscores.
 
 /// The words that no identifier may be.
-pub(super) const KEYWORDS: [&str; 21] = [
+pub const KEYWORDS: [&str; 21] = [
     "true",
     "false",
     "null",

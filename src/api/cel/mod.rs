@@ -42,7 +42,7 @@ pub use authorizer::{Authorizer, Check, Decision, Request};
 pub use device::device;
 pub use env::{Env, Expressions};
 pub use error::Error;
-pub use escape::{escape, unescape};
+pub use escape::{KEYWORDS, escape, unescape};
 pub use estimate::Range;
 pub use eval::Activation;
 pub use program::{MATCH_CONDITIONS_COST_BUDGET, Outcome, PER_CALL_LIMIT, Program, RUNTIME_COST_BUDGET};

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::condition_validation::{Before, age, expressions, fault, validate_conditions};
 use super::rule_validation::{mutable_operations, validate_match};
 use crate::api::Object;
+use crate::api::cel::KEYWORDS;
 use crate::api::cel::admission::{Compiler, Declarations, Returns};
 use crate::api::field::{Errors, FieldError, Path};
 use crate::api::json_path::JsonPath;
@@ -18,30 +19,6 @@ const ANNOTATION_BYTES_MAX: usize = 5 << 10;
 const FAILURE_POLICIES: [&str; 2] = ["Fail", "Ignore"];
 const REASONS: [&str; 3] = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
 const SPECIFIED: &str = "expression is not specified";
-/// Words that cannot be names of variables.
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
 
 /// What a policy can name in its expressions, and what it said before.
 struct Policy<'a> {
@@ -326,7 +303,7 @@ fn field_reference(errors: &mut Errors, reference: &str, path: &Path<'_>) {
 fn is_identifier(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        && !RESERVED.contains(&name)
+        && !KEYWORDS.contains(&name)
 }
 
 /// The kind of a policy's parameters.
