@@ -2,6 +2,7 @@
 //! (microseconds) and `metav1.Duration` (`1h2m3s`).
 
 use std::fmt;
+use std::time::Duration;
 
 use super::field::go_quote;
 
@@ -321,6 +322,13 @@ impl GoDuration {
         }
         let nanos = i128::try_from(total).map_err(|_| invalid())?;
         i64::try_from(if negative { -nanos } else { nanos }).map(Self).map_err(|_| invalid())
+    }
+}
+
+impl GoDuration {
+    /// This much time; a negative duration is none.
+    pub fn or_zero(self) -> Duration {
+        Duration::from_nanos(u64::try_from(self.0).unwrap_or(0))
     }
 }
 

@@ -326,11 +326,11 @@ async fn open_store(
     (clock, tasks): (&Arc<dyn Clock>, &Tasks),
 ) -> anyhow::Result<Arc<dyn Store>> {
     let (place, retention) = match &config.data {
-        Data::Ephemeral => (Place::Memory, Retention::SHORT),
+        Data::Ephemeral => (Place::Memory, Retention::MEMORY),
         Data::Folder(folder) => {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("cannot make {}: choose another with --data-dir", folder.display()))?;
-            (Place::File(folder.join(DATABASE)), Retention::default())
+            (Place::File(folder.join(DATABASE)), Retention::FILE)
         }
     };
     let indexed = |kind: &Arc<crate::resources::Kind>| {
@@ -341,6 +341,7 @@ async fn open_store(
     let mut indexes: Vec<Index> = served.kinds.iter().flat_map(indexed).collect();
     indexes.sort_by(|a, b| (&a.collection, &a.field).cmp(&(&b.collection, &b.field)));
     indexes.dedup();
+    let retention = Retention { age_max: config.history, ..retention };
     let options = storage::Options { place, indexes, retention, clock: clock.clone(), tasks: tasks.clone() };
     Ok(storage::open(options).await?)
 }

@@ -2,11 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::resources::facts::Facts;
 use crate::resources::{Gates, RuntimeConfig};
 use crate::server::Limits;
 use crate::server::transport::Bounds;
+use crate::storage::Retention;
 
 /// Where a cluster keeps what must outlive it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +55,8 @@ pub struct Config {
     /// `--feature-gates`.
     pub feature_gates: Vec<(String, bool)>,
     pub controllers: Controllers,
+    /// `--etcd-compaction-interval`: states older than this are forgotten, `Duration::MAX` for none.
+    pub history: Duration,
     pub limits: Limits,
     pub bounds: Bounds,
 }
@@ -82,6 +86,7 @@ impl Default for Config {
             runtime: Vec::new(),
             feature_gates: Vec::new(),
             controllers: Controllers { selection: "*".to_owned(), scheduler: true, nodes: 3 },
+            history: Retention::AGE,
             limits: Limits::default(),
             bounds: Bounds::default(),
         }

@@ -2,10 +2,12 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::config::{Config, Controllers, Data};
+use crate::api::time::GoDuration;
 use crate::resources::STAGES;
 
 /// A whole Kubernetes control plane in one binary over one SQLite file.
@@ -72,6 +74,9 @@ pub(super) struct Up {
     /// Keep everything in memory
     #[arg(long, help_heading = "Data", conflicts_with = "data_dir")]
     pub ephemeral: bool,
+    /// Lists and watches go on from states this old (5m, 24h); older ones are forgotten, with 0 only what is too much
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_interval, help_heading = "Data")]
+    pub etcd_compaction_interval: Duration,
     /// Write the kubeconfig to this file and leave the user's own alone
     #[arg(long, value_name = "FILE", help_heading = "Data")]
     pub kubeconfig: Option<PathBuf>,
@@ -196,6 +201,7 @@ impl Up {
                 scheduler: self.scheduler,
                 nodes: self.nodes,
             },
+            history: self.etcd_compaction_interval,
             ..Config::default()
         };
         if !self.service_account_issuer.is_empty() {
@@ -246,6 +252,15 @@ fn gate_switches(texts: &[String]) -> anyhow::Result<Vec<(String, bool)>> {
 }
 
 /// As Go's `strconv.ParseBool`.
+/// Go's words for a duration; zero is no end, as upstream counts it.
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    let interval = GoDuration::parse(text)?;
+    if interval.0 < 0 {
+        return Err("must not be negative".to_owned());
+    }
+    Ok(if interval.0 == 0 { Duration::MAX } else { interval.or_zero() })
+}
+
 fn parse_bool(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
@@ -279,6 +294,7 @@ mod tests {
             "--anonymous-auth=false",
             "--controllers=*,-deployment",
             "--scheduler=false",
+            "--etcd-compaction-interval=1h30m",
             "-v=4",
         ]);
         let config = config.unwrap();
@@ -287,6 +303,7 @@ mod tests {
         let switches = [("api/beta".to_owned(), true), ("apps/v1/deployments".to_owned(), false)];
         assert_eq!(config.runtime, switches);
         assert!(!config.anonymous_auth);
+        assert_eq!(config.history, Duration::from_secs(5400));
         assert_eq!((config.controllers.selection.as_str(), config.controllers.scheduler), ("*,-deployment", false));
     }
 

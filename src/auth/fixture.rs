@@ -13,7 +13,7 @@ pub(crate) async fn empty_store() -> Arc<dyn Store> {
     let options = Options {
         place: Place::Memory,
         indexes: vec![index],
-        retention: Retention::SHORT,
+        retention: Retention::MEMORY,
         clock: SystemClock::shared(),
         tasks: Tasks::new(Shutdown::default()),
     };

@@ -31,7 +31,7 @@ async fn registry() -> Registry {
     let options = storage::Options {
         place: Place::Memory,
         indexes: Vec::new(),
-        retention: Retention::SHORT,
+        retention: Retention::MEMORY,
         clock: clock.clone(),
         tasks,
     };

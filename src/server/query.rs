@@ -1,8 +1,6 @@
 //! The query of a URL, decoded as Go's `net/url` does, with the conversions of upstream's parameter codec
 //! (apimachinery `pkg/runtime/conversion.go`).
 
-use std::time::Duration;
-
 use crate::api::{Result, Status};
 
 /// The parameters of a query in order.
@@ -102,54 +100,6 @@ fn hex(pair: &[u8]) -> Option<u8> {
     }
 }
 
-/// Go's `time.ParseDuration`.
-///
-/// # Errors
-/// The message of Go's error.
-pub(super) fn parse_duration(text: &str) -> std::result::Result<Duration, String> {
-    let quoted = crate::api::field::go_quote(text);
-    let invalid = || format!("time: invalid duration {quoted}");
-    let (negative, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if rest == "0" {
-        return Ok(Duration::ZERO);
-    }
-    if rest.is_empty() {
-        return Err(invalid());
-    }
-    let mut seconds = 0f64;
-    while !rest.is_empty() {
-        let number = rest.bytes().take_while(|b| b.is_ascii_digit() || *b == b'.').count();
-        let (value, after) = rest.split_at(number);
-        let value: f64 = value.parse().map_err(|_| invalid())?;
-        let letters = after.bytes().take_while(|b| !(b.is_ascii_digit() || *b == b'.')).count();
-        let (unit, after) = after.split_at(letters);
-        let scale = match unit {
-            "" => return Err(format!("time: missing unit in duration {quoted}")),
-            "ns" => 1e-9,
-            "us" | "µs" | "μs" => 1e-6,
-            "ms" => 1e-3,
-            "s" => 1.0,
-            "m" => 60.0,
-            "h" => 3600.0,
-            unit => {
-                let unit = crate::api::field::go_quote(unit);
-                return Err(format!("time: unknown unit {unit} in duration {quoted}"));
-            }
-        };
-        seconds += value * scale;
-        rest = after;
-    }
-    // A negative time-out counts as none, which is what callers do with zero.
-    if negative {
-        return Ok(Duration::ZERO);
-    }
-    // Go counts nanoseconds in 64 bits.
-    Duration::try_from_secs_f64(seconds).ok().filter(|d| i64::try_from(d.as_nanos()).is_ok()).ok_or_else(invalid)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,27 +127,14 @@ mod tests {
         assert_eq!(Query::parse("limit=-5").int("limit").unwrap(), Some(-5));
     }
 
-    #[test]
-    fn durations_parse_as_in_go() {
-        assert_eq!(parse_duration("1m30s"), Ok(Duration::from_secs(90)));
-        assert_eq!(parse_duration("1.5h"), Ok(Duration::from_secs(5400)));
-        assert_eq!(parse_duration("0"), Ok(Duration::ZERO));
-        assert_eq!(parse_duration("5"), Err(r#"time: missing unit in duration "5""#.to_owned()));
-        assert_eq!(parse_duration("5x"), Err(r#"time: unknown unit "x" in duration "5x""#.to_owned()));
-        assert_eq!(parse_duration("abc"), Err(r#"time: invalid duration "abc""#.to_owned()));
-    }
-
     proptest::proptest! {
         #[test]
-        fn any_query_is_read_in_bounded_steps(raw in "[a-z=&%;+0-9f]{0,40}|.{0,40}", text in "[-+0-9.a-zµ]{0,12}") {
+        fn any_query_is_read_in_bounded_steps(raw in "[a-z=&%;+0-9f]{0,40}|.{0,40}") {
             let query = Query::parse(&raw);
             for name in ["", "a", "limit"] {
                 let _ = (query.text(name), query.flag(name), query.int(name));
             }
             proptest::prop_assert!(percent_decode(&raw, true).len() <= raw.len() * 3);
-            if let Ok(duration) = parse_duration(&text) {
-                proptest::prop_assert!(i64::try_from(duration.as_nanos()).is_ok());
-            }
         }
     }
 }

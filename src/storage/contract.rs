@@ -78,6 +78,7 @@ for_each_backend! {
     a_kept_snapshot_is_found_again,
     an_idle_watcher_is_small,
     history_is_forgotten_when_it_is_old_enough,
+    a_watch_goes_on_from_recent_events_when_history_is_too_old,
     a_revision_is_reached_when_it_is_visible,
     a_closed_store_refuses_and_ends_its_watches,
     counts_are_those_of_the_present,
@@ -519,9 +520,9 @@ async fn an_idle_watcher_is_small(bench: Bench) {
 
 async fn history_is_forgotten_when_it_is_old_enough(bench: Bench) {
     let first = bench.create("pods/default/a").await;
-    bench.clock.advance(Retention::default().age_max / 2);
+    bench.clock.advance(Retention::FILE.age_max / 2);
     bench.update(&first).await;
-    bench.clock.advance(Retention::default().age_max / 2);
+    bench.clock.advance(Retention::FILE.age_max / 2);
     for oldest in [1, 2] {
         let turned = || {
             bench.clock.advance(Duration::from_millis(100));
@@ -529,6 +530,24 @@ async fn history_is_forgotten_when_it_is_old_enough(bench: Bench) {
         };
         eventually(turned).await;
     }
+}
+
+async fn a_watch_goes_on_from_recent_events_when_history_is_too_old(bench: Bench) {
+    let first = bench.create("pods/default/a").await;
+    bench.clock.advance(Duration::from_secs(2));
+    let second = bench.update(&first).await;
+    let turned = || {
+        bench.clock.advance(Retention::FILE.age_max);
+        bench.store.compacted() == Revision(2)
+    };
+    eventually(turned).await;
+    assert!(matches!(bench.store.at(Revision(1)).await, Err(Error::Compacted { .. })));
+    for (scope, after, expected) in [(Scope::All, 0, vec![1, 2]), (Scope::Namespace("default".into()), 1, vec![2])] {
+        let mut watch = bench.watch(after, scope).unwrap();
+        assert_eq!(revisions(&watch.next_batch().await.unwrap()), expected);
+    }
+    bench.store.compact_before(second.revision).await.unwrap();
+    assert!(matches!(bench.watch(1, Scope::All).err().unwrap(), Error::Compacted { .. }));
 }
 
 async fn a_revision_is_reached_when_it_is_visible(bench: Bench) {

@@ -103,19 +103,22 @@ impl Shared {
         Snapshot::clone(&self.present.load())
     }
 
-    /// Fails unless the history has the state at `revision`.
-    fn check_known(&self, revision: Revision) -> Result<(), Error> {
+    fn check_reached(&self, revision: Revision) -> Result<(), Error> {
         let current = self.present.load().revision();
-        let oldest = self.hub.horizon.compacted();
         if self.hub.horizon.closed() {
             Err(Error::Closed)
         } else if revision > current {
             Err(Error::Future { current })
-        } else if revision < oldest {
-            Err(Error::Compacted { oldest })
         } else {
             Ok(())
         }
+    }
+
+    /// Fails unless the history has the state at `revision`.
+    fn check_known(&self, revision: Revision) -> Result<(), Error> {
+        self.check_reached(revision)?;
+        let oldest = self.hub.horizon.compacted();
+        if revision < oldest { Err(Error::Compacted { oldest }) } else { Ok(()) }
     }
 
     async fn at(&self, revision: Revision) -> Result<Snapshot, Error> {
@@ -223,8 +226,8 @@ impl Store for Engine {
     }
 
     fn watch(&self, collection: &Collection, after: Revision, scope: Scope) -> Result<Watch, Error> {
-        self.shared.check_known(after)?;
-        Ok(self.shared.hub.watch(collection, after, scope))
+        self.shared.check_reached(after)?;
+        self.shared.hub.watch(collection, after, scope)
     }
 
     fn reached(&self, revision: Revision) -> BoxFuture<'_, Result<(), Error>> {
@@ -245,7 +248,12 @@ impl Store for Engine {
     }
 
     fn compact_before(&self, revision: Revision) -> BoxFuture<'_, Result<(), Error>> {
-        self.shared.compact_before(revision).boxed()
+        let forgotten = async move {
+            self.shared.compact_before(revision).await?;
+            self.shared.hub.forget(revision);
+            Ok(())
+        };
+        forgotten.boxed()
     }
 
     fn stats(&self) -> Stats {

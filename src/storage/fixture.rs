@@ -65,7 +65,7 @@ pub(super) fn options(kind: Backend, path: &Path, clock: &ManualClock) -> Option
             Backend::Sqlite => Place::File(path.to_owned()),
         },
         indexes: vec![Index { collection: "pods".into(), field: "spec.nodeName".into() }],
-        retention: Retention::default(),
+        retention: Retention::FILE,
         clock: Arc::new(clock.clone()),
         tasks: Tasks::new(Shutdown::default()),
     }

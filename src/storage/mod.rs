@@ -227,10 +227,10 @@ pub trait Store: Send + Sync + 'static {
         self.snapshot().revision()
     }
 
-    /// The oldest revision that `at` and `watch` still know.
+    /// The oldest revision that `at` still knows. `watch` knows older ones while recent events suffice.
     fn compacted(&self) -> Revision;
 
-    /// Forgets what was before `revision`, which stays readable.
+    /// Forgets what was before `revision`, which stays readable, recent events too.
     ///
     /// # Errors
     /// `Compacted` when that was forgotten before, `Future`, `Unreadable`.
@@ -273,15 +273,13 @@ pub struct Retention {
     pub bytes_max: u64,
 }
 
-impl Default for Retention {
-    fn default() -> Self {
-        Self { age_max: Duration::from_secs(3600), bytes_max: 256 << 20 }
-    }
-}
-
 impl Retention {
-    /// For stores in memory: upstream's five minutes, and little memory.
-    pub const SHORT: Self = Self { age_max: Duration::from_secs(300), bytes_max: 32 << 20 };
+    /// Upstream's five minutes (`--etcd-compaction-interval`).
+    pub const AGE: Duration = Duration::from_secs(300);
+    /// For stores in a file.
+    pub const FILE: Self = Self { age_max: Self::AGE, bytes_max: 256 << 20 };
+    /// For stores in memory.
+    pub const MEMORY: Self = Self { age_max: Self::AGE, bytes_max: 32 << 20 };
 }
 
 /// What a store needs to start.

@@ -35,13 +35,16 @@ const PAGE_EVENTS_MAX: usize = 512;
 pub(super) struct Horizon {
     /// All events up to here are in the rings.
     published: AtomicU64,
+    /// The log has lost what only states before this need …
     compacted: AtomicU64,
+    /// … and so have the rings, up to here.
+    forgotten: AtomicU64,
     closed: AtomicBool,
 }
 
 impl Horizon {
     pub(super) fn new(published: Revision, compacted: Revision) -> Self {
-        Self { published: published.0.into(), compacted: compacted.0.into(), closed: false.into() }
+        Self { published: published.0.into(), compacted: compacted.0.into(), ..Self::default() }
     }
 
     fn published(&self) -> Revision {
@@ -50,6 +53,10 @@ impl Horizon {
 
     pub(super) fn compacted(&self) -> Revision {
         Revision(self.compacted.load(Ordering::Acquire))
+    }
+
+    fn forgotten(&self) -> Revision {
+        Revision(self.forgotten.load(Ordering::Acquire))
     }
 
     /// Call before the log forgets, so that whoever reads can tell afterwards.
@@ -81,11 +88,11 @@ pub(super) struct Hub {
     log: Arc<dyn Log>,
     /// The last revision of each collection when the log was opened: a ring forgets nothing that is after it.
     lasts: HashMap<Collection, Revision>,
-    /// Of a collection that had none then.
+    /// What was compacted then: a change before it may have left no trace.
     oldest: Revision,
     /// Protects the table, not the rings; comes before any ring's lock.
     rings: RwLock<HashMap<Collection, Arc<Ring>>>,
-    /// Bytes of JSON in all rings; only the publisher changes it.
+    /// Bytes of JSON in all rings.
     bytes: AtomicUsize,
 }
 
@@ -100,24 +107,42 @@ impl Hub {
     pub(super) fn publish(&self, events: &[Arc<Event>]) -> Waiting {
         let mut woken = Vec::new();
         let Some(last) = events.last() else { return Waiting(woken) };
-        let mut bytes = self.bytes.load(Ordering::Acquire);
         for event in events {
+            // Counted first: what is freed was counted.
+            self.bytes.fetch_add(size(event), Ordering::AcqRel);
             let freed = self.ring(&event.object.key.collection).push(event, &mut woken);
-            bytes = bytes + size(event) - freed;
+            self.bytes.fetch_sub(freed, Ordering::AcqRel);
         }
-        if bytes > RINGS_BYTES_MAX {
-            bytes -= self.forget_most();
+        if self.bytes.load(Ordering::Acquire) > RINGS_BYTES_MAX {
+            self.bytes.fetch_sub(self.forget_most(), Ordering::AcqRel);
         }
-        self.bytes.store(bytes, Ordering::Release);
         self.horizon.published.store(last.revision.0, Ordering::Release);
         Waiting(woken)
     }
 
-    /// A watcher of what is in `scope` after `after`, which must be between the compacted and the present revision.
-    pub(super) fn watch(self: &Arc<Self>, collection: &Collection, after: Revision, scope: Scope) -> Watch {
+    /// A watcher of what is in `scope` after `after`, which must not be in the future. As upstream's watch cache does,
+    /// a lane that still has all events since then serves it, however much of the log is compacted.
+    ///
+    /// # Errors
+    /// `Compacted` when neither the lane nor the log has all of them.
+    pub(super) fn watch(
+        self: &Arc<Self>,
+        collection: &Collection,
+        after: Revision,
+        scope: Scope,
+    ) -> Result<Watch, Error> {
         let ring = self.ring(collection);
         let lane = ring.join(&scope);
-        Watch { hub: Arc::clone(self), ring, lane, collection: Arc::clone(collection), scope, seen: after }
+        let watch = Watch { hub: Arc::clone(self), ring, lane, collection: Arc::clone(collection), scope, seen: after };
+        let oldest = self.horizon.compacted();
+        if after < oldest && !watch.recent_suffices() { Err(Error::Compacted { oldest }) } else { Ok(watch) }
+    }
+
+    /// Forgets all events up to here, which are to be served to nobody.
+    pub(super) fn forget(&self, oldest: Revision) {
+        self.horizon.forgotten.fetch_max(oldest.0, Ordering::AcqRel);
+        let freed: usize = self.rings.read().values().map(|ring| ring.forget(oldest)).sum();
+        self.bytes.fetch_sub(freed, Ordering::AcqRel);
     }
 
     /// How many watchers a collection has.
@@ -144,7 +169,8 @@ impl Hub {
             return Arc::clone(ring);
         }
         let mut rings = self.rings.write();
-        let new = || Arc::new(Ring::new(self.lasts.get(collection).copied().unwrap_or(self.oldest)));
+        let last = self.lasts.get(collection).copied().unwrap_or_default();
+        let new = || Arc::new(Ring::new(last.max(self.oldest).max(self.horizon.forgotten())));
         Arc::clone(rings.entry(Arc::clone(collection)).or_insert_with(new))
     }
 
@@ -242,6 +268,17 @@ impl Ring {
         }
     }
 
+    /// Forgets the events up to `oldest`; gives their bytes.
+    fn forget(&self, oldest: Revision) -> usize {
+        let mut lanes = self.lanes.lock();
+        for lane in lanes.by_scope.values() {
+            lane.forget(oldest);
+        }
+        let freed = self.all.forget(oldest);
+        lanes.bytes -= freed;
+        freed
+    }
+
     /// The lane of a scope, with one more watcher.
     fn join(&self, scope: &Scope) -> Arc<Lane> {
         let mut lanes = self.lanes.lock();
@@ -316,6 +353,14 @@ impl Lanes {
 }
 
 impl Lane {
+    /// Forgets the events up to `oldest`; gives their bytes.
+    fn forget(&self, oldest: Revision) -> usize {
+        let mut recent = self.recent.lock();
+        let count = recent.events.partition_point(|event| event.revision <= oldest);
+        recent.forgotten = recent.forgotten.max(oldest);
+        recent.events.drain(..count).map(|event| size(&event)).sum()
+    }
+
     /// A new lane with those of this one's events that are in the scope.
     fn narrowed(&self, scope: &Scope) -> Self {
         let recent = self.recent.lock();
@@ -493,11 +538,11 @@ mod tests {
     fn a_watch_after_the_last_change_of_a_collection_does_not_ask_the_log() {
         let hub = hub(1_000_000, &[("pods", 5)]);
         for (collection, after) in [("pods", 5), ("pods", 700), ("nodes", 0)] {
-            let mut watch = hub.watch(&collection.into(), Revision(after), Scope::All);
+            let mut watch = hub.watch(&collection.into(), Revision(after), Scope::All).unwrap();
             assert!(watch.next_batch().now_or_never().is_none(), "{collection} after {after}");
             assert_eq!(watch.progress(), Revision(1_000_000));
         }
-        let mut watch = hub.watch(&"pods".into(), Revision(5), Scope::All);
+        let mut watch = hub.watch(&"pods".into(), Revision(5), Scope::All).unwrap();
         drop(hub.publish(&[event("pods/x/a", 1_000_001, 10)]));
         let batch = watch.next_batch().now_or_never().unwrap().unwrap();
         assert_eq!(batch[0].revision, Revision(1_000_001));
@@ -506,7 +551,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "the log is asked for")]
     fn a_watch_before_it_does() {
-        let mut watch = hub(1_000_000, &[("pods", 5)]).watch(&"pods".into(), Revision(4), Scope::All);
+        let mut watch = hub(1_000_000, &[("pods", 5)]).watch(&"pods".into(), Revision(4), Scope::All).unwrap();
         let _ = watch.next_batch().now_or_never();
     }
 
@@ -533,7 +578,7 @@ mod tests {
     #[test]
     fn a_batch_of_large_events_is_short() {
         let hub = hub(0, &[]);
-        let mut watch = hub.watch(&"pods".into(), Revision(0), Scope::All);
+        let mut watch = hub.watch(&"pods".into(), Revision(0), Scope::All).unwrap();
         let events: Vec<_> = (1..=50).map(|revision| event("pods/x/a", revision, 100_000)).collect();
         drop(hub.publish(&events));
         let mut seen = Vec::new();

@@ -22,9 +22,10 @@ pub(super) use request_info::RequestInfo;
 
 use super::message::{Request, Response};
 use super::negotiation::Agreed;
-use super::query::{Query, parse_duration};
+use super::query::Query;
 use super::{Server, negotiation, respond, routes};
 use crate::api::request::User;
+use crate::api::time::GoDuration;
 use crate::api::{Result, Status};
 use crate::registry::Warnings;
 
@@ -105,7 +106,7 @@ async fn within_deadline(server: &Server, (request, query, info): (Request, Quer
 fn deadline(query: &Query) -> Result<Duration> {
     let asked = match query.text("timeout") {
         "" => return Ok(REQUEST_TIMEOUT_MAX),
-        text => parse_duration(text),
+        text => GoDuration::parse(text).map(GoDuration::or_zero),
     };
     let invalid = |why| Status::bad_request(format!("invalid timeout specified in the request URL - {why}"));
     let asked = asked.map_err(invalid)?;

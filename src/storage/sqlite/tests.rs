@@ -303,7 +303,7 @@ async fn a_file_gives_back_what_compaction_frees() {
 async fn too_much_history_is_forgotten_by_size() {
     let bench = Bench::new(Backend::Sqlite).await;
     bench.store.close().await;
-    let retention = Retention { bytes_max: 4 << 20, ..Retention::default() };
+    let retention = Retention { bytes_max: 4 << 20, ..Retention::FILE };
     let options = options(Backend::Sqlite, &bench.path(), &bench.clock);
     let store = open_store(crate::storage::Options { retention, ..options }).await.unwrap();
     rewrite(&store, 10, 100).await;
@@ -322,7 +322,7 @@ async fn the_file_is_bounded_by_what_lives_and_what_is_kept() {
     const LIVE_BYTES: u64 = 100 * 20_000;
     let bench = Bench::new(Backend::Sqlite).await;
     bench.store.close().await;
-    let retention = Retention { bytes_max: KEPT_BYTES, ..Retention::default() };
+    let retention = Retention { bytes_max: KEPT_BYTES, ..Retention::FILE };
     let options = options(Backend::Sqlite, &bench.path(), &bench.clock);
     let store = open_store(crate::storage::Options { retention, ..options }).await.unwrap();
     let size = |path: &Path| path.metadata().unwrap().len();
