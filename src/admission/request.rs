@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Attributes, Context, Operation};
 use crate::api::request::Options;
-use crate::api::{GroupVersionKind, Object};
+use crate::api::{GroupVersionKind, Object, Result};
+use crate::remote::convert;
 use crate::resources::Kind;
 
 /// As which resource a request is shown.
@@ -100,6 +101,36 @@ impl Context {
         let same =
             |other: &&std::sync::Arc<Kind>| other.collection == kind.collection && other.gvk != kind.gvk && has(other);
         served.kinds.iter().filter(same).map(|kind| Invocation { kind: kind.clone() }).collect()
+    }
+
+    /// `Attributes::shown`, where a webhook converts between the versions by way of it.
+    ///
+    /// # Errors
+    /// Those of the webhook.
+    pub async fn shown(&self, attributes: &Attributes<'_>, kind: &Kind) -> Result<(Option<Object>, Option<Object>)> {
+        let payload = attributes.kind.payload(&attributes.target.subresource);
+        let by_webhook = kind.custom.as_ref().is_some_and(|version| version.conversion().is_some());
+        if !by_webhook || *payload != attributes.kind.gvk {
+            return Ok(attributes.shown(kind));
+        }
+        let object = self.converted(kind, attributes.object.as_deref().cloned()).await?;
+        Ok((object, self.converted(kind, attributes.old.cloned()).await?))
+    }
+
+    /// A custom resource in another of its versions.
+    ///
+    /// # Errors
+    /// Those of the webhook that converts it.
+    pub async fn converted(&self, kind: &Kind, object: Option<Object>) -> Result<Option<Object>> {
+        let Some(mut object) = object else { return Ok(None) };
+        if object.gvk() == kind.gvk {
+            return Ok(Some(object));
+        }
+        if let Some(webhook) = kind.custom.as_ref().and_then(|version| version.conversion()) {
+            return Ok(convert(&self.remote, webhook, vec![object], &kind.gvk).await?.pop());
+        }
+        kind.behaviour.revive(&mut object)?;
+        Ok(Some(object))
     }
 
     /// A request as it came.

@@ -4,6 +4,7 @@
 
 mod answer;
 mod connect;
+mod conversion;
 mod resolve;
 mod site;
 mod trust;
@@ -26,6 +27,7 @@ use crate::storage::Store;
 use connect::Connector;
 
 pub use answer::{check_kind, decode};
+pub use conversion::convert;
 pub use resolve::{Routes, resolve};
 pub use site::{Place, Site, Trust};
 pub use trust::ClientIdentity;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::super::{Attributes, Context, Invocation};
 use super::configuration::Hook;
 use super::dispatch::{Call, Failure, failed};
-use super::matching::invocation;
+use super::matching::{invocation, unconverted};
 use super::response::{Response, Role, denial};
 use crate::api::field::{Errors, Path, go_quote};
 use crate::api::validation::metadata::managed_fields;
@@ -23,7 +23,7 @@ pub(super) async fn dispatch(ctx: &Context, attributes: &mut Attributes<'_>, hoo
         attributes.reinvocation.webhooks.compare(object);
     }
     for hook in hooks.iter() {
-        let Some(invocation) = invocation(ctx, attributes, hook)? else { continue };
+        let Some(invocation) = invocation(ctx, attributes, hook).await? else { continue };
         if second && !attributes.reinvocation.webhooks.again(&hook.id) {
             continue;
         }
@@ -81,7 +81,8 @@ async fn call(
     attributes: &mut Attributes<'_>,
     (hook, invocation): (&Hook, &Invocation),
 ) -> std::result::Result<Changed, Failure> {
-    let (object, old) = attributes.shown(&invocation.kind);
+    let shown = ctx.shown(attributes, &invocation.kind).await;
+    let (object, old) = shown.map_err(|status| Failure::Refused(unconverted(status)))?;
     let objects = (object.as_ref(), old.as_ref());
     let response = Call::prepare(attributes, (hook, invocation, Role::Mutating), objects)?.make(ctx).await?;
     attributes.warnings.extend(response.warnings.iter().cloned());
@@ -103,7 +104,10 @@ async fn call(
     let read = kind.read(patched.into_value()).map_err(|error| internal(&error))?;
     let changed = read != before;
     if changed {
-        *slot = if kind.is_custom() { custom(attributes.kind, kind, read)? } else { kind.stored(read) };
+        *slot = match kind.is_custom() {
+            true => custom(ctx, (attributes.kind, kind), read).await?,
+            false => kind.stored(read),
+        };
     }
     Ok(if changed { Changed::Yes } else { Changed::No })
 }
@@ -125,16 +129,14 @@ fn check_kind(ctx: &Context, kind: &crate::resources::Kind, patched: &Object) ->
 }
 
 /// A custom resource goes back to the version of the request.
-fn custom(
-    asked: &crate::resources::Kind,
-    shown: &crate::resources::Kind,
+async fn custom(
+    ctx: &Context,
+    (asked, shown): (&crate::resources::Kind, &crate::resources::Kind),
     mut object: Object,
 ) -> std::result::Result<Object, Failure> {
     shown.default(&mut object);
-    if object.gvk() != asked.gvk {
-        asked.behaviour.revive(&mut object).map_err(Failure::Refused)?;
-    }
-    Ok(object)
+    let lost = || Failure::Refused(Status::internal("an object was lost in conversion"));
+    ctx.converted(asked, Some(object)).await.map_err(Failure::Refused)?.ok_or_else(lost)
 }
 
 /// What is sent to a subresource stays what it is; of a scale only the number is taken.

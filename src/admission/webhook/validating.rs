@@ -7,7 +7,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use super::super::{Attributes, Context};
 use super::configuration::Hook;
 use super::dispatch::{Call, Failure};
-use super::matching::invocation;
+use super::matching::{invocation, unconverted};
 use super::response::{Role, denial};
 use crate::api::{Result, Status};
 
@@ -15,13 +15,13 @@ use crate::api::{Result, Status};
 pub(super) async fn dispatch(ctx: &Context, attributes: &mut Attributes<'_>, hooks: Arc<Vec<Hook>>) -> Result<()> {
     let mut relevant = Vec::new();
     for hook in hooks.iter() {
-        if let Some(invocation) = invocation(ctx, attributes, hook)? {
-            relevant.push((hook, invocation));
+        if let Some(invocation) = invocation(ctx, attributes, hook).await? {
+            let objects = ctx.shown(attributes, &invocation.kind).await.map_err(unconverted)?;
+            relevant.push((hook, invocation, objects));
         }
     }
     let mut calls = FuturesUnordered::new();
-    for (hook, invocation) in &relevant {
-        let (object, old) = attributes.shown(&invocation.kind);
+    for (hook, invocation, (object, old)) in &relevant {
         let objects = (object.as_ref(), old.as_ref());
         let call = Call::prepare(attributes, (hook, invocation, Role::Validating), objects);
         calls.push(async move { (*hook, judge(ctx, hook, call).await) });
