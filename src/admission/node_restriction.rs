@@ -151,7 +151,7 @@ impl Asked<'_, '_> {
         let nodes = GroupResource { group: "".into(), resource: "nodes".into() };
         let node = snapshot.find("nodes", "", self.node).ok_or_else(|| Status::not_found(&nodes, self.node))?;
         let uid = owner["uid"].as_str().unwrap_or("");
-        if *node.facts.uid != *uid {
+        if node.facts.uid != *uid {
             let (node, real) = (self.node, &node.facts.uid);
             return self.refuse(format!("node {node} UID mismatch: expected {uid} got {real}"));
         }

@@ -98,9 +98,8 @@ impl Context {
         let (kind, subresource) = (attributes.kind, attributes.target.subresource.as_str());
         let served = self.catalog.served();
         let has = |other: &Kind| subresource.is_empty() || other.subresource(subresource).is_some();
-        let same =
-            |other: &&std::sync::Arc<Kind>| other.collection == kind.collection && other.gvk != kind.gvk && has(other);
-        served.kinds.iter().filter(same).map(|kind| Invocation { kind: kind.clone() }).collect()
+        let others = served.sharing(kind).into_iter().filter(|other| other.gvk != kind.gvk && has(other));
+        others.map(|kind| Invocation { kind }).collect()
     }
 
     /// `Attributes::shown`, where a webhook converts between the versions by way of it.

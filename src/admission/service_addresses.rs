@@ -16,7 +16,7 @@ use super::service_ports::Ports;
 use super::{Attributes, Context, Operation, Plugin};
 use crate::api::codec::json::{self as codec, Layout};
 use crate::api::field::{FieldError, Path};
-use crate::api::{Object, Result, Status};
+use crate::api::{Object, Result, Status, Uid};
 use crate::resources::{Kind, service_address_errors};
 use crate::storage::{Body, Change, Expect, Facts, Key, Snapshot, Write};
 
@@ -365,7 +365,7 @@ fn address_record(address: IpAddr, owner: &Owner, now: jiff::Timestamp) -> Write
         "spec": { "parentRef": { "resource": "services", "namespace": owner.namespace, "name": owner.name } },
     });
     let labels = labels.iter().map(|(k, v)| (Arc::from(*k), Arc::from(*v))).collect();
-    let facts = Facts { uid: Arc::from(uid), labels, ..Facts::default() };
+    let facts = Facts { uid: Uid::from(uid.as_str()), labels, ..Facts::default() };
     Write { key: address_key(address), expect: Expect::Absent, change: Change::Put { body: body(object), facts } }
 }
 

@@ -94,7 +94,7 @@ impl Trial {
     }
 
     fn find(&self, resource: &str, object: &Object) -> (Arc<Kind>, Target) {
-        let kind = self.served.kinds.iter().find(|kind| kind.resource == resource).unwrap().clone();
+        let kind = self.served.kinds().find(|kind| kind.resource == resource).unwrap().clone();
         let target = Target {
             group: kind.gvk.group.to_string(),
             version: kind.gvk.version.to_string(),

@@ -17,9 +17,11 @@ pub mod request;
 pub mod schema;
 pub mod status;
 pub mod time;
+pub mod uid;
 pub mod validation;
 
 pub use names::{GroupKind, GroupResource, GroupVersionKind, Revision};
 pub use object::Object;
 pub use quantity::Quantity;
 pub use status::{Reason, Result, Status};
+pub use uid::Uid;

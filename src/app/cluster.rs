@@ -25,7 +25,7 @@ use crate::node;
 use crate::registry::{self, Actions, Definitions, Extensions, Registry};
 use crate::remote::{ClientIdentity, Remote};
 use crate::resources::facts::{self, Facts};
-use crate::resources::{Catalog, Served, built_in};
+use crate::resources::{Catalog, Group, Served, built_in};
 use crate::scheduler;
 use crate::server::health::{Flag, Scope};
 use crate::server::transport::{Listen, Listening};
@@ -260,8 +260,8 @@ fn extensions(registry: &Arc<Registry>, pki: &Pki, (store, clock): (&Arc<dyn Sto
 
 /// Each group with each of its versions.
 fn group_versions(served: &Served) -> Vec<(String, String)> {
-    let groups = served.groups.iter();
-    groups.flat_map(|group| group.versions.iter().map(|version| (group.name.clone(), version.clone()))).collect()
+    let versions = |group: Group| group.versions.into_iter().map(move |version| (group.name.clone(), version));
+    served.groups().flat_map(versions).collect()
 }
 
 /// What gives Services their addresses and node ports; not a plugin of upstream's, so it cannot be switched off.
@@ -338,7 +338,7 @@ async fn open_store(
         let fields = kind.behaviour.fields().iter().filter(|field| field.indexed);
         fields.map(move |field| Index { collection: collection.clone(), field: Arc::from(field.name) })
     };
-    let mut indexes: Vec<Index> = served.kinds.iter().flat_map(indexed).collect();
+    let mut indexes: Vec<Index> = served.kinds().flat_map(indexed).collect();
     indexes.sort_by(|a, b| (&a.collection, &a.field).cmp(&(&b.collection, &b.field)));
     indexes.dedup();
     let retention = Retention { age_max: config.history, ..retention };

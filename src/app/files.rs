@@ -29,7 +29,7 @@ pub(super) async fn check(file: PathBuf) -> anyhow::Result<String> {
     let config = Config { runtime: vec![("api/all".to_owned(), true)], ..Config::default() };
     let facts = Facts::load();
     let served = built_in(&facts, &config.runtime(&facts)?);
-    let kinds: HashMap<&str, &Arc<Kind>> = served.kinds.iter().map(|kind| (&*kind.collection, kind)).collect();
+    let kinds: HashMap<&str, &Arc<Kind>> = served.kinds().map(|kind| (&*kind.collection, kind)).collect();
     let mut judge = |stored: &storage::Stored| {
         let kind = kinds.get(&*stored.key.collection).map(|kind| &***kind);
         registry::check_stored(kind, stored)

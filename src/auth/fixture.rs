@@ -33,7 +33,7 @@ pub(crate) async fn put(store: &Arc<dyn Store>, collection: &str, mut object: Va
     let labels = object.pointer("/metadata/labels").and_then(Value::as_object).into_iter().flatten();
     let labels = labels.map(|(key, value)| (key.as_str().into(), value.as_str().unwrap_or("").into()));
     let facts = Facts {
-        uid: text(&object, "/metadata/uid").into(),
+        uid: text(&object, "/metadata/uid").as_str().into(),
         labels: labels.collect(),
         fields: [("spec.nodeName".into(), text(&object, "/spec/nodeName").into())].into(),
         deleting: object.pointer("/metadata/deletionTimestamp").is_some(),

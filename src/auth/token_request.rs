@@ -116,7 +116,7 @@ impl Tokens {
             legacy_namespace: (**namespace).to_owned(),
             legacy_secret: secret.to_owned(),
             legacy_name: (**name).to_owned(),
-            legacy_uid: (*account.facts.uid).to_owned(),
+            legacy_uid: account.facts.uid.to_string(),
             sub: format!("system:serviceaccount:{namespace}:{name}"),
             ..Claims::default()
         };
@@ -125,7 +125,8 @@ impl Tokens {
 
     /// Fits the request to its account.
     fn fill(&self, account: &Stored, request: &mut Object, now: Timestamp) -> Result<()> {
-        let (namespace, name, uid) = (&*account.key.namespace, &*account.key.name, &*account.facts.uid);
+        let uid = account.facts.uid.to_string();
+        let (namespace, name, uid) = (&*account.key.namespace, &*account.key.name, &*uid);
         for (field, given, own, what) in [
             ("name", request.name(), name, "must match the service account name if specified"),
             ("namespace", request.namespace(), namespace, "must match the service account namespace if specified"),
@@ -200,7 +201,7 @@ fn bind(snapshot: &Snapshot, account: &Stored, request: &Object) -> Result<Bound
             }
             let node = object.text_at(&["spec", "nodeName"]);
             bound.node = (!node.is_empty()).then(|| {
-                let uid = snapshot.find("nodes", "", node).map(|node| (*node.facts.uid).to_owned());
+                let uid = snapshot.find("nodes", "", node).map(|node| node.facts.uid.to_string());
                 Reference { name: node.to_owned(), uid: uid.unwrap_or_default() }
             });
             bound.pod = Some(reference(&pod));
@@ -218,8 +219,8 @@ fn bind(snapshot: &Snapshot, account: &Stored, request: &Object) -> Result<Bound
         }
         _ => return Err(Status::bad_request(format!("cannot bind token to object of type {gvk}"))),
     };
-    let (wanted, uid) = (text("uid"), &*found.facts.uid);
-    if !wanted.is_empty() && wanted != uid {
+    let (wanted, uid) = (text("uid"), &found.facts.uid);
+    if !wanted.is_empty() && *uid != *wanted {
         let why = format!(
             "the UID in the bound object reference ({wanted}) does not match the UID in record. The object might have \
              been deleted and then recreated"
@@ -238,7 +239,7 @@ fn resource(group: &str, resource: &str) -> GroupResource {
 }
 
 fn reference(stored: &Stored) -> Reference {
-    Reference { name: (*stored.key.name).to_owned(), uid: (*stored.facts.uid).to_owned() }
+    Reference { name: (*stored.key.name).to_owned(), uid: stored.facts.uid.to_string() }
 }
 
 fn texts(object: &Object, path: &[&str]) -> Vec<String> {

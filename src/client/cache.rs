@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
 use super::meta::{Meta, ObjectName};
+use super::reflector::Sink;
 use super::resource::Resource;
 
 /// A view of an object that a cache can hold.
@@ -150,8 +151,21 @@ impl<T: Cached> Cache<T> {
         }
     }
 
-    /// Puts in a new state of one object.
-    pub(super) fn put(&self, object: T) {
+    fn tell(&self, delta: &Delta<'_, T>) {
+        for handler in self.handlers.read().iter() {
+            handler(delta);
+        }
+    }
+}
+
+impl<T: Cached> Sink for Cache<T> {
+    type View = T;
+
+    fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
+    fn put(&self, object: T) -> u64 {
         if !object.wanted() {
             return self.remove(object);
         }
@@ -163,20 +177,20 @@ impl<T: Cached> Cache<T> {
             None => self.tell(&Delta::Added(&object)),
         }
         self.advance(revision);
+        revision
     }
 
-    /// Takes out one object.
-    pub(super) fn remove(&self, last: T) {
+    fn remove(&self, last: T) -> u64 {
         let revision = last.meta().revision();
         let removed = self.shelf.write().remove(&last.meta().namespace, &last.meta().name);
         if removed.is_some() {
             self.tell(&Delta::Deleted(&Arc::new(last)));
         }
         self.advance(revision);
+        revision
     }
 
-    /// Replaces everything by a whole state at a revision.
-    pub(super) fn replace(&self, objects: Vec<T>, revision: u64) {
+    fn replace(&self, objects: Vec<T>, revision: u64) {
         let mut gone: HashMap<ObjectName, Arc<T>> =
             self.all().into_iter().map(|object| (object.meta().object_name(), object)).collect();
         for object in objects.into_iter().filter(T::wanted) {
@@ -194,8 +208,7 @@ impl<T: Cached> Cache<T> {
         });
     }
 
-    /// Everything up to `revision` is in.
-    pub(super) fn advance(&self, revision: u64) {
+    fn advance(&self, revision: u64) {
         self.progress.send_if_modified(|progress| {
             let advanced = progress.synced && revision > progress.revision;
             if advanced {
@@ -205,10 +218,8 @@ impl<T: Cached> Cache<T> {
         });
     }
 
-    fn tell(&self, delta: &Delta<'_, T>) {
-        for handler in self.handlers.read().iter() {
-            handler(delta);
-        }
+    async fn synced(&self) {
+        Self::synced(self).await;
     }
 }
 

@@ -22,7 +22,7 @@ pub use events::{EventApi, EventKind, EventText, Recorder, Regarding};
 pub use labels::Labels;
 pub use meta::{Meta, ObjectName, OwnerReference, Time, exact, selects};
 pub use queue::{Outcome, Queue, work};
-pub use reflector::{Selection, follow};
+pub use reflector::{Selection, Sink, follow};
 pub use resource::{Resource, Target};
 pub use rest::{Client, DeleteOptions, ListPage, Patch, Preconditions, Query, Written, encode};
 pub use toleration::{tolerates, toleration_of};

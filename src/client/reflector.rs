@@ -1,5 +1,6 @@
-//! Feeds a cache: a watch that begins with the whole state (or a list and a watch, where the server does not offer
-//! that), resumed where it broke off, begun anew when its revision is no longer kept.
+//! Feeds a cache, or what else follows the objects of a resource: a watch that begins with the whole state (or a list
+//! and a watch, where the server does not offer that), resumed where it broke off, begun anew when its revision is no
+//! longer kept.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +9,11 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::cache::{Cache, Cached};
 use super::error::{ApiError, Error};
+use super::resource::Resource;
 use super::rest::{Client, Query};
 use crate::base::Clock;
 
@@ -36,9 +38,33 @@ pub struct Selection {
     pub metadata_only: bool,
 }
 
-/// Feeds a cache until it is dropped.
-pub async fn follow<T: Cached>(cache: Arc<Cache<T>>, client: Client, selection: Selection, clock: Arc<dyn Clock>) {
-    let mut reflector = Reflector { cache, client, selection, resume: None, streams_initial_state: true };
+/// What is told of the objects of a resource.
+pub trait Sink: Send + Sync + 'static {
+    /// What is read of each.
+    type View: DeserializeOwned + Send;
+
+    /// Which resource.
+    fn resource(&self) -> &Resource;
+
+    /// Takes in a new state of one object; gives its revision.
+    fn put(&self, object: Self::View) -> u64;
+
+    /// Takes out one object, of which this is the last state; gives its revision.
+    fn remove(&self, last: Self::View) -> u64;
+
+    /// Replaces everything by a whole state at a revision.
+    fn replace(&self, objects: Vec<Self::View>, revision: u64);
+
+    /// Everything up to `revision` is in.
+    fn advance(&self, revision: u64);
+
+    /// Resolves when the first whole state is in.
+    fn synced(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// Feeds what follows a resource until dropped.
+pub async fn follow<S: Sink>(sink: Arc<S>, client: Client, selection: Selection, clock: Arc<dyn Clock>) {
+    let mut reflector = Reflector { sink, client, selection, resume: None, streams_initial_state: true };
     let mut backoff = BACKOFF_MIN;
     loop {
         let started = clock.monotonic();
@@ -50,7 +76,7 @@ pub async fn follow<T: Cached>(cache: Arc<Cache<T>>, client: Client, selection: 
                 continue;
             }
         }
-        let resource = &reflector.cache.resource.plural;
+        let resource = &reflector.sink.resource().plural;
         match end {
             End::Closed => {}
             End::Expired => reflector.resume = None,
@@ -67,8 +93,8 @@ pub async fn follow<T: Cached>(cache: Arc<Cache<T>>, client: Client, selection: 
     }
 }
 
-struct Reflector<T> {
-    cache: Arc<Cache<T>>,
+struct Reflector<S> {
+    sink: Arc<S>,
     client: Client,
     selection: Selection,
     /// The revision from which the watch goes on; `None`: begin with the whole state.
@@ -101,7 +127,7 @@ struct Bookmark {
 
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
-impl<T: Cached> Reflector<T> {
+impl<S: Sink> Reflector<S> {
     async fn run(&mut self) -> End {
         if self.resume.is_none() && !self.streams_initial_state {
             match self.list().await {
@@ -147,7 +173,7 @@ impl<T: Cached> Reflector<T> {
             Some(revision) => query.with("resourceVersion", &**revision),
             None => query.with("sendInitialEvents", "true").with("resourceVersionMatch", "NotOlderThan"),
         };
-        self.client.watch(self.cache.resource.at(&self.selection.namespace, ""), &query).await
+        self.client.watch(self.sink.resource().at(&self.selection.namespace, ""), &query).await
     }
 
     async fn list(&self) -> Result<String, Error> {
@@ -155,19 +181,19 @@ impl<T: Cached> Reflector<T> {
         let mut token = String::new();
         loop {
             let query = self.query().with("limit", PAGE_OBJECTS.to_string()).with("continue", token);
-            let page = self.client.list(self.cache.resource.at(&self.selection.namespace, ""), &query).await?;
+            let page = self.client.list(self.sink.resource().at(&self.selection.namespace, ""), &query).await?;
             objects.extend(page.items);
             token = page.metadata.continue_token;
             if token.is_empty() {
                 let revision = page.metadata.resource_version;
-                self.cache.replace(objects, revision.parse().unwrap_or(0));
+                self.sink.replace(objects, revision.parse().unwrap_or(0));
                 return Ok(revision);
             }
         }
     }
 
     /// Takes in whole lines.
-    fn take(&mut self, lines: &[u8], initial: &mut Option<Vec<T>>) -> Result<(), End> {
+    fn take(&mut self, lines: &[u8], initial: &mut Option<Vec<S::View>>) -> Result<(), End> {
         for frame in serde_json::Deserializer::from_slice(lines).into_iter::<Frame<'_>>() {
             let frame = frame.map_err(|error| End::Failed(error.into()))?;
             self.take_frame(&frame, initial)?;
@@ -175,26 +201,26 @@ impl<T: Cached> Reflector<T> {
         Ok(())
     }
 
-    fn take_frame(&mut self, frame: &Frame<'_>, initial: &mut Option<Vec<T>>) -> Result<(), End> {
+    fn take_frame(&mut self, frame: &Frame<'_>, initial: &mut Option<Vec<S::View>>) -> Result<(), End> {
         let failed = |error: serde_json::Error| End::Failed(error.into());
         match (&*frame.kind, initial.as_mut()) {
             ("ADDED" | "MODIFIED" | "DELETED", pending) => {
-                let object: T = serde_json::from_str(frame.object.get()).map_err(failed)?;
-                match pending {
-                    Some(pending) => pending.push(object),
-                    None => {
-                        self.resume = Some(object.meta().resource_version.clone());
-                        if frame.kind == "DELETED" { self.cache.remove(object) } else { self.cache.put(object) }
-                    }
+                let object: S::View = serde_json::from_str(frame.object.get()).map_err(failed)?;
+                if let Some(pending) = pending {
+                    pending.push(object);
+                } else {
+                    let gone = frame.kind == "DELETED";
+                    let revision = if gone { self.sink.remove(object) } else { self.sink.put(object) };
+                    self.resume = Some(revision.to_string());
                 }
             }
             ("BOOKMARK", _) => {
                 let meta = serde_json::from_str::<Bookmark>(frame.object.get()).map_err(failed)?.metadata;
                 if let Some(objects) = initial.take_if(|_| meta.annotations.contains_key(INITIAL_EVENTS_END)) {
-                    self.cache.replace(objects, meta.revision());
+                    self.sink.replace(objects, meta.revision());
                 }
                 if initial.is_none() {
-                    self.cache.advance(meta.revision());
+                    self.sink.advance(meta.revision());
                     self.resume = Some(meta.resource_version);
                 }
             }

@@ -1,5 +1,6 @@
 //! Which resources a server serves, as the controllers that care for objects of every type must know.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::time::Duration;
 
@@ -82,24 +83,19 @@ pub(super) async fn served(client: &Client) -> Result<Vec<Served>, Error> {
     for path in ["/api", "/apis"] {
         let groups: Groups = client.get_path(path.to_owned(), AGGREGATED).await?;
         for group in groups.items {
+            let mut known = HashSet::new();
             for version in group.versions {
-                for entry in version.resources {
-                    let known = found.iter().any(|served| {
-                        served.resource.group == group.metadata.name && served.resource.plural == entry.resource
-                    });
-                    if !known {
-                        found.push(Served {
-                            resource: Resource {
-                                group: group.metadata.name.clone().into(),
-                                version: version.version.clone().into(),
-                                plural: entry.resource.into(),
-                                kind: entry.response_kind.kind.into(),
-                                namespaced: entry.scope == "Namespaced",
-                            },
-                            verbs: entry.verbs,
-                        });
-                    }
-                }
+                let fresh = version.resources.into_iter().filter(|entry| known.insert(entry.resource.clone()));
+                found.extend(fresh.map(|entry| Served {
+                    resource: Resource {
+                        group: group.metadata.name.clone().into(),
+                        version: version.version.clone().into(),
+                        plural: entry.resource.into(),
+                        kind: entry.response_kind.kind.into(),
+                        namespaced: entry.scope == "Namespaced",
+                    },
+                    verbs: entry.verbs,
+                }));
             }
         }
     }

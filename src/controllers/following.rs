@@ -1,6 +1,6 @@
-//! Caches of the metadata of a set of resources that changes while the server runs.
+//! What follows the metadata of a set of resources that changes while the server runs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,31 +8,30 @@ use parking_lot::Mutex;
 
 use super::context::Context;
 use crate::base::Shutdown;
-use crate::client::{Cache, Cached, Resource, Selection, follow};
+use crate::client::{Resource, Selection, Sink, follow};
 
-/// How long a new cache is waited for; one that cannot be filled must not hold up the others.
+/// How long the first state of new resources is waited for; one that does not come must not hold up the others.
 const FILL_MAX: Duration = Duration::from_secs(5);
 
-/// What is done with a new cache.
-type Begin<T> = dyn Fn(&Arc<Cache<T>>) + Send + Sync;
+/// Makes what is fed with the objects of a resource.
+type Begin<S> = dyn Fn(Resource) -> Arc<S> + Send + Sync;
 
-/// The resources that are followed, one cache each.
-pub(super) struct Following<T> {
+/// The resources that are followed, one watch each.
+pub(super) struct Following<S> {
     ctx: Context,
-    /// Subscribes to a new cache, before anything is in it.
-    begin: Box<Begin<T>>,
+    begin: Box<Begin<S>>,
     /// The end of each watch that runs, by resource; held for single steps.
     watches: Mutex<HashMap<Resource, Shutdown>>,
 }
 
-impl<T: Cached> Following<T> {
-    /// Follows nothing yet; `begin` is told of each cache before it is filled.
-    pub(super) fn new(ctx: Context, begin: impl Fn(&Arc<Cache<T>>) + Send + Sync + 'static) -> Self {
+impl<S: Sink> Following<S> {
+    /// Follows nothing yet; `begin` is called for each resource before its objects come.
+    pub(super) fn new(ctx: Context, begin: impl Fn(Resource) -> Arc<S> + Send + Sync + 'static) -> Self {
         Self { ctx, begin: Box::new(begin), watches: Mutex::default() }
     }
 
     /// Follows these resources and no others. Returns those that are no longer followed once the new ones are known.
-    pub(super) async fn set(&self, wanted: Vec<Resource>) -> Vec<Resource> {
+    pub(super) async fn set(&self, wanted: HashSet<Resource>) -> Vec<Resource> {
         let (mut fresh, mut ended) = (Vec::new(), Vec::new());
         {
             let mut watches = self.watches.lock();
@@ -53,7 +52,7 @@ impl<T: Cached> Following<T> {
             }
         }
         let limit = self.ctx.clock.sleep(FILL_MAX);
-        let filled = futures::future::join_all(fresh.iter().map(|cache| cache.synced()));
+        let filled = futures::future::join_all(fresh.iter().map(|sink| sink.synced()));
         tokio::select! {
             _ = filled => {}
             () = limit => {}
@@ -61,17 +60,16 @@ impl<T: Cached> Following<T> {
         ended
     }
 
-    fn watch(&self, resource: Resource, end: Shutdown) -> Arc<Cache<T>> {
-        let cache = Cache::<T>::new(resource);
-        (self.begin)(&cache);
+    fn watch(&self, resource: Resource, end: Shutdown) -> Arc<S> {
+        let sink = (self.begin)(resource);
         let selection = Selection { metadata_only: true, ..Selection::default() };
-        let follow = follow(Arc::clone(&cache), self.ctx.client.clone(), selection, Arc::clone(&self.ctx.clock));
-        self.ctx.tasks.spawn("metadata cache", async move {
+        let follow = follow(Arc::clone(&sink), self.ctx.client.clone(), selection, Arc::clone(&self.ctx.clock));
+        self.ctx.tasks.spawn("metadata watch", async move {
             tokio::select! {
                 () = follow => {}
                 () = end.wait() => {}
             }
         });
-        cache
+        sink
     }
 }

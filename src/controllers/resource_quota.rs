@@ -91,7 +91,7 @@ enum Key {
 struct Counter {
     ctx: Context,
     quotas: Arc<Cache<Quota>>,
-    following: Following<Counted>,
+    following: Following<Cache<Counted>>,
     /// The resources that a quota can count; held for single steps.
     countable: Mutex<Arc<Vec<Resource>>>,
 }
@@ -109,7 +109,8 @@ async fn run(ctx: Context) {
     let pods = ctx.cache::<Pod>().await;
     let queue = ctx.queue();
     let (known, changed) = (Arc::clone(&quotas), Arc::clone(&queue));
-    let following = Following::new(ctx.clone(), move |cache: &Arc<Cache<Counted>>| {
+    let following = Following::new(ctx.clone(), move |resource| {
+        let cache = Cache::<Counted>::new(resource);
         let (quotas, queue, resource) = (Arc::clone(&known), Arc::clone(&changed), cache.resource.clone());
         // Of these the price can change while they live.
         let changes = resource.group.is_empty() && ["services", "persistentvolumeclaims"].contains(&&*resource.plural);
@@ -118,6 +119,7 @@ async fn run(ctx: Context) {
             Delta::Updated { new, .. } if changes => count_again(&queue, &quotas, &resource, &new.metadata),
             Delta::Added(_) | Delta::Updated { .. } => {}
         });
+        cache
     });
     let (known, changed) = (Arc::clone(&quotas), Arc::clone(&queue));
     pods.subscribe(move |delta| match delta {

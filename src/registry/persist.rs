@@ -9,7 +9,7 @@ use super::{ATTEMPTS_MAX, Call, Registry};
 use crate::api::codec::json;
 use crate::api::schema::emptiness;
 use crate::api::status::OBJECT_WAS_MODIFIED;
-use crate::api::{GroupResource, Object, Result, Status};
+use crate::api::{GroupResource, Object, Result, Status, Uid};
 use crate::resources::Kind;
 use crate::storage::{Body, Change, Error, Expect, Facts, Key, Stored, Write};
 
@@ -109,7 +109,7 @@ pub(super) fn facts(kind: &Kind, object: &Object) -> Facts {
     let fields = kind.extracted.iter().map(|f| (Arc::from(f.name), Arc::from((f.read)(object))));
     let fields = fields.chain(kind.behaviour.extract(object));
     Facts {
-        uid: Arc::from(object.uid()),
+        uid: Uid::from(object.uid()),
         labels: object.labels().map(|(k, v)| (Arc::from(k), Arc::from(v))).collect(),
         fields: fields.collect(),
         owners: owners.collect(),

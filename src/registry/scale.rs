@@ -211,12 +211,12 @@ struct Owners(Vec<(String, Vec<Str>)>);
 
 impl Owners {
     fn of(call: &Call, served: &Served) -> Self {
-        let same = |kind: &&Arc<Kind>| kind.gvk.group == call.kind.gvk.group && kind.gvk.kind == call.kind.gvk.kind;
+        let same = |kind: &&Arc<Kind>| kind.gvk.kind == call.kind.gvk.kind;
         let path = |kind: &Arc<Kind>| {
             let steps = kind.behaviour.scale(kind).map(|scale| scale.spec_replicas);
             (kind.gvk.api_version(), steps.unwrap_or_default())
         };
-        Self(served.kinds.iter().filter(same).map(path).collect())
+        Self(served.of_group(&call.kind.gvk.group).filter(same).map(path).collect())
     }
 
     fn with<T>(&self, run: impl FnOnce(ReplicasPaths<'_>) -> T) -> T {

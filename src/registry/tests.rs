@@ -370,6 +370,29 @@ async fn a_deleted_definition_takes_its_objects_with_it() {
 }
 
 #[tokio::test]
+async fn of_definitions_that_come_together_one_gets_a_kind_and_the_next_when_that_one_goes() {
+    let registry = with_definitions(&foo_schema()).await;
+    let path = "apiextensions.k8s.io/v1/customresourcedefinitions";
+    for plural in ["bars", "bazes", "beans"] {
+        let mut rival = definition(&foo_schema());
+        rival["metadata"]["name"] = json!(format!("{plural}.g.io"));
+        rival["spec"]["names"] = json!({ "plural": plural, "kind": "Bar" });
+        create(&registry, path, rival).await.unwrap();
+    }
+    let winners = |registry: &Registry| {
+        let served = registry.catalog().served();
+        let plurals = served.of_group("g.io").map(|kind| kind.resource.to_string());
+        plurals.filter(|plural| plural.starts_with('b')).collect::<std::collections::BTreeSet<_>>()
+    };
+    served(&registry, |registry| !winners(registry).is_empty()).await;
+    let first = winners(&registry);
+    let call = call(&registry, &format!("{path}/{}.g.io", first.first().unwrap()));
+    registry.delete(&call, &DeleteOptions::default()).await.unwrap();
+    served(&registry, |registry| winners(registry).iter().any(|plural| !first.contains(plural))).await;
+    assert_eq!((first.len(), winners(&registry).len()), (1, 1));
+}
+
+#[tokio::test]
 async fn rules_of_a_schema_refuse_what_they_forbid() {
     let mut schema = foo_schema();
     schema["properties"]["spec"]["x-kubernetes-validations"] = json!([

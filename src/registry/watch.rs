@@ -10,9 +10,8 @@ use super::select::Selection;
 use super::{Call, Notice, NoticeKind, Registry, persist};
 use crate::api::request::ListOptions;
 use crate::api::{Result, Revision, Status};
-use crate::base::Clock;
+use crate::base::{Clock, Shutdown};
 use crate::remote::Remote;
-use crate::resources::{Catalog, Kind};
 use crate::storage::{Error, Event, EventKind, Store, Stored, Watch};
 
 /// Time between bookmarks, as upstream's watch cache.
@@ -39,40 +38,12 @@ pub struct Watching {
     /// All changes up to here were told.
     seen: Revision,
     /// Ends the watch when its type is no longer served as it was; only for types made at run time.
-    retired: Option<Retired>,
+    retired: Option<Shutdown>,
     remote: Arc<Remote>,
     /// Notices that wait for a webhook.
     unconverted: Vec<Notice>,
     /// Upstream keeps no cache of the type.
     uncached: bool,
-}
-
-struct Retired {
-    catalog: Arc<Catalog>,
-    kind: Arc<Kind>,
-    changes: tokio::sync::watch::Receiver<u64>,
-}
-
-impl Retired {
-    fn of(catalog: &Arc<Catalog>, kind: &Arc<Kind>) -> Option<Self> {
-        let changes = catalog.changes();
-        kind.is_custom().then(|| Self { catalog: catalog.clone(), kind: kind.clone(), changes })
-    }
-
-    /// Resolves when the type is gone or another one stands in its place.
-    async fn wait(of: &mut Option<Self>) {
-        let Some(this) = of else { return std::future::pending().await };
-        loop {
-            let (gvk, served) = (&this.kind.gvk, this.catalog.served());
-            let present = served.find(&gvk.group, &gvk.version, &this.kind.resource);
-            if !present.is_some_and(|kind| Arc::ptr_eq(kind, &this.kind)) {
-                return;
-            }
-            if this.changes.changed().await.is_err() {
-                return std::future::pending().await;
-            }
-        }
-    }
 }
 
 enum Stage {
@@ -109,7 +80,7 @@ impl Registry {
             ends_at: options.timeout_seconds.map(|s| self.clock.monotonic() + Duration::from_secs(s)),
             bookmark_at: Duration::ZERO,
             seen: Revision(0),
-            retired: Retired::of(&self.catalog, &call.kind),
+            retired: call.kind.custom.as_ref().map(|version| version.retired().clone()),
             remote: self.admission.remote.clone(),
             unconverted: Vec::new(),
             uncached: call.kind.group_resource().resource == "events",
@@ -295,7 +266,7 @@ impl Watching {
                         None
                     }
                 },
-                () = Retired::wait(&mut self.retired) => {
+                () = retirement(self.retired.as_ref()) => {
                     self.stage = Stage::Ending(None);
                     return None;
                 }
@@ -311,6 +282,14 @@ impl Watching {
         }
         self.bookmark_at = self.next_bookmark();
         self.bookmarks.then(|| vec![Notice::Bookmark { revision, initial_events_end: false }])
+    }
+}
+
+/// Resolves when the type is gone or another one stands in its place.
+async fn retirement(of: Option<&Shutdown>) {
+    match of {
+        Some(retired) => retired.wait().await,
+        None => std::future::pending().await,
     }
 }
 

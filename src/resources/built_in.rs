@@ -95,7 +95,7 @@ pub fn built_in(facts: &Facts, config: &RuntimeConfig) -> Served {
         (!versions.is_empty()).then(|| Group { name: group.name.to_owned(), versions })
     });
     let groups = groups.collect();
-    Served::new(kinds, groups, 1)
+    Served::built_in(kinds, groups)
 }
 
 /// All fields of the behaviours, each name once.

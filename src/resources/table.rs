@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn defaults_set_twice_are_defaults_set_once() {
-        for kind in &every_kind().kinds {
+        for kind in every_kind().kinds() {
             let mut once = minimal(kind);
             kind.behaviour.default(kind, &mut once);
             let mut twice = once.clone();
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_row_has_a_cell_for_each_column() {
         let moment = Moment { now: jiff::Timestamp::UNIX_EPOCH };
-        for kind in &every_kind().kinds {
+        for kind in every_kind().kinds() {
             let mut object = minimal(kind);
             kind.behaviour.default(kind, &mut object);
             if let Some(cells) = kind.behaviour.cells(&object, &moment) {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
-use crate::api::Revision;
+use crate::api::{Revision, Uid};
 use crate::base::{Clock, Tasks};
 
 mod engine;
@@ -49,7 +49,7 @@ pub type Pairs = Box<[(Arc<str>, Arc<str>)]>;
 /// What the store knows of an object beside its bytes; extracted by the registry when it writes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
-    pub uid: Arc<str>,
+    pub uid: Uid,
     /// In key order.
     pub labels: Pairs,
     /// Selectable fields other than `metadata.name` and `metadata.namespace`, as the type names them.

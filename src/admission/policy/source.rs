@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::compile::{self, Binding, Policy};
 use crate::admission::Context;
-use crate::api::Revision;
+use crate::api::{Revision, Uid};
 use crate::resources::Kind;
 use crate::storage::{Snapshot, Stored};
 
@@ -42,7 +42,7 @@ pub(super) struct Hook {
 }
 
 /// The uid and the generation of a policy.
-type Stamp = (String, i64);
+type Stamp = (Uid, i64);
 
 /// All hooks of one moment, by the names of their policies.
 #[derive(Default)]
@@ -136,7 +136,7 @@ impl Source {
             let Some(stored) = snapshot.find(self.sort.policies, "", &name) else { continue };
             let tree = read(stored);
             let generation = tree.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(0);
-            let stamp = (stored.facts.uid.to_string(), generation);
+            let stamp = (stored.facts.uid.clone(), generation);
             let known = present.policies.get(&stored.key.name).filter(|(known, _)| *known == stamp);
             let policy =
                 known.map_or_else(|| Arc::new((self.sort.compile)(&name, &tree)), |(_, policy)| policy.clone());

@@ -102,7 +102,7 @@ fn alive(bound: &Bound, snapshot: &Snapshot, now: Timestamp) -> Result<(), Refus
     let found = snapshot
         .find("serviceaccounts", namespace, &account.name)
         .ok_or_else(|| Refused(format!("serviceaccounts {} not found", go_quote(&account.name))))?;
-    if *found.facts.uid != *account.uid {
+    if found.facts.uid != *account.uid {
         let (uid, claim) = (&found.facts.uid, &account.uid);
         return Err(Refused(format!("service account UID ({uid}) does not match claim ({claim})")));
     }
@@ -112,7 +112,7 @@ fn alive(bound: &Bound, snapshot: &Snapshot, now: Timestamp) -> Result<(), Refus
     let must_live = |kind: &str, collection: &str, namespace: &str, reference: &Reference| {
         let invalidated = || Refused("service account token has been invalidated".to_owned());
         let found = snapshot.find(collection, namespace, &reference.name).ok_or_else(invalidated)?;
-        if *found.facts.uid != *reference.uid {
+        if found.facts.uid != *reference.uid {
             let (uid, claim) = (&found.facts.uid, &reference.uid);
             let kind_lower = kind.to_lowercase();
             let message = format!("{kind} UID ({uid}) does not match service account {kind_lower} ref claim ({claim})");
@@ -203,7 +203,7 @@ fn legacy(claims: &Claims, token: &str, snapshot: &Snapshot) -> Result<User, Ref
     if account.facts.deleting {
         return Err(Refused(format!("ServiceAccount {namespace}/{name} has been deleted")));
     }
-    if *account.facts.uid != *claims.legacy_uid {
+    if account.facts.uid != *claims.legacy_uid {
         let (uid, claim) = (&account.facts.uid, &claims.legacy_uid);
         return Err(Refused(format!("ServiceAccount UID ({uid}) does not match claim ({claim})")));
     }

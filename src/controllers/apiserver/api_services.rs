@@ -2,6 +2,7 @@
 //! `pkg/controlplane/controller/crdregistration`, kube-aggregator's `autoregister`). Those of built-in groups are
 //! written once at start, as upstream does.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -43,6 +44,10 @@ impl Cached for Definition {
     fn meta(&self) -> &Meta {
         &self.metadata
     }
+
+    fn index_key(&self) -> &str {
+        &self.spec.group
+    }
 }
 
 impl Cached for ApiService {
@@ -70,17 +75,17 @@ pub(super) async fn start(upkeep: &Upkeep) {
     });
     let all = definitions.all();
     let all = all.iter().flat_map(|d| d.spec.versions.iter().map(|v| format!("{}.{}", v.name, d.spec.group)));
-    let all = all.map(|name| ObjectName::new("", &name)).collect();
+    let all: BTreeSet<String> = all.collect();
+    let all = all.iter().map(|name| ObjectName::new("", name)).collect();
     let keeper = Keeper { client: upkeep.client.clone(), definitions, services };
     upkeep.keep(queue, all, move |name| reconcile(keeper.clone(), name)).await;
 }
 
 async fn reconcile(keeper: Keeper, name: ObjectName) -> Result<Outcome, Error> {
     let Some((version, group)) = name.name.split_once('.') else { return Ok(Outcome::Done) };
-    let serves = |d: &Arc<Definition>| {
-        d.spec.group == group && !d.metadata.deleting() && d.spec.versions.iter().any(|v| v.served && v.name == version)
-    };
-    let wanted = keeper.definitions.all().iter().any(serves);
+    let serves =
+        |d: &Arc<Definition>| !d.metadata.deleting() && d.spec.versions.iter().any(|v| v.served && v.name == version);
+    let wanted = keeper.definitions.indexed(group).iter().any(serves);
     let present = keeper.services.get("", &name.name);
     let result = match present {
         None if wanted => {

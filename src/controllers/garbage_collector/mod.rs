@@ -8,17 +8,18 @@ mod plan;
 use std::sync::Arc;
 
 use futures::FutureExt;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Controller;
 use super::context::Context;
 use super::discovery::{Served, each_change, served_at_last};
 use super::following::Following;
+use crate::api::Uid;
 use crate::client::{
-    Cache, Cached, DeleteOptions, Error, Meta, Outcome, OwnerReference, Patch, Preconditions, Queue, Resource, encode,
-    work,
+    DeleteOptions, Error, Meta, Outcome, OwnerReference, Patch, Preconditions, Queue, Resource, encode, work,
 };
-use graph::{Graph, Object};
+use graph::{Graph, Members};
 use plan::{Action, FOREGROUND, ORPHAN, Owner, plan};
 
 pub(super) const GARBAGE_COLLECTOR: Controller = Controller {
@@ -36,26 +37,31 @@ const WORKERS: usize = 20;
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 enum Key {
     /// Is it to go?
-    Object(Arc<str>),
+    Object(Uid),
     /// Are its dependents to go?
-    DependentsOf(Arc<str>),
+    DependentsOf(Uid),
+}
+
+/// An object as it is now.
+#[derive(Deserialize)]
+struct Live {
+    metadata: Meta,
 }
 
 struct Collector {
     ctx: Context,
     graph: Arc<Graph>,
     queue: Arc<Queue<Key>>,
-    following: Following<Object>,
+    following: Following<Members>,
 }
 
 async fn run(ctx: Context) {
     let queue = ctx.queue();
     let graph = Arc::new(Graph::default());
     let (known, changed) = (Arc::clone(&graph), Arc::clone(&queue));
-    let following = Following::new(ctx.clone(), move |cache: &Arc<Cache<Object>>| {
-        known.add(Arc::clone(cache));
-        let (graph, queue, resource) = (Arc::clone(&known), Arc::clone(&changed), cache.resource.clone());
-        cache.subscribe(move |delta| graph.note(&resource, delta, |key| queue.add(key)));
+    let following = Following::new(ctx.clone(), move |resource| {
+        let queue = Arc::clone(&changed);
+        Members::new(Arc::clone(&known), resource, move |key| queue.add(key))
     });
     let this = Collector { queue: Arc::clone(&queue), graph, following, ctx };
     // What is not known yet would look as if it were gone; a live look would find it, at a price.
@@ -80,8 +86,8 @@ impl Collector {
 
     /// The present state of an object; `None` when it is gone or another one has its name.
     async fn live(&self, resource: &Resource, object: &Meta) -> Result<Option<Meta>, Error> {
-        match self.ctx.client.get_metadata::<Object>(resource.at(&object.namespace, &object.name)).await {
-            Ok(live) if live.meta().uid == object.uid => Ok(Some(live.meta().clone())),
+        match self.ctx.client.get_metadata::<Live>(resource.at(&object.namespace, &object.name)).await {
+            Ok(live) if live.metadata.uid == object.uid => Ok(Some(live.metadata)),
             Ok(_) => Ok(None),
             Err(error) if error.not_found() => Ok(None),
             Err(error) => Err(error),
@@ -90,13 +96,10 @@ impl Collector {
 
     /// How the owner that a reference names is.
     async fn owner(&self, dependent: &Meta, reference: &OwnerReference) -> Result<Owner, Error> {
-        if let Some((_, owner)) = self.graph.get(&reference.uid) {
-            let meta = owner.meta();
+        if let Some((namespace, owner)) = self.graph.owner(&reference.uid) {
             // An owner in another namespace is no owner.
-            if !meta.namespace.is_empty() && meta.namespace != dependent.namespace {
-                return Ok(Owner::Absent);
-            }
-            return Ok(Owner::of(meta));
+            let elsewhere = !namespace.is_empty() && *namespace != *dependent.namespace;
+            return Ok(if elsewhere { Owner::Absent } else { owner });
         }
         let group = reference.api_version.split_once('/').map_or("", |(group, _)| group);
         let Some(resource) = self.graph.resource_of(group, &reference.kind) else { return Ok(Owner::Unknown) };
@@ -112,8 +115,8 @@ impl Collector {
 async fn reconcile(this: &Collector, key: Key) -> Result<Outcome, Error> {
     match key {
         Key::DependentsOf(uid) => {
-            for (_, dependent) in this.graph.dependents(&uid) {
-                this.queue.add(Key::Object(dependent.meta().uid.as_str().into()));
+            for dependent in this.graph.dependents(&uid) {
+                this.queue.add(Key::Object(dependent));
             }
             Ok(Outcome::Done)
         }
@@ -121,21 +124,22 @@ async fn reconcile(this: &Collector, key: Key) -> Result<Outcome, Error> {
     }
 }
 
-async fn collect(this: &Collector, uid: &str) -> Result<Outcome, Error> {
-    let Some((resource, object)) = this.graph.get(uid) else { return Ok(Outcome::Done) };
-    let Some(meta) = this.live(&resource, object.meta()).await? else { return Ok(Outcome::Done) };
+async fn collect(this: &Collector, uid: &Uid) -> Result<Outcome, Error> {
+    let Some((resource, known)) = this.graph.tied(uid) else { return Ok(Outcome::Done) };
+    let Some(meta) = this.live(&resource, &known).await? else { return Ok(Outcome::Done) };
     let mut owners = Vec::new();
     for reference in &meta.owner_references {
         owners.push((reference.clone(), this.owner(&meta, reference).await?));
     }
     let dependents = this.graph.dependents(uid);
-    match plan(&meta, &owners, &dependents.iter().map(|(_, object)| object.meta()).collect::<Vec<_>>()) {
+    let dependents: Vec<(Resource, Meta)> = dependents.iter().filter_map(|uid| this.graph.tied(uid)).collect();
+    match plan(&meta, &owners, &dependents.iter().map(|(_, meta)| meta).collect::<Vec<_>>()) {
         Action::Nothing => {}
         Action::Unfinalize(finalizer) => remove_finalizer(this, &resource, &meta, finalizer).await?,
-        Action::Await => this.queue.add(Key::DependentsOf(uid.into())),
+        Action::Await => this.queue.add(Key::DependentsOf(uid.clone())),
         Action::Orphan => {
             for (resource, dependent) in &dependents {
-                drop_owners(this, resource, dependent.meta(), &[uid.to_owned()]).await?;
+                drop_owners(this, resource, dependent, &[uid.to_string()]).await?;
             }
             remove_finalizer(this, &resource, &meta, ORPHAN).await?;
         }

@@ -8,34 +8,49 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::{Call, Input, Registry, persist};
 use crate::api::request::{FieldValidation, Target, User, WriteOptions};
 use crate::api::{Object, Reason, Result, Status};
+use crate::resources::Kind;
 use crate::resources::apiextensions::conditions::{self, Taken};
-use crate::resources::custom::{self, CLEANUP, Definition, versions_by_preference};
-use crate::resources::{Group, Kind, Served};
+use crate::resources::custom::{self, CLEANUP, Definition, Names};
 use crate::storage::{Collection, Event, EventKind, Scope, Stored};
 
 const GROUP: &str = "apiextensions.k8s.io";
 const RESOURCE: &str = "customresourcedefinitions";
 /// Wait before the definitions are read anew after the watch on them failed.
 const RETRY: Duration = Duration::from_millis(200);
-/// How often one definition's status is worked on before other definitions get their turn.
-const STEPS_MAX: usize = 4;
+/// How many definitions' status is written at the same time; the store commits what comes together as one.
+const WRITES_MAX: usize = 64;
 
 /// The definitions of one server.
 pub struct Definitions {
     registry: Arc<Registry>,
     facts: custom::Metadata,
-    built_in: Vec<Arc<Kind>>,
-    built_in_groups: Vec<Group>,
     known: BTreeMap<Arc<str>, Known>,
+    /// The definitions of each group.
+    groups: BTreeMap<String, BTreeSet<Arc<str>>>,
+    /// What is to be served from now on, and what no longer.
+    changes: Changes,
     /// Definitions whose status is to be looked at.
     dirty: BTreeSet<Arc<str>>,
+    /// Definitions whose status is being written, with the names that they are given by it.
+    writing: BTreeMap<Arc<str>, Names>,
     /// Definitions whose objects are being deleted.
     cleaning: BTreeSet<Arc<str>>,
+}
+
+/// A write of a status on its way; gives the name of the definition and what is stored then.
+type Writing = BoxFuture<'static, (Arc<str>, Result<Arc<Stored>>)>;
+
+/// What the definitions wait for.
+#[derive(Default)]
+struct Running {
+    writes: FuturesUnordered<Writing>,
+    cleanups: FuturesUnordered<cleanup::Running>,
 }
 
 /// One definition as it is served now.
@@ -47,27 +62,48 @@ struct Known {
     made_of: Made,
     /// Empty while it is not served.
     kinds: Vec<Arc<Kind>>,
-    accepted: Definition,
+    /// It has all the names that it wishes.
+    content: bool,
 }
 
 #[derive(PartialEq, Eq)]
 struct Made {
     spec: String,
-    names: String,
+    /// Those that are accepted.
+    names: Names,
     serves: bool,
     terminating: bool,
+}
+
+/// Kinds that wait to be served together.
+#[derive(Default)]
+struct Changes {
+    gone: Vec<Arc<Kind>>,
+    come: Vec<Arc<Kind>>,
+}
+
+impl Changes {
+    fn drop(&mut self, kinds: Vec<Arc<Kind>>) {
+        for kind in kinds {
+            match self.come.iter().position(|other| Arc::ptr_eq(other, &kind)) {
+                // It was never served.
+                Some(at) => drop(self.come.swap_remove(at)),
+                None => self.gone.push(kind),
+            }
+        }
+    }
 }
 
 impl Definitions {
     /// Reads all definitions and serves what they define, beside the built-in types that are served already.
     pub fn load(registry: Arc<Registry>) -> Self {
-        let served = registry.catalog().served();
         let mut this = Self {
             facts: custom::Metadata::find(&registry.facts.types),
-            built_in: served.kinds.clone(),
-            built_in_groups: served.groups.clone(),
             known: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            changes: Changes::default(),
             dirty: BTreeSet::new(),
+            writing: BTreeMap::new(),
             cleaning: BTreeSet::new(),
             registry,
         };
@@ -77,7 +113,7 @@ impl Definitions {
 
     /// Follows the definitions until dropped.
     pub async fn run(mut self) {
-        let mut cleanups = FuturesUnordered::new();
+        let mut running = Running::default();
         loop {
             let revision = self.read_all();
             let Ok(mut watch) = self.registry.store.watch(&collection(), revision, Scope::All) else {
@@ -85,13 +121,16 @@ impl Definitions {
                 continue;
             };
             loop {
-                self.settle(&mut cleanups).await;
+                self.settle(&running);
                 tokio::select! {
                     batch = watch.next_batch() => match batch {
                         Ok(events) => self.absorb(&events),
                         Err(_) => break,
                     },
-                    Some(name) = cleanups.next(), if !cleanups.is_empty() => {
+                    Some((name, written)) = running.writes.next(), if !running.writes.is_empty() => {
+                        self.wrote(name, written);
+                    }
+                    Some(name) = running.cleanups.next(), if !running.cleanups.is_empty() => {
                         self.cleaning.remove(&name);
                         self.dirty.insert(name);
                     }
@@ -104,149 +143,118 @@ impl Definitions {
     fn read_all(&mut self) -> crate::api::Revision {
         let snapshot = self.registry.store.snapshot();
         let present: Vec<Arc<Stored>> = snapshot.list(&collection(), None, None).cloned().collect();
-        let names: BTreeSet<Arc<str>> = present.iter().map(|stored| stored.key.name.clone()).collect();
-        let mut changed = self.known.len();
-        self.known.retain(|name, _| names.contains(name));
-        changed -= self.known.len();
-        for stored in &present {
-            changed += usize::from(self.learn(stored));
-        }
-        if changed > 0 {
-            self.publish();
-        }
+        let names: BTreeSet<&Arc<str>> = present.iter().map(|stored| &stored.key.name).collect();
+        let gone: Vec<Arc<str>> = self.known.keys().filter(|name| !names.contains(name)).cloned().collect();
+        gone.iter().for_each(|name| self.forget(name));
+        present.iter().for_each(|stored| self.learn(stored));
+        self.publish();
         snapshot.revision()
     }
 
     fn absorb(&mut self, events: &[Arc<Event>]) {
-        let mut changed = false;
         for event in events {
-            if event.kind == EventKind::Deleted {
-                let Some(known) = self.known.remove(&event.object.key.name) else { continue };
-                changed |= !known.kinds.is_empty();
-                // Its names are free now.
-                self.look_at_group(&known.group);
-            } else {
-                changed |= self.learn(&event.object);
+            match event.kind {
+                EventKind::Deleted => self.forget(&event.object.key.name),
+                EventKind::Created | EventKind::Updated => self.learn(&event.object),
             }
         }
-        if changed {
-            self.publish();
+        self.publish();
+    }
+
+    fn forget(&mut self, name: &Arc<str>) {
+        let Some(known) = self.known.remove(name) else { return };
+        if let Some(names) = self.groups.get_mut(&known.group) {
+            names.remove(name);
+            if names.is_empty() {
+                self.groups.remove(&known.group);
+            }
         }
+        self.changes.drop(known.kinds);
+        self.look_at_rivals(&known.group);
     }
 
-    fn look_at_group(&mut self, group: &str) {
-        let others = self.known.iter().filter(|(_, known)| known.group == group);
-        self.dirty.extend(others.map(|(name, _)| name.clone()));
+    /// Names became free: whoever waits for one is looked at.
+    fn look_at_rivals(&mut self, group: &str) {
+        let names = self.groups.get(group).into_iter().flatten();
+        let waiting = names.filter(|name| self.known.get(*name).is_some_and(|known| !known.content));
+        self.dirty.extend(waiting.cloned());
     }
 
-    /// Notes a definition; whether what is served changes.
-    fn learn(&mut self, stored: &Stored) -> bool {
+    /// Notes a definition; what it changes is served with `publish`.
+    fn learn(&mut self, stored: &Stored) {
         let name = &stored.key.name;
         if self.known.get(name).is_some_and(|known| known.revision >= stored.revision) {
-            return false;
+            return;
         }
         let source: &Bytes = &stored.body.json;
         let definition = match Definition::parse(source) {
             Ok(definition) => definition,
             Err(error) => {
                 tracing::error!(%name, %error, "a stored definition does not decode");
-                return false;
+                return;
             }
         };
         self.dirty.insert(name.clone());
         let made_of = Made {
             spec: custom::fingerprint(source),
-            names: format!("{:?}", definition.status.accepted_names),
             serves: definition.serves(),
             terminating: definition.terminating(),
+            names: definition.status.accepted_names.clone(),
         };
+        let content = definition.spec.names == made_of.names;
         if let Some(known) = self.known.get_mut(name)
             && known.made_of == made_of
         {
             custom::renew_source(&known.kinds, source);
-            known.accepted = definition;
-            known.revision = stored.revision;
-            return false;
+            (known.content, known.revision) = (content, stored.revision);
+            return;
         }
         let kinds = if made_of.serves { custom::kinds(&definition, source, &self.facts) } else { Vec::new() };
-        let group = definition.spec.group.clone();
-        let renamed = self.known.get(name).is_some_and(|known| known.made_of.names != made_of.names);
-        if renamed {
-            self.look_at_group(&group);
+        self.changes.come.extend(kinds.iter().cloned());
+        let group = definition.spec.group;
+        self.groups.entry(group.clone()).or_default().insert(name.clone());
+        let known = Known { group: group.clone(), revision: stored.revision, made_of, kinds, content };
+        if let Some(before) = self.known.insert(name.clone(), known) {
+            self.changes.drop(before.kinds);
+            if before.made_of.names != Names::default() {
+                self.look_at_rivals(&group);
+            }
         }
-        let before = self
-            .known
-            .insert(name.clone(), Known { group, revision: stored.revision, made_of, kinds, accepted: definition });
-        let was_empty = before.is_none_or(|before| before.kinds.is_empty());
-        !was_empty || self.known.get(name).is_some_and(|known| !known.kinds.is_empty())
     }
 
     /// Serves what is known now.
-    fn publish(&self) {
-        let mut groups = self.built_in_groups.clone();
-        let mut own: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-        for kind in self.known.values().flat_map(|known| &known.kinds) {
-            let versions = own.entry(&kind.gvk.group).or_default();
-            if !versions.iter().any(|version| *version == *kind.gvk.version) {
-                versions.push(kind.gvk.version.to_string());
-            }
+    fn publish(&mut self) {
+        let Changes { gone, come } = std::mem::take(&mut self.changes);
+        if gone.is_empty() && come.is_empty() {
+            return;
         }
-        for (name, mut versions) in own {
-            match groups.iter_mut().find(|group| group.name == name) {
-                Some(group) => {
-                    versions.retain(|version| !group.versions.contains(version));
-                    versions_by_preference(&mut versions);
-                    group.versions.extend(versions);
-                }
-                None => {
-                    versions_by_preference(&mut versions);
-                    groups.push(Group { name: name.to_owned(), versions });
-                }
-            }
-        }
-        let mut kinds = self.built_in.clone();
-        kinds.extend(self.in_order(&groups));
         let catalog = self.registry.catalog();
-        let generation = catalog.served().generation + 1;
-        catalog.replace(Served::new(kinds, groups, generation));
-    }
-
-    /// The kinds made here by the order of groups and versions, then by resource.
-    fn in_order(&self, groups: &[Group]) -> Vec<Arc<Kind>> {
-        let place: BTreeMap<(&str, &str), usize> = groups
-            .iter()
-            .flat_map(|group| group.versions.iter().map(|version| (group.name.as_str(), version.as_str())))
-            .enumerate()
-            .map(|(place, of)| (of, place))
-            .collect();
-        let mut kinds: Vec<Arc<Kind>> = self.known.values().flat_map(|known| known.kinds.iter().cloned()).collect();
-        kinds.sort_by_cached_key(|kind| {
-            let at = place.get(&(&*kind.gvk.group, &*kind.gvk.version)).copied();
-            (at.unwrap_or(usize::MAX), kind.resource.clone())
-        });
-        kinds
-    }
-
-    /// Brings the status of definitions that changed up to date.
-    async fn settle(&mut self, cleanups: &mut FuturesUnordered<cleanup::Running>) {
-        while let Some(name) = self.dirty.pop_first() {
-            for _ in 0..STEPS_MAX {
-                match self.step(&name, cleanups).await {
-                    Ok(true) => {}
-                    Ok(false) => break,
-                    // What changed in the meantime comes with the watch.
-                    Err(status) if matches!(status.reason(), Reason::Conflict | Reason::NotFound) => break,
-                    Err(status) => {
-                        tracing::warn!(%name, %status, "the status of a definition could not be written");
-                        break;
-                    }
-                }
-            }
+        catalog.replace(catalog.served().with(&gone, &come));
+        for version in gone.iter().filter_map(|kind| kind.custom.as_ref()) {
+            version.retired().begin();
         }
     }
 
-    /// One step of one definition; whether there may be another.
-    async fn step(&mut self, name: &Arc<str>, cleanups: &mut FuturesUnordered<cleanup::Running>) -> Result<bool> {
+    /// Begins to bring the status of definitions that changed up to date.
+    fn settle(&mut self, running: &Running) {
+        let mut later = Vec::new();
+        while self.writing.len() < WRITES_MAX
+            && let Some(name) = self.dirty.pop_first()
+        {
+            if self.writing.contains_key(&name) {
+                later.push(name);
+                continue;
+            }
+            match self.step(&name, running) {
+                Ok(()) => {}
+                Err(status) => warn_of(&name, &status),
+            }
+        }
+        self.dirty.extend(later);
+    }
+
+    /// Begins one step of one definition, if one is due.
+    fn step(&mut self, name: &Arc<str>, running: &Running) -> Result<()> {
         let call = call(&self.registry, name, "status")?;
         let stored = self.registry.find(&call)?;
         let definition = persist::tree(&call.kind, &stored)?;
@@ -259,24 +267,51 @@ impl Definitions {
                 };
                 let kinds = self.known.get(name).map_or(&[][..], |known| &known.kinds);
                 let kind = kinds.iter().find(stored).or(kinds.first()).cloned();
-                cleanups.push(cleanup::run(self.registry.clone(), name.clone(), kind));
+                running.cleanups.push(cleanup::run(self.registry.clone(), name.clone(), kind));
             }
-            return Ok(false);
+            return Ok(());
         }
-        let mut taken = Taken::default();
-        for (other, known) in &self.known {
-            if other != name && known.group == definition.text_at(&["spec", "group"]) {
-                taken.add(&known.accepted.status.accepted_names);
+        let rivals = self.groups.get(definition.text_at(&["spec", "group"])).into_iter().flatten();
+        let rivals = rivals.filter(|other| *other != name);
+        let accepted = rivals.flat_map(|other| {
+            let known = self.known.get(other).map(|known| &known.made_of.names);
+            // What is being written is as good as written: no other may have these names.
+            known.into_iter().chain(self.writing.get(other))
+        });
+        let Some(next) = conditions::next(&definition, &Taken(accepted.collect()), &self.registry.moment()) else {
+            return Ok(());
+        };
+        let names = next.get(&["status", "acceptedNames"]).cloned().unwrap_or_default();
+        self.writing.insert(name.clone(), serde_json::from_value(names).unwrap_or_default());
+        let (registry, name) = (self.registry.clone(), name.clone());
+        running.writes.push(Box::pin(async move { (name, write_status(&registry, &call, next).await) }));
+        Ok(())
+    }
+
+    /// Takes in what was written, and looks whether more is to be.
+    fn wrote(&mut self, name: Arc<str>, written: Result<Arc<Stored>>) {
+        self.writing.remove(&name);
+        match written {
+            Ok(stored) => {
+                self.learn(&stored);
+                self.publish();
+                self.dirty.insert(name);
+            }
+            Err(status) => {
+                warn_of(&name, &status);
+                // Others may have been refused because of names that it did not get.
+                if let Some(group) = self.known.get(&name).map(|known| known.group.clone()) {
+                    self.look_at_rivals(&group);
+                }
             }
         }
-        let Some(next) = conditions::next(&definition, &taken, &self.registry.moment()) else { return Ok(false) };
-        let written = write_status(&self.registry, &call, next).await?;
-        // It is served before anyone can read that it is.
-        if self.learn(&written) {
-            self.publish();
-        }
-        self.dirty.remove(name);
-        Ok(true)
+    }
+}
+
+/// Of what changed in the meantime the watch tells.
+fn warn_of(name: &str, status: &Status) {
+    if !matches!(status.reason(), Reason::Conflict | Reason::NotFound) {
+        tracing::warn!(%name, %status, "the status of a definition could not be written");
     }
 }
 

@@ -1,8 +1,6 @@
 //! What the status of a definition says: which of its names are its own, whether it is served, whether it is going
 //! (apiextensions-apiserver `pkg/controller/{status,establish,nonstructuralschema,apiapproval,finalizer}`). Pure.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Value, json};
 
 use super::approval::approval;
@@ -20,23 +18,17 @@ const NAMES: [(&str, &str); 4] = [
     ("listKind", "ListKindConflict"),
 ];
 
-/// The names that other definitions of a group have.
+/// The accepted names of the other definitions of a group.
 #[derive(Default)]
-pub struct Taken {
-    resources: BTreeSet<String>,
-    kinds: BTreeSet<String>,
-}
+pub struct Taken<'a>(pub Vec<&'a Names>);
 
-impl Taken {
-    /// Adds the accepted names of a definition.
-    pub fn add(&mut self, accepted: &Names) {
-        self.resources.extend([accepted.plural.clone(), accepted.singular.clone()]);
-        self.resources.extend(accepted.short_names.iter().cloned());
-        self.kinds.extend([accepted.kind.clone(), accepted.list_kind.clone()]);
-    }
-
+impl Taken<'_> {
     fn has(&self, key: &str, name: &str) -> bool {
-        if matches!(key, "kind" | "listKind") { self.kinds.contains(name) } else { self.resources.contains(name) }
+        let of_kind = matches!(key, "kind" | "listKind");
+        self.0.iter().any(|names| match of_kind {
+            true => names.kind == name || names.list_kind == name,
+            false => names.plural == name || names.singular == name || names.short_names.iter().any(|n| n == name),
+        })
     }
 }
 
@@ -109,7 +101,7 @@ fn differs(definition: &Object, wished: &Condition) -> bool {
 
 /// The next step of a definition that is not being deleted: the definition with another status, or `None` when there
 /// is nothing to do. Names come first, serving after them in a step of its own.
-pub fn next(definition: &Object, taken: &Taken, moment: &Moment) -> Option<Object> {
+pub fn next(definition: &Object, taken: &Taken<'_>, moment: &Moment) -> Option<Object> {
     accept_names(definition, taken, moment).or_else(|| advise(definition, moment)).or_else(|| {
         let waits = is_true(definition, "NamesAccepted") && !is_true(definition, "Established");
         waits.then(|| {
@@ -121,7 +113,7 @@ pub fn next(definition: &Object, taken: &Taken, moment: &Moment) -> Option<Objec
     })
 }
 
-fn accept_names(definition: &Object, taken: &Taken, moment: &Moment) -> Option<Object> {
+fn accept_names(definition: &Object, taken: &Taken<'_>, moment: &Moment) -> Option<Object> {
     let wished = definition.get(&["spec", "names"]).cloned().unwrap_or_default();
     let present = definition.get(&["status", "acceptedNames"]).cloned().unwrap_or_default();
     if wished == present {
@@ -166,12 +158,12 @@ fn accept_names(definition: &Object, taken: &Taken, moment: &Moment) -> Option<O
 
 fn accept_short_names(
     definition: &Object,
-    taken: &Taken,
+    taken: &Taken<'_>,
     (accepted, conflict): (&mut Value, &mut Option<(&'static str, String)>),
 ) {
     let own = short_names(definition, &["status", "acceptedNames", "shortNames"]);
     let wished = short_names(definition, &["spec", "names", "shortNames"]);
-    let clash = |name: &&String| !own.contains(name) && taken.resources.contains(*name);
+    let clash = |name: &&String| !own.contains(name) && taken.has("shortNames", name);
     let words: Vec<String> = wished
         .iter()
         .filter(clash)
@@ -298,10 +290,10 @@ mod tests {
 
     #[test]
     fn a_name_of_another_definition_is_a_conflict() {
-        let mut taken = Taken::default();
         let first = next(&definition("Foo"), &Taken::default(), &moment()).unwrap();
         let names = first.get(&["status", "acceptedNames"]).unwrap().clone();
-        taken.add(&serde_json::from_value(names).unwrap());
+        let names = serde_json::from_value(names).unwrap();
+        let taken = Taken(vec![&names]);
         let mut other = definition("Bar");
         other.set(&["spec", "names", "kind"], "Foo");
         let refused = next(&other, &taken, &moment()).unwrap();

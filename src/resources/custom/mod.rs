@@ -22,6 +22,7 @@ use crate::api::apply::Root;
 use crate::api::json_path::JsonPath;
 use crate::api::schema::structural::{Built, MetaType, Schema, build};
 use crate::api::schema::{Str, Table, TypeId};
+use crate::base::Shutdown;
 
 use behaviour::CustomResource;
 pub use definition::{CLEANUP, Definition, Names, Webhook as ConversionWebhook, schema_of};
@@ -50,6 +51,7 @@ struct Shared {
     fingerprint: Arc<str>,
     terminating: bool,
     facts: Metadata,
+    retired: Shutdown,
 }
 
 /// One version of a definition with what is compiled when it is first needed.
@@ -114,6 +116,11 @@ impl Version {
     /// The version in which objects are stored.
     pub fn storage_version(&self) -> &Str {
         &self.shared.storage_version
+    }
+
+    /// Begins when the kind is no longer served, or another one in its place; tells those who watch it.
+    pub fn retired(&self) -> &Shutdown {
+        &self.shared.retired
     }
 
     /// The compiled schema.
@@ -209,6 +216,7 @@ fn share(definition: &Definition, source: &Bytes, facts: &Metadata) -> Shared {
         fingerprint: Arc::from(fingerprint(source)),
         terminating: definition.terminating(),
         facts: facts.clone(),
+        retired: Shutdown::default(),
     }
 }
 

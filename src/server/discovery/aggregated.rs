@@ -29,8 +29,8 @@ pub(super) fn wish(request: &Request) -> Option<Encoding> {
 
 /// The list for `/api` or `/apis`.
 pub(super) fn list(served: &Served, scope: Scope) -> Value {
-    let wanted = |group: &&Group| group.name.is_empty() == (scope == Scope::Core);
-    let items: Vec<Value> = served.groups.iter().filter(wanted).map(|g| group(served, g)).collect();
+    let wanted = |group: &Group| group.name.is_empty() == (scope == Scope::Core);
+    let items: Vec<Value> = served.groups().filter(wanted).map(|g| group(served, &g)).collect();
     json!({"kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items})
 }
 

@@ -10,10 +10,10 @@ use crate::resources::{Group, Kind, Served};
 
 /// `/api`.
 pub(super) fn versions(served: &Served, advertised: &str) -> Value {
-    let core = served.groups.iter().find(|g| g.name.is_empty());
+    let core = served.group("");
     json!({
         "kind": "APIVersions",
-        "versions": core.map_or(&[] as &[String], |g| &g.versions),
+        "versions": core.map(|group| group.versions).unwrap_or_default(),
         "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": advertised}],
     })
 }
@@ -27,7 +27,7 @@ pub(super) fn groups(groups: &[Group]) -> Value {
 
 /// The groups with those that other servers serve.
 pub(super) fn merged(served: &Served, extensions: &[Arc<Extension>]) -> Vec<Group> {
-    let mut groups = served.groups.clone();
+    let mut groups: Vec<Group> = served.groups().collect();
     for extension in extensions.iter().filter(|extension| !extension.group.is_empty()) {
         match groups.iter_mut().find(|group| group.name == extension.group) {
             Some(group) if group.versions.contains(&extension.version) => {}

@@ -116,8 +116,7 @@ pub(super) fn serve(server: &Server, admitted: &Admitted) -> Option<Result<Respo
 }
 
 fn resources(server: &Server, admitted: &Admitted, served: &Arc<Served>, of: (&str, &str)) -> Option<Result<Response>> {
-    let group = served.groups.iter().find(|g| g.name == of.0)?;
-    group.versions.iter().find(|v| *v == of.1)?;
+    served.group(of.0)?.versions.iter().find(|v| *v == of.1)?;
     let hashes = match server.parts().registry.enabled("StorageVersionHash") {
         true => StorageHashes::Told,
         false => StorageHashes::Untold,

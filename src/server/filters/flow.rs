@@ -116,7 +116,7 @@ fn compile(snapshot: &Snapshot) -> Vec<Schema> {
         .filter_map(|stored| serde_json::from_slice::<Schema>(&stored.body.json).ok())
         .filter_map(|mut schema| {
             let level = snapshot.find(LEVELS, "", &schema.spec.priority_level_configuration.name)?;
-            schema.level = (*level.facts.uid).to_owned();
+            schema.level = level.facts.uid.to_string();
             Some(schema)
         })
         .collect();

@@ -121,7 +121,7 @@ fn by_document(served: &Served) -> BTreeMap<String, Vec<Arc<Kind>>> {
     let fixed = ["apis", "version", ".well-known/openid-configuration", "openid/v1/jwks"];
     let mut out: BTreeMap<String, Vec<Arc<Kind>>> =
         fixed.into_iter().map(|path| (path.to_owned(), Vec::new())).collect();
-    for kind in &served.kinds {
+    for kind in served.kinds() {
         let base = if kind.gvk.group.is_empty() { "api".to_owned() } else { format!("apis/{}", kind.gvk.group) };
         out.entry(format!("{base}/{}", kind.gvk.version)).or_default().push(kind.clone());
         if !kind.is_custom() {
@@ -279,7 +279,7 @@ impl Maker<'_> {
             let version = kind.custom.as_ref()?;
             Some(custom::schemas(kind, version, custom::Form::V2))
         };
-        self.served.kinds.iter().filter_map(made).flatten().collect()
+        self.served.made().filter_map(made).flatten().collect()
     }
 
     fn tree(self, path: &str) -> Option<Value> {

@@ -86,8 +86,7 @@ fn not_found(server: &Server, path: &str) -> Response {
         _ => None,
     };
     // Groups that only definitions make are none of the API's own.
-    let own = |group: &str| served.kinds.iter().any(|kind| kind.gvk.group == group && !kind.is_custom());
-    if group.is_some_and(own) {
+    if group.is_some_and(|group| served.has_built_in(group)) {
         let agreed = negotiation::Agreed {
             encoding: negotiation::Encoding::Json,
             form: negotiation::Form::Plain,
@@ -115,7 +114,7 @@ fn root(server: &Server) -> Response {
     if server.parts().issuer.is_some() {
         paths.extend(["/.well-known/openid-configuration", "/openid/v1/jwks"].map(str::to_owned));
     }
-    for group in &served.groups {
+    for group in served.groups() {
         let base = if group.name.is_empty() { "/api".to_owned() } else { format!("/apis/{}", group.name) };
         paths.extend(group.versions.iter().map(|version| format!("{base}/{version}")));
         paths.push(base);

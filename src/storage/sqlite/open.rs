@@ -34,6 +34,8 @@ pub(super) const PAGE_BYTES: u32 = 8_192;
 const READERS_MAX: u32 = 4;
 /// How long a connection waits for another's lock. The writer never has to.
 pub(super) const BUSY_MAX: Duration = Duration::from_secs(10);
+/// How many rows are read ahead of who takes them: waking each other costs more than reading a row.
+const ROWS_AHEAD_MAX: usize = 512;
 /// How many different statements a connection keeps prepared: the inserts and some.
 const STATEMENTS_MAX: usize = append::STATEMENT_ROWS_MAX + 16;
 /// How many moments of the history are looked up, to know what is due.
@@ -142,6 +144,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .pragma("wal_autocheckpoint", "0")
+        .row_buffer_size(ROWS_AHEAD_MAX)
 }
 
 /// Options that do not make the connection read the file: one that cannot be read is closed in order then.

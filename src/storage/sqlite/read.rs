@@ -62,7 +62,7 @@ impl SqliteLog {
 
     fn event(&self, row: &SqliteRow, words: &mut Words) -> Result<Event, Error> {
         let previous = self.state(row, 6, words)?.map(Arc::new);
-        let head = self.head(row, 0)?;
+        let head = self.head(row, 0, words)?;
         let revision = head.revision;
         let damaged = || self.damaged(revision);
         let kind = append::kind_of(row.try_get(12).map_err(|error| self.failed(error))?).ok_or_else(damaged)?;
@@ -80,25 +80,25 @@ impl SqliteLog {
         if present.is_none() {
             return Ok(None);
         }
-        let head = self.head(row, first)?;
+        let head = self.head(row, first, words)?;
         let revision = head.revision;
         let body: Vec<u8> = row.try_get(first + 5).map_err(|error| self.failed(error))?;
         record::decode(head, body, words).map(Some).ok_or_else(|| self.damaged(revision))
     }
 
-    fn head<'r>(&self, row: &'r SqliteRow, first: usize) -> Result<record::Head<'r>, Error> {
+    fn head<'r>(&self, row: &'r SqliteRow, first: usize, words: &mut Words) -> Result<record::Head<'r>, Error> {
         let failed = |error| self.failed(error);
         let revision = revision(row, first).map_err(failed)?;
-        let key = self.key(row, first + 1)?;
+        let key = self.key(row, first + 1, words)?;
         Ok(record::Head { key, revision, facts: row.try_get(first + 4).map_err(failed)? })
     }
 
     /// The key in three columns from `first` on.
-    fn key(&self, row: &SqliteRow, first: usize) -> Result<Key, Error> {
+    fn key(&self, row: &SqliteRow, first: usize, words: &mut Words) -> Result<Key, Error> {
         let failed = |error| self.failed(error);
-        let text = |column| row.try_get::<&str, _>(column).map(Arc::from).map_err(failed);
+        let text = |column| row.try_get::<&str, _>(column).map_err(failed);
         let collection = self.collection(row.try_get(first).map_err(failed)?)?;
-        Ok(Key { collection, namespace: text(first + 1)?, name: text(first + 2)? })
+        Ok(Key { collection, namespace: words.word(text(first + 1)?), name: text(first + 2)?.into() })
     }
 
     fn damaged(&self, revision: Revision) -> Error {
@@ -116,7 +116,7 @@ impl SqliteLog {
                 }
                 None => {
                     // Created after the moment: absent at it, unless another row says that it was replaced.
-                    states.entry(self.key(&row, 6)?).or_insert(None);
+                    states.entry(self.key(&row, 6, &mut words)?).or_insert(None);
                 }
             }
         }

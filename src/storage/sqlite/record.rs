@@ -1,9 +1,8 @@
 //! How an object stands in a row: what is known beside its bytes in one blob, with a checksum of the whole row.
 
 use std::ops::Range;
-use std::sync::Arc;
 
-use crate::api::Revision;
+use crate::api::{Revision, Uid};
 use crate::storage::snapshot::Words;
 use crate::storage::{Body, Event, EventKind, Facts, Key, Pairs, Stored};
 
@@ -19,7 +18,7 @@ pub(super) fn encode(event: &Event) -> Vec<u8> {
         put_number(&mut blob, object.body.revision_at.start);
         put_number(&mut blob, object.body.revision_at.len());
         blob.push(u8::from(*deleting));
-        put_text(&mut blob, uid);
+        put_text(&mut blob, &uid.to_string());
         for pairs in [labels, fields] {
             put_number(&mut blob, pairs.len());
             for (name, value) in pairs {
@@ -49,7 +48,7 @@ pub(super) fn decode(head: Head<'_>, json: Vec<u8>, words: &mut Words) -> Option
     let start = reader.number()?;
     let length = reader.number()?;
     let deleting = reader.byte()? != 0;
-    let uid = Arc::from(reader.text()?);
+    let uid = Uid::from(reader.text()?);
     let labels = reader.pairs(words)?;
     let fields = reader.pairs(words)?;
     let owners = (0..reader.count()?).map(|_| Some(words.word(reader.text()?))).collect::<Option<_>>()?;
@@ -140,6 +139,8 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn event() -> Event {
