@@ -115,7 +115,7 @@ fn without_cbor(mut theirs: Value) -> Value {
 }
 
 /// Parameters that are referred to, where they are used.
-fn inlined(mut theirs: Value) -> Value {
+pub(crate) fn inlined(mut theirs: Value) -> Value {
     fn walk(value: &mut Value, shared: &Map<String, Value>) {
         let name = value.get("$ref").and_then(Value::as_str).and_then(|target| target.strip_prefix("#/parameters/"));
         if let Some(parameter) = name.and_then(|name| shared.get(name)) {

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
 mod broken_clients;
+mod bundles;
 mod connections;
 mod differential;
 mod documents;

@@ -26,7 +26,7 @@ static NAMES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
 });
 
 /// The text of an answer to an object that was sent.
-pub(super) fn render(code: u16, body: &[u8], sent: &Value) -> String {
+pub(crate) fn render(code: u16, body: &[u8], sent: &Value) -> String {
     let Ok(tree) = serde_json::from_slice::<Value>(body) else {
         return stable(&format!("{code} {}", String::from_utf8_lossy(body).trim()));
     };

@@ -19,6 +19,7 @@ use coracle::resources::facts::Facts;
 
 use crate::server::{BINARIES, stock};
 
+pub(crate) use answer::render;
 use base::Family;
 use recording::Recording;
 use run::{Answers, Asked};

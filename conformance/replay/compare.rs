@@ -58,6 +58,13 @@ pub(super) fn differences(stock: &Step, ours: &Step) -> Vec<Difference> {
     found
 }
 
+/// What differs between two trees, for people; nothing when they are the same.
+pub(crate) fn tree_differences(title: &str, [stock, ours]: [Value; 2]) -> Option<String> {
+    let mut found = Vec::new();
+    collect(String::new(), Some(&stock), Some(&ours), &mut found);
+    (!found.is_empty()).then(|| report(title, &found))
+}
+
 fn collect(at: String, stock: Option<&Value>, ours: Option<&Value>, found: &mut Vec<Difference>) {
     match (stock, ours) {
         (Some(Value::Object(left)), Some(Value::Object(right))) => {

@@ -20,7 +20,9 @@ use serde_json::Value;
 
 use crate::server::{BINARIES, Server, coracle, in_process, stock};
 
+pub(crate) use compare::tree_differences;
 use compare::{Difference, differences};
+pub(crate) use names::Names;
 use run::run;
 use scenario::{Recording, Scenario};
 

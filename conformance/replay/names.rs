@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// The names given so far in one scenario.
 #[derive(Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     given: HashMap<String, String>,
     /// The number of the present step is part of a name, so that a difference in one step moves no name of the next.
     step: usize,
@@ -49,18 +49,18 @@ const UNNUMBERED: &[&str] =
 
 impl Names {
     /// Names for what a server at this address answers: its port stands in objects too.
-    pub(super) fn of_server(base: &str) -> Self {
+    pub(crate) fn of_server(base: &str) -> Self {
         Self { port: base.rsplit(':').next().and_then(|port| port.parse().ok()), ..Self::default() }
     }
 
     /// What follows belongs to the next step.
-    pub(super) fn next_step(&mut self) {
+    pub(crate) fn next_step(&mut self) {
         self.step += 1;
         self.counts.clear();
     }
 
     /// From now on, names that are made of this `generateName` are named.
-    pub(super) fn expect_generated(&mut self, prefix: &str) {
+    pub(crate) fn expect_generated(&mut self, prefix: &str) {
         // Upstream cuts a prefix so that the name stays a label.
         let prefix: String = prefix.chars().take(58).collect();
         if prefix.is_empty() {
@@ -71,13 +71,13 @@ impl Names {
     }
 
     /// The tree with names in it.
-    pub(super) fn name(&mut self, mut tree: Value) -> Value {
+    pub(crate) fn name(&mut self, mut tree: Value) -> Value {
         self.walk(&mut tree);
         tree
     }
 
     /// A text with names in it.
-    pub(super) fn text(&mut self, text: &str) -> String {
+    pub(crate) fn text(&mut self, text: &str) -> String {
         let mut text = text.to_owned();
         for (value, name) in self.given.iter().filter_map(|(value, name)| Some((value.strip_prefix("version ")?, name)))
         {

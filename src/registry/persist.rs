@@ -81,8 +81,24 @@ const STORED_AS_JSON: [&str; 2] = ["apiextensions.k8s.io", "apiregistration.k8s.
 
 /// Makes an object in the stored version what is read back of it.
 pub(super) fn settle_empty(kind: &Kind, object: &mut Object) {
-    if !kind.is_custom() && !STORED_AS_JSON.contains(&&*kind.stored_as.group) {
+    if kind.is_custom() {
+        return settle_defaults(kind, object);
+    }
+    if !STORED_AS_JSON.contains(&&*kind.stored_as.group) {
         emptiness::forget(object.root_mut(), &kind.types, kind.stored_type_id);
+    }
+}
+
+/// Upstream gives a custom resource its defaults whenever it reads it, first those of the version that is stored: also
+/// to a status that nobody may write with the rest.
+fn settle_defaults(kind: &Kind, object: &mut Object) {
+    match kind.behaviour.shelve(object) {
+        None => kind.default(object),
+        Some(mut shelved) => {
+            if kind.behaviour.revive(&mut shelved).is_ok() {
+                *object = shelved;
+            }
+        }
     }
 }
 

@@ -34,6 +34,10 @@ pub use trust::ClientIdentity;
 
 /// Calls to one server at a time; those that come later wait, within their own time.
 const CALLS_MAX: usize = 128;
+/// What everyone may read of an answer at once; of longer ones few at a time, so that a server which floods all its callers
+/// fills no memory and holds up its own callers only.
+const SHORT_BYTES_MAX: usize = 256 << 10;
+const LONG_ANSWERS_MAX: usize = 4;
 /// Servers whose connections are kept; the one that was not used for the longest time goes first. As upstream.
 const SERVERS_MAX: usize = 200;
 /// Connections to one server that are kept although nobody uses them, as Go keeps them under upstream.
@@ -54,6 +58,8 @@ pub struct Remote {
 struct Server {
     pool: Pool<Connector, Full<Bytes>>,
     calls: Semaphore,
+    /// Taken by whoever reads more than `SHORT_BYTES_MAX`. They wait within their own time.
+    long_answers: Semaphore,
 }
 
 /// One POST of a JSON document.
@@ -105,7 +111,7 @@ impl Remote {
         let (head, body) = response.into_parts();
         let text = |name| head.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
         let body = tokio::select! {
-            body = read(body, post.answer_bytes_max) => body,
+            body = read(&server, body, post.answer_bytes_max) => body,
             () = &mut patience => Err(words::DEADLINE.to_owned()),
         };
         let unread = |why| format!("unexpected error when reading response body. Please retry. Original error: {why}");
@@ -141,7 +147,8 @@ impl Remote {
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .build(connector);
-        let server = Arc::new(Server { pool, calls: Semaphore::new(CALLS_MAX) });
+        let server =
+            Arc::new(Server { pool, calls: Semaphore::new(CALLS_MAX), long_answers: Semaphore::new(LONG_ANSWERS_MAX) });
         if servers.len() == SERVERS_MAX {
             servers.remove(0);
         }
@@ -161,13 +168,17 @@ async fn exchange(server: &Server, url: &str, body: Bytes) -> Result<http::Respo
     server.pool.request(request).await.map_err(|error| words::of(&error))
 }
 
-async fn read(mut body: Incoming, bytes_max: usize) -> Result<Bytes, String> {
+async fn read(server: &Server, mut body: Incoming, bytes_max: usize) -> Result<Bytes, String> {
     let mut whole = Vec::new();
+    let mut turn = None;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| words::of_body(&error))?;
         let Ok(data) = frame.into_data() else { continue };
         if whole.len() + data.len() > bytes_max {
             return Err(format!("the answer is longer than {bytes_max} bytes"));
+        }
+        if turn.is_none() && whole.len() + data.len() > SHORT_BYTES_MAX {
+            turn = Some(server.long_answers.acquire().await.map_err(|_| "EOF".to_owned())?);
         }
         whole.extend_from_slice(&data);
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::columns::{self, Printed};
 use super::definition::{Strategy, VersionSpec};
@@ -93,9 +93,14 @@ impl CustomResource {
         let mut errors = Errors::new();
         for part in parts {
             let keys: Vec<&str> = paths[*part].iter().map(AsRef::as_ref).collect();
-            let Some(value) = object.get(&keys) else { continue };
             let text = &self.scale_texts[*part];
-            if let Some(detail) = scale_fault(*part, value, text) {
+            let value = object.get(&keys);
+            let fault = match value {
+                Some(value) => scale_fault(*part, value, text),
+                None => blocked(object.root(), &keys),
+            };
+            if let Some(detail) = fault {
+                let value = value.unwrap_or(&Value::Null);
                 let shown = if *part == 2 { Value::from("") } else { value.as_i64().unwrap_or(0).into() };
                 errors.push(FieldError::invalid(&Path::new(text), shown, detail));
             }
@@ -157,9 +162,40 @@ fn scale_fault(part: usize, value: &Value, path: &str) -> Option<String> {
     }
 }
 
+/// What stands in the way to a place, where an object should.
+fn blocked(root: &Map<String, Value>, keys: &[&str]) -> Option<String> {
+    let mut at = root;
+    for (depth, key) in keys.iter().enumerate() {
+        match at.get(*key)? {
+            Value::Null => return None,
+            Value::Object(below) => at = below,
+            // What stands at the place itself is judged by its value.
+            _ if depth + 1 == keys.len() => return None,
+            other => {
+                let path = keys[..depth + 2].join(".");
+                let (given, of) = (go_plain(other), go_type(other));
+                return Some(format!(
+                    ".{path} accessor error: {given} is of the type {of}, expected map[string]interface{{}}"
+                ));
+            }
+        }
+    }
+    None
+}
+
 /// A value as Go's `%v` prints it, texts without quotes.
 fn go_plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "<nil>".to_owned(),
+        Value::Array(items) => format!("[{}]", items.iter().map(go_plain).collect::<Vec<_>>().join(" ")),
+        Value::Object(fields) => {
+            let mut fields: Vec<_> = fields.iter().map(|(key, value)| format!("{key}:{}", go_plain(value))).collect();
+            fields.sort_unstable();
+            format!("map[{}]", fields.join(" "))
+        }
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
 }
 
 fn go_type(value: &Value) -> &'static str {
@@ -285,6 +321,7 @@ impl Behaviour for CustomResource {
     fn revive(&self, object: &mut Object) -> crate::api::Result<()> {
         if let Some(stored) = self.shared.version(&object.gvk().version) {
             self.settle(stored, object, Malformed::Drop).map_err(Status::internal)?;
+            fill(object.root_mut(), &self.shared.schema(stored));
         }
         if object.generation() == 0 {
             object.set(&["metadata", "generation"], 1);
@@ -302,6 +339,7 @@ impl Behaviour for CustomResource {
         let mut shelved = object.clone();
         // What cannot be converted stays in the version in which it came, as every version can be stored.
         self.convert_to(storage, &mut shelved).ok()?;
+        fill(shelved.root_mut(), &self.shared.schema(storage));
         Some(shelved)
     }
 

@@ -50,12 +50,10 @@ pub(super) fn schemas(kind: &Kind, version: &Version, form: Form) -> [(String, V
     let name = model_name(&kind.gvk);
     let mut object = object(kind, version, form);
     let mut list = list(kind, &name, form);
-    if form == Form::V3 {
-        let fields = version.selectable().iter().map(|field| json!({ "fieldPath": field }));
-        let fields: Vec<Value> = fields.collect();
-        for schema in [&mut object, &mut list].into_iter().filter(|_| !fields.is_empty()) {
-            schema["x-kubernetes-selectable-fields"] = Value::from(fields.clone());
-        }
+    let fields = version.selectable().iter().map(|field| json!({ "fieldPath": field }));
+    let fields: Vec<Value> = fields.collect();
+    for schema in [&mut object, &mut list].into_iter().filter(|_| !fields.is_empty()) {
+        schema["x-kubernetes-selectable-fields"] = Value::from(fields.clone());
     }
     [(name, object), (list_name(kind), list)]
 }
@@ -183,6 +181,8 @@ fn simplify(props: &mut Props) {
     if props.get("additionalProperties").is_some_and(nullable) {
         props.remove("required");
     }
+    // Upstream's older form of a structural schema has none.
+    props.remove("default");
     parts(props).into_iter().for_each(simplify);
 }
 
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn the_older_form_leaves_out_what_its_clients_do_not_understand() {
         let schema = json!({"type": "object", "required": ["a", "b"], "properties": {
-            "a": {"type": "string", "nullable": true}, "b": {"x-kubernetes-int-or-string": true},
+            "a": {"type": "string", "nullable": true}, "b": {"x-kubernetes-int-or-string": true, "default": 1},
             "c": {"type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": {"d": {"type": "string"}}}}});
         let v2 = whole(schema.as_object().unwrap().clone(), Form::V2);
         assert_eq!(v2["required"], json!(["b"]));

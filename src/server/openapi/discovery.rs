@@ -64,13 +64,21 @@ pub(super) fn page(path: &str) -> Option<Map<String, Value>> {
     Some(page.paths())
 }
 
-/// `rbacAuthorization` for `rbac.authorization.k8s.io`.
+/// `rbacAuthorization` for `rbac.authorization.k8s.io`: what no identifier may have goes, and the next letter is large.
 pub(super) fn tag(group: &str) -> String {
-    let mut labels = group.strip_suffix(".k8s.io").unwrap_or(group).split('.');
-    let mut tag = labels.next().unwrap_or_default().to_owned();
-    for label in labels.filter(|label| !label.is_empty()) {
-        tag.push_str(&label[..1].to_uppercase());
-        tag.push_str(&label[1..]);
+    let mut tag = String::new();
+    let mut large = false;
+    for letter in group.strip_suffix(".k8s.io").unwrap_or(group).chars() {
+        match letter {
+            'a'..='z' if large => tag.push(letter.to_ascii_uppercase()),
+            'a'..='z' | 'A'..='Z' | '_' => tag.push(letter),
+            '0'..='9' if !tag.is_empty() => tag.push(letter),
+            _ => {
+                large = true;
+                continue;
+            }
+        }
+        large = false;
     }
     tag
 }
@@ -101,5 +109,7 @@ mod tests {
         assert_eq!(tag("apps"), "apps");
         assert_eq!(tag("rbac.authorization.k8s.io"), "rbacAuthorization");
         assert_eq!(tag("flowcontrol.apiserver.k8s.io"), "flowcontrolApiserver");
+        assert_eq!(tag("acme.cert-manager.io"), "acmeCertManagerIo");
+        assert_eq!(tag("2a.b3.com"), "AB3Com");
     }
 }

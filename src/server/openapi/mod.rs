@@ -269,8 +269,14 @@ impl Maker<'_> {
             ["apis", group, version] => (group, version),
             _ => ("", "v1"),
         };
-        let source = Source { version: Some(version), ..self.source };
+        // Of custom resources upstream makes a document apart, in which a type is known by all of its kinds.
+        let version = Some(version).filter(|(group, version)| !self.is_custom(group, version));
+        let source = Source { version, ..self.source };
         Maker { source, ..self }.tree(path)
+    }
+
+    fn is_custom(self, group: &str, version: &str) -> bool {
+        self.served.of_version(group, version).any(|kind| kind.is_custom())
     }
 
     /// The definitions of custom resources for `/openapi/v2`.
@@ -296,10 +302,15 @@ impl Maker<'_> {
         if !schemas.is_empty() {
             components.insert("schemas".to_owned(), Value::Object(schemas));
         }
-        components.insert("securitySchemes".to_owned(), json!({ "BearerToken": bearer_token() }));
+        let (mut title, mut version) = ("Kubernetes", self.version());
+        if self.source.version.is_none() {
+            (title, version) = ("Kubernetes CRD Swagger", "v0.1.0".to_owned());
+        } else {
+            components.insert("securitySchemes".to_owned(), json!({ "BearerToken": bearer_token() }));
+        }
         Some(json!({
             "openapi": "3.0.0",
-            "info": {"title": "Kubernetes", "version": self.version()},
+            "info": {"title": title, "version": version},
             "paths": paths,
             "components": components,
         }))

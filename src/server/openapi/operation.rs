@@ -167,6 +167,10 @@ fn parameters(source: Source<'_>, route: &Route<'_>) -> Vec<Parameter> {
             out.extend(options("ListOptions").into_iter().filter(no_watch));
         }
         Action::Get if is_log(route) => out.extend(options("io.k8s.api.core.v1.PodLogOptions")),
+        // Upstream tells of it for custom resources alone.
+        Action::Get if custom => {
+            out.extend(options("ListOptions").into_iter().filter(|parameter| parameter.name == "resourceVersion"));
+        }
         Action::Get => {}
         Action::Connect(_) => {
             out.extend(options(&format!("io.k8s.api.core.{}.{}", route.payload().version, route.payload().kind)));

@@ -128,7 +128,12 @@ fn operation(operation: Value) -> Value {
             }
         }
         if !root.contains_key("consumes") && !text {
-            let any = root.contains_key("x-kubernetes-action");
+            // Whatever has no protobuf is told to take no other types than it gives: custom resources and lists.
+            let protobuf = produces
+                .as_array()
+                .is_some_and(|types| types.iter().any(|kind| *kind == "application/vnd.kubernetes.protobuf"));
+            let connects = produces == json!(["*/*"]);
+            let any = root.contains_key("x-kubernetes-action") && (protobuf || connects);
             root.insert("consumes".to_owned(), if any { json!(["*/*"]) } else { produces.clone() });
         }
         root.insert("produces".to_owned(), produces);

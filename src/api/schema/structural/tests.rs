@@ -129,6 +129,35 @@ fn defaults_fill_what_is_absent_and_nulls_that_may_not_be() {
 }
 
 #[test]
+fn defaults_of_many_items_end_where_no_object_can_hold_them() {
+    let default = "x".repeat(1 << 20);
+    let of = schema(&json!({"type": "object", "properties": {"l": {"type": "array", "items": {
+        "type": "object", "properties": {"d": {"type": "string", "default": default}}}}}}));
+    let mut value = json!({"l": vec![json!({}); 10_000]});
+    fill(value.as_object_mut().unwrap(), &of);
+    let filled = value["l"].as_array().unwrap().iter().filter(|item| item.get("d").is_some()).count();
+    assert_eq!(filled, 15);
+}
+
+#[test]
+fn numbers_are_held_against_their_format_and_their_bounds() {
+    let of = json!({"type": "object", "properties": {"n": {"type": "integer", "format": "int32", "maximum": 1000000}}});
+    let type_error = r#"n: Invalid value: "float64": n in body must be of type int32: "float64""#;
+    let range_error = r#"<nil>: Invalid value: "": Checked value must be of type integer with format int32 in n"#;
+    let mut found = texts(validate(Place { value: &json!({"n": 1.5}), old: None, prefix: "" }, &schema(&of)));
+    found.sort();
+    assert_eq!(found, [range_error, type_error]);
+    let over = "n: Invalid value: 2000000: n in body should be less than or equal to 1000000";
+    check_value(&of, &json!({"n": 2_000_000}), &[over]);
+    let of = json!({"type": "object", "properties": {"n": {"type": "number", "maximum": 1000000}}});
+    check_value(
+        &of,
+        &json!({"n": 1e300}),
+        &["n: Invalid value: 1e+300: n in body should be less than or equal to 1e+06"],
+    );
+}
+
+#[test]
 fn items_that_come_again_are_told() {
     let of = schema(&json!({"type": "object", "properties": {
         "s": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},

@@ -4,7 +4,6 @@
 use serde_json::{Map, Number, Value};
 
 use super::{Additional, Checks, JsonType, ListType, Schema, formats};
-use crate::api::codec::json::write_number;
 use crate::api::field::{ErrorKind, Errors, FieldError};
 
 /// What is held against a schema, and where it stands.
@@ -359,14 +358,17 @@ fn string_rules(found: &mut Found, checks: &Checks, (at, text): (At<'_>, &str)) 
     }
 }
 
-/// A number as Go's `%v` prints it.
+/// A number as Go's `%v` prints it: the shortest digits, with an exponent from the sixth power of ten on.
 fn go_number(float: f64) -> String {
-    let mut out = Vec::new();
-    match Number::from_f64(float) {
-        Some(number) => write_number(&mut out, &number),
-        None => return float.to_string(),
+    let text = format!("{float:e}");
+    let Some((digits, exponent)) = text.split_once('e') else { return text };
+    match exponent.parse::<i32>() {
+        Ok(power) if !(-4..6).contains(&power) => {
+            let sign = if power < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", power.abs())
+        }
+        Ok(_) | Err(_) => float.to_string(),
     }
-    String::from_utf8(out).unwrap_or_default()
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "upstream compares integers with the bound cut to an integer")]
@@ -379,7 +381,8 @@ fn numbers(found: &mut Found, schema: &Schema, (at, number): (At<'_>, &Number)) 
     let format = checks.and_then(|checks| checks.format.as_deref());
     let out_of_range = match (schema.json_type, format) {
         (Some(JsonType::Integer), Some("int32")) if !schema.int_or_string => {
-            number.as_f64().is_none_or(|n| n < f64::from(i32::MIN) || n > f64::from(i32::MAX))
+            let fits = |n: f64| n.fract() == 0.0 && (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&n);
+            !number.as_f64().is_some_and(fits)
         }
         (Some(JsonType::Integer), _) if !schema.int_or_string => {
             !number.is_i64() && !number.as_f64().is_some_and(|n| n.fract() == 0.0 && n.abs() < 9.2e18)
