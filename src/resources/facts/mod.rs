@@ -2,6 +2,7 @@
 //! `conformance/upstream/facts`. `app` loads it once and shares it; nothing here is edited by hand or cached globally.
 
 mod columns;
+mod descriptions;
 mod kinds;
 mod line;
 mod objects;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use crate::api::GroupVersionKind;
 use crate::api::schema::{Table, TypeId};
 
+pub use descriptions::Descriptions;
 pub use kinds::{FieldLabel, GroupFacts, KindFacts, Release, VersionFacts};
 pub use objects::{bootstrap_flow_control, bootstrap_rbac};
 pub use switches::{AdmissionPlugin, Gate, Stage};

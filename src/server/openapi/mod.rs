@@ -1,9 +1,8 @@
 //! OpenAPI: `/openapi/v3`, one document for each group and version, addressed by its hash, and `/openapi/v2`, all in
-//! one. Documents are made from the table of types when asked for. What is kept are the descriptions of types, the hashes
-//! of the documents, and `/openapi/v2`, compressed.
+//! one. Documents are made from the table of types when asked for. What is kept are the places of descriptions, the
+//! hashes of the documents, and `/openapi/v2`, compressed.
 
 mod custom;
-mod descriptions;
 mod discovery;
 mod gnostic;
 mod gnostic_v3;
@@ -22,7 +21,6 @@ use jiff::{Timestamp, ToSpan};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use self::descriptions::Descriptions;
 use self::schemas::Source;
 use super::discovery::etag;
 use super::filters::Admitted;
@@ -30,6 +28,7 @@ use super::message::{Body, Headers, Method, Response};
 use super::{Parts, Server, negotiation, respond};
 use crate::api::{Result, Status};
 use crate::registry::Extensions;
+use crate::resources::facts::Descriptions;
 use crate::resources::{Kind, Served};
 
 /// What is kept from request to request.
@@ -68,7 +67,7 @@ struct Maker<'a> {
 
 impl Documents {
     fn maker<'a>(&'a self, parts: &'a Parts, served: &'a Served) -> Maker<'a> {
-        let descriptions = self.descriptions.get_or_init(Descriptions::collect);
+        let descriptions = self.descriptions.get_or_init(Descriptions::load);
         let enums = parts.registry.enabled("OpenAPIEnums");
         Maker { source: Source { facts: &parts.facts, descriptions, enums, version: None }, served }
     }

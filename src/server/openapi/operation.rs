@@ -149,9 +149,9 @@ fn operation_id(route: &Route<'_>) -> String {
 fn parameters(source: Source<'_>, route: &Route<'_>) -> Vec<Parameter> {
     let custom = route.kind.is_custom();
     let gvk = if custom { &route.kind.gvk } else { route.payload() };
-    let mut out = parameters::of_path(&route.path, &gvk.kind);
+    let mut out = parameters::of_path(source, &route.path, &gvk.kind);
     if !matches!(route.action, Action::Connect(_)) {
-        out.push(parameters::pretty());
+        out.push(parameters::pretty(source));
     }
     let options = |name: &str| parameters::of_options(source, name);
     match route.action {

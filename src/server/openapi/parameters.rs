@@ -1,38 +1,13 @@
 //! The parameters of operations: those in the path, and the fields of the option types that a query may set.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
 use super::schemas::Source;
 use crate::api::schema::{Field, Shape};
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
-const NAMESPACE: &str = "object name and auth scope, such as for teams and projects";
-
-/// What a query parameter does, where the type that it is a field of has no description at hand.
-const MEANINGS: [(&str, &str); 18] = [
-    ("allowWatchBookmarks", "Ask a watch for events of type BOOKMARK."),
-    ("continue", "Where the next page of a list begins, as the page before told it."),
-    ("dryRun", "All: go through every step and keep nothing."),
-    ("fieldManager", "Who makes the change, for field ownership."),
-    ("fieldSelector", "A selector to restrict the list of returned objects by their fields. Defaults to everything."),
-    ("fieldValidation", "What to do about unknown and duplicate fields: Ignore, Warn or Strict."),
-    ("force", "Take over fields of other managers; for apply only."),
-    ("gracePeriodSeconds", "How long the object may take to end."),
-    ("labelSelector", "A selector to restrict the list of returned objects by their labels. Defaults to everything."),
-    ("limit", "How many objects a page of a list has at most."),
-    ("orphanDependents", "Deprecated: use propagationPolicy."),
-    ("propagationPolicy", "What becomes of dependents: Orphan, Background or Foreground."),
-    ("resourceVersion", "How fresh the answer must be; where a watch begins."),
-    ("resourceVersionMatch", "How resourceVersion is meant: Exact or NotOlderThan."),
-    ("sendInitialEvents", "Begin a watch with the present state and a bookmark behind it."),
-    ("shardSelector", "Which part of the objects is wanted."),
-    ("timeoutSeconds", "How long a list or watch may last."),
-    (
-        "watch",
-        "Watch for changes to the described resources and return them as a stream of add, update, and remove \
-         notifications. Specify resourceVersion.",
-    ),
-];
 
 /// One parameter: where it stands, and its document.
 #[derive(Clone, PartialEq, Debug)]
@@ -53,7 +28,7 @@ impl Parameter {
     }
 }
 
-fn parameter(name: &str, place: &str, (description, kind): (Option<&str>, &str)) -> Parameter {
+fn parameter(name: &str, place: &str, (description, kind): (Option<Cow<'static, str>>, &str)) -> Parameter {
     let mut document = json!({ "name": name, "in": place, "schema": { "type": kind, "uniqueItems": true } });
     if let Some(description) = description {
         document["description"] = json!(description);
@@ -65,17 +40,21 @@ fn parameter(name: &str, place: &str, (description, kind): (Option<&str>, &str))
 }
 
 /// The parameters that stand in a path; `kind` is that of the object.
-pub(super) fn of_path(path: &str, kind: &str) -> Vec<Parameter> {
-    let name = format!("name of the {kind}");
-    let known = [("name", name.as_str()), ("namespace", NAMESPACE), ("path", "path to the resource")];
-    let there = known.into_iter().filter(|(name, _)| path.contains(&format!("{{{name}}}")));
-    there.map(|(name, description)| parameter(name, "path", (Some(description), "string"))).collect()
+pub(super) fn of_path(source: Source<'_>, path: &str, kind: &str) -> Vec<Parameter> {
+    let there = ["name", "namespace", "path"].into_iter().filter(|name| path.contains(&format!("{{{name}}}")));
+    let parameter = |name: &str| {
+        let description = match name {
+            "name" => Some(format!("name of the {kind}").into()),
+            other => source.descriptions.of_parameter(other),
+        };
+        parameter(name, "path", (description, "string"))
+    };
+    there.map(parameter).collect()
 }
 
 /// `pretty`.
-pub(super) fn pretty() -> Parameter {
-    let description = "If 'true', the answer is indented; by default for browsers, curl and wget only.";
-    parameter("pretty", "query", (Some(description), "string"))
+pub(super) fn pretty(source: Source<'_>) -> Parameter {
+    parameter("pretty", "query", (source.descriptions.of_parameter("pretty"), "string"))
 }
 
 /// The fields of an option type that a query can set.
@@ -88,12 +67,7 @@ pub(super) fn of_options(source: Source<'_>, options: &str) -> Vec<Parameter> {
             return None;
         }
         let kind = kind(&field.shape)?;
-        let meaning = MEANINGS.iter().find(|(name, _)| *name == field.name).map(|(_, meaning)| *meaning);
-        let known = source.descriptions.of_field(&name, &field.name);
-        // What deletes says of these is said of all.
-        let shared = || source.descriptions.of_field(&format!("{META}.DeleteOptions"), &field.name);
-        let description = known.or_else(shared).or(meaning);
-        Some(parameter(&field.name, "query", (description, kind)))
+        Some(parameter(&field.name, "query", (source.of_field(&name, &field.name), kind)))
     };
     of.fields.iter().filter_map(settable).collect()
 }

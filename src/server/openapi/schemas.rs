@@ -1,14 +1,14 @@
 //! The shapes of types as OpenAPI 3 schemas, with the extensions that clients merge and patch by.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::descriptions::Descriptions;
 use crate::api::GroupVersionKind;
 use crate::api::schema::{Field, ListKind, Patch, Shape, Struct, TypeId};
 
-use crate::resources::facts::Facts;
+use crate::resources::facts::{Descriptions, Facts};
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1";
 
@@ -21,6 +21,29 @@ pub(super) struct Source<'a> {
     pub enums: bool,
     /// Whose document it is; `None`: that of everything.
     pub version: Option<(&'a str, &'a str)>,
+}
+
+/// Where a description begins to tell the values of an enum.
+const VALUES: &str = "Possible enum values:";
+
+impl Source<'_> {
+    fn of_type(self, name: &str) -> Option<Cow<'static, str>> {
+        self.told(self.descriptions.of_type(name)?)
+    }
+
+    /// What a field of a type is for.
+    pub(super) fn of_field(self, name: &str, field: &str) -> Option<Cow<'static, str>> {
+        self.told(self.descriptions.of_field(name, field)?)
+    }
+
+    /// Without `OpenAPIEnums` what the values are for is not told.
+    fn told(self, text: Cow<'static, str>) -> Option<Cow<'static, str>> {
+        let told = match text.find(VALUES) {
+            Some(start) if !self.enums => Cow::Owned(text[..start].trim().to_owned()),
+            Some(_) | None => text,
+        };
+        (!told.is_empty()).then_some(told)
+    }
 }
 
 const SCHEMAS: &str = "#/components/schemas/";
@@ -49,7 +72,7 @@ pub(super) fn reachable(source: Source<'_>, paths: &Map<String, Value>, own: Map
                     return Some(schema(source, id, source.facts.types.get(id)));
                 }
             };
-            describe(&mut schema, source.descriptions.of_type(&name));
+            describe(&mut schema, source.of_type(&name));
             Some(schema)
         });
         if let Some(schema) = made {
@@ -102,19 +125,12 @@ fn special() -> BTreeMap<String, Value> {
 fn schema(source: Source<'_>, id: TypeId, of: &Struct) -> Value {
     let described = |field: &Field| {
         let mut out = property(source, (of, field));
-        let own = source.descriptions.of_field(&of.name, &field.name);
-        // What every object has is described alike everywhere.
-        let shared = || {
-            let of_all = matches!(&*field.name, "kind" | "apiVersion");
-            of_all.then(|| source.descriptions.of_field(&format!("{META}.Status"), &field.name))?
-        };
-        describe(&mut out, own.or_else(shared));
-        tell_values(&mut out);
+        describe(&mut out, source.of_field(&of.name, &field.name));
         (field.name.to_string(), out)
     };
     let properties: Map<String, Value> = of.fields.iter().map(described).collect();
     let mut out = json!({"type": "object"});
-    describe(&mut out, source.descriptions.of_type(&of.name));
+    describe(&mut out, source.of_type(&of.name));
     if !properties.is_empty() {
         out["properties"] = Value::Object(properties);
     }
@@ -156,15 +172,7 @@ fn kinds(source: Source<'_>, id: TypeId) -> Vec<Value> {
     kinds
 }
 
-/// Tells the values of an enum with the description, as upstream does; what each is for is not at hand.
-fn tell_values(schema: &mut Value) {
-    let Some(values) = schema.get("enum").and_then(Value::as_array) else { return };
-    let lines: Vec<String> = values.iter().map(|value| format!(" - `{value}`")).collect();
-    let above = schema.get("description").and_then(Value::as_str).map_or(String::new(), |text| format!("{text}\n\n"));
-    schema["description"] = json!(format!("{above}Possible enum values:\n{}", lines.join("\n")));
-}
-
-fn describe(schema: &mut Value, description: Option<&str>) {
+fn describe(schema: &mut Value, description: Option<Cow<'static, str>>) {
     let Some(description) = description else { return };
     wrap_reference(schema);
     schema["description"] = json!(description);
