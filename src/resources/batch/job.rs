@@ -28,7 +28,11 @@ const FIELDS: &[SelectableField] = &[SelectableField {
 
 impl Behaviour for Job {
     fn default(&self, _: &Kind, object: &mut Object) {
-        label_as_template(object);
+        // Upstream (v1.37) gives a new job the very map of its template, so that the labels by which its pods are
+        // selected, which are added later, are in both; `prepare_create` does both at once.
+        if manual_selector(object) || object.get(&["spec", "template", "metadata", "labels", UID_LABEL]).is_some() {
+            label_as_template(object);
+        }
         let spec = object.object_at(&["spec"]);
         if !is_set(spec, "completions") && !is_set(spec, "parallelism") {
             fill(spec, "completions", 1);
@@ -45,7 +49,7 @@ impl Behaviour for Job {
     }
 
     fn prepare_create(&self, _: &Kind, object: &mut Object, _: &Moment) {
-        if object.get(&["spec", "manualSelector"]).and_then(Value::as_bool) != Some(true) {
+        if !manual_selector(object) {
             select_by_uid(object);
         }
         label_as_template(object);
@@ -110,6 +114,11 @@ impl Behaviour for Job {
             json!(label_selector(object.get(&["spec", "selector"]))),
         ])
     }
+}
+
+/// Whether the job's selector is its maker's to choose.
+fn manual_selector(job: &Object) -> bool {
+    job.get(&["spec", "manualSelector"]).and_then(Value::as_bool) == Some(true)
 }
 
 /// A job without labels has those of its template.

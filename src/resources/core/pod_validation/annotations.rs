@@ -23,8 +23,8 @@ pub(super) fn validate(errors: &mut Errors, notes: &Tree, spec: &Tree, path: &Pa
     {
         errors.push(FieldError::invalid(&path.key(DELETION_COST), cost, "must be a 32bit integer"));
     }
-    let seccomp = |key: &str| key == SECCOMP_POD || key.starts_with(SECCOMP_CONTAINER);
-    for key in notes.keys().filter(|key| seccomp(key)) {
+    let pod = notes.keys().filter(|key| *key == SECCOMP_POD);
+    for key in pod.chain(notes.keys().filter(|key| key.starts_with(SECCOMP_CONTAINER))) {
         seccomp_profile(errors, text(notes, key), &path.child(key));
     }
     for key in notes.keys() {
