@@ -211,4 +211,14 @@ mod tests {
         check(".a.none.x", &[]);
         assert_eq!(JsonPath::parse(".a[?(x"), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_path_is_followed_or_refused(path in r#"[.a-c\[\]?@()'"=!<>*:,0-9{} \\-]{0,30}|.{0,20}"#) {
+            let root = json!({"a": {"b": [1, {"c": "x"}], "c": null}, "b": [[1, 2], []]});
+            if let Some(path) = JsonPath::parse(&path) {
+                let _ = path.find(&root);
+            }
+        }
+    }
 }

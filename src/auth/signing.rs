@@ -389,4 +389,29 @@ mod tests {
         let refused = CertificateRequest::parse(b"x").unwrap_err();
         assert_eq!(refused, "PEM block type must be CERTIFICATE REQUEST");
     }
+
+    fn pem(der: &[u8]) -> Vec<u8> {
+        use base64::Engine as _;
+        let text = base64::engine::general_purpose::STANDARD.encode(der);
+        format!("-----BEGIN CERTIFICATE REQUEST-----\n{text}\n-----END CERTIFICATE REQUEST-----\n").into_bytes()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_request_is_read_or_refused(der in proptest::collection::vec(proptest::num::u8::ANY, 0..80)) {
+            let _ = CertificateRequest::parse(&pem(&der));
+        }
+
+        #[test]
+        fn a_spoilt_request_is_read_or_refused(place in 0_usize..200, byte in proptest::num::u8::ANY) {
+            static DER: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
+                let params = rcgen::CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+                params.serialize_request(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+            });
+            let mut der = DER.clone();
+            let place = place % der.len();
+            der[place] = byte;
+            let _ = CertificateRequest::parse(&pem(&der));
+        }
+    }
 }

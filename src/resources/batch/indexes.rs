@@ -83,4 +83,14 @@ mod tests {
         assert_eq!(total_indexes("5", 5), Err("too large index: \"5\"".to_owned()));
         assert_eq!(total_indexes("a", 5), Err("cannot convert string to integer for index: \"a\"".to_owned()));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_counted_or_refused(text in "[0-9,-]{0,30}|.{0,20}", completions in proptest::num::i64::ANY) {
+            if let Ok(total) = total_indexes(&text, completions) {
+                assert!(total >= 0, "{text}");
+            }
+            let _ = overlap(&text, &text, completions);
+        }
+    }
 }

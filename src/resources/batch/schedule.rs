@@ -181,4 +181,11 @@ mod tests {
         assert_eq!(zone_fault("Local").len(), 1);
         assert_eq!(zone_fault(""), ["timeZone must be nil or non-empty string"]);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_schedule_is_understood_or_refused(text in "([0-9*/,?@-]|jan|sun|every| |h|m|s|TZ=){0,20}|.{0,20}") {
+            let _ = (check(&text), zone_fault(&text));
+        }
+    }
 }

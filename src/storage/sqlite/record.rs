@@ -180,4 +180,21 @@ mod tests {
         }
         assert!(read(&blob, b"{8}").is_none());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_facts_are_read_or_told_to_be_damaged(
+            facts in proptest::collection::vec(proptest::num::u8::ANY, 0..60),
+            place in 0_usize..60,
+        ) {
+            let mut blob = encode(&event());
+            let at = CHECKSUM_BYTES + place % (blob.len() - CHECKSUM_BYTES);
+            blob[at..].iter_mut().zip(&facts).for_each(|(byte, other)| *byte = *other);
+            // With a checksum that is right, so that what follows is read.
+            let key = event().object.key.clone();
+            let sum = checksum(&key, Revision(7), &blob[CHECKSUM_BYTES..], b"{7}");
+            blob[..CHECKSUM_BYTES].copy_from_slice(&sum.to_le_bytes());
+            let _ = read(&blob, b"{7}");
+        }
+    }
 }

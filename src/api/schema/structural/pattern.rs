@@ -190,4 +190,11 @@ mod tests {
     fn a_pattern_that_is_none_says_so() {
         assert!(Pattern::new("(").matches("").is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_pattern_is_one_or_refused(text in r"([a-c\[\]\^$(){}|*+?.,0-9:=<>!&~-]|\\[dwsbDWSBAzpPQE0-9x{}]){0,20}|.{0,20}") {
+            let _ = Pattern::new(&text).matches("abc-1.2");
+        }
+    }
 }

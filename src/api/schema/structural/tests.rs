@@ -186,3 +186,59 @@ fn a_schema_must_be_structural() {
         ]
     );
 }
+
+/// Any JSON, with many of the words that schemas are made of.
+fn near_schema() -> impl proptest::strategy::Strategy<Value = Value> {
+    use proptest::prelude::*;
+    const WORDS: [&str; 24] = [
+        "type",
+        "properties",
+        "items",
+        "additionalProperties",
+        "required",
+        "object",
+        "array",
+        "string",
+        "integer",
+        "anyOf",
+        "not",
+        "enum",
+        "default",
+        "pattern",
+        "format",
+        "nullable",
+        "x-kubernetes-list-type",
+        "map",
+        "maxLength",
+        "minimum",
+        "x-kubernetes-list-map-keys",
+        "x-kubernetes-validations",
+        "x-kubernetes-int-or-string",
+        "x-kubernetes-preserve-unknown-fields",
+    ];
+    let word = || proptest::sample::select(WORDS.to_vec());
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        word().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(5, 60, 6, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::vec((word(), inner), 0..6).prop_map(|pairs| Value::Object(
+                pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+            )),
+        ]
+    })
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_schema_is_read_checked_and_applied(of in near_schema(), value in near_schema()) {
+        let Some(props) = of.as_object() else { return Ok(()) };
+        let schema = Schema::parse(props);
+        let _ = validate(Place { value: &value, old: None, prefix: "" }, &schema);
+        let _ = validate_structural(&Path::new("schema"), props);
+    }
+}
