@@ -9,10 +9,13 @@ use coracle::api::request::User;
 use coracle::app::{CONTEXT, Cluster, Config, Controllers};
 use coracle::client::kube_client;
 use futures::{StreamExt, TryStreamExt};
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use k8s_openapi::api::authentication::v1::TokenReview;
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, ServiceAccount};
+use kube::api::entry::CommitError;
+use kube::api::{Api, DeleteParams, EvictParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::controller::Action;
+use kube::runtime::wait::{await_condition, conditions};
 use kube::runtime::{Controller, reflector, watcher};
 use kube::{Client, ResourceExt};
 use serde_json::json;
@@ -22,10 +25,14 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// A server without controllers, and a client on each of the ways to it.
 async fn cluster() -> (Cluster, [Client; 2]) {
+    let controllers = Controllers { selection: String::new(), scheduler: false, nodes: 0 };
+    cluster_of(Config { controllers, ..Config::default() }).await
+}
+
+async fn cluster_of(config: Config) -> (Cluster, [Client; 2]) {
     // Another test of this process may have installed it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let controllers = Controllers { selection: String::new(), scheduler: false, nodes: 0 };
-    let cluster = Cluster::start(Config { controllers, ..Config::default() }).await.unwrap();
+    let cluster = Cluster::start(config).await.unwrap();
     let user = User { name: "admin".to_owned(), groups: vec!["system:masters".to_owned()], ..User::default() };
     let inside = kube_client(cluster.transport(), user, "default");
     let over_tls = over_tls(&cluster).await;
@@ -181,4 +188,100 @@ async fn a_watch_that_was_cut_resumes_where_it_was() {
         assert!(matches!(event, WatchEvent::Deleted(_)), "{event:?}");
     }
     cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_is_committed_once_and_told_that_another_was_first() {
+    let (cluster, clients) = cluster().await;
+    for client in clients {
+        let maps: Api<ConfigMap> = Api::default_namespaced(client);
+        let [first, second] = [maps.entry("a").await.unwrap(), maps.entry("a").await.unwrap()];
+        let mut first = first.or_insert(|| config_map("a", "1"));
+        first.commit(&PostParams::default()).await.unwrap();
+        first.get_mut().data.as_mut().unwrap().insert("k".to_owned(), "2".to_owned());
+        first.commit(&PostParams::default()).await.unwrap();
+        assert_eq!(value(&maps.get("a").await.unwrap()), "2");
+        let refused = second.or_insert(|| config_map("a", "3")).commit(&PostParams::default()).await.unwrap_err();
+        assert!(matches!(refused, CommitError::Save(kube::Error::Api(ref status)) if status.code == 409), "{refused}");
+        maps.delete("a", &DeleteParams::default()).await.unwrap();
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_are_cordoned_and_tokens_are_asked_for_and_reviewed() {
+    let (cluster, clients) = cluster().await;
+    for client in clients {
+        let nodes: Api<Node> = Api::all(client.clone());
+        let node = serde_json::from_value(json!({"metadata": {"name": "n"}})).unwrap();
+        nodes.create(&PostParams::default(), &node).await.unwrap();
+        let open = ListParams::default().fields("spec.unschedulable==false");
+        assert_eq!(nodes.list(&open).await.unwrap().items.len(), 1);
+        nodes.cordon("n").await.unwrap();
+        assert_eq!(nodes.list(&open).await.unwrap().items.len(), 0);
+        nodes.uncordon("n").await.unwrap();
+        assert_eq!(nodes.list(&open).await.unwrap().items.len(), 1);
+        nodes.delete("n", &DeleteParams::default()).await.unwrap();
+
+        let accounts: Api<ServiceAccount> = Api::default_namespaced(client.clone());
+        let account = serde_json::from_value(json!({"metadata": {"name": "s"}})).unwrap();
+        accounts.create(&PostParams::default(), &account).await.unwrap();
+        let asked = serde_json::from_value(json!({"metadata": {}, "spec": {"audiences": ["api"]}})).unwrap();
+        let given = accounts.create_token_request("s", &PostParams::default(), &asked).await.unwrap();
+        let token = given.status.unwrap().token.unwrap();
+        let reviews: Api<TokenReview> = Api::all(client);
+        let review = json!({"metadata": {}, "spec": {"audiences": ["api"], "token": token}});
+        let review = reviews.create(&PostParams::default(), &serde_json::from_value(review).unwrap()).await.unwrap();
+        let status = review.status.unwrap();
+        assert_eq!((status.authenticated, status.audiences), (Some(true), Some(vec!["api".to_owned()])));
+        assert_eq!(status.user.unwrap().username.unwrap(), "system:serviceaccount:default:s");
+        accounts.delete("s", &DeleteParams::default()).await.unwrap();
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_runs_is_changed_in_part_and_is_evicted() {
+    let (cluster, clients) = cluster_of(Config::default()).await;
+    for (number, client) in clients.into_iter().enumerate() {
+        let pods: Api<Pod> = Api::default_namespaced(client);
+        let name = format!("pod-{number}");
+        let container = json!({"name": "main", "image": "busybox:stable", "command": ["sleep", "30"]});
+        let pod = json!({"metadata": {"name": name, "labels": {"app": "tests"}},
+            "spec": {"terminationGracePeriodSeconds": 1, "restartPolicy": "Never", "containers": [container]}});
+        let pod: Pod = serde_json::from_value(pod).unwrap();
+        in_time("the default account", await_account(&cluster)).await;
+        pods.create(&PostParams::default(), &pod).await.unwrap();
+        in_time("the pod runs", await_condition(pods.clone(), &name, conditions::is_pod_running())).await.unwrap();
+
+        let patch = Patch::Merge(json!({"spec": {"activeDeadlineSeconds": 500}}));
+        let changed = pods.patch(&name, &PatchParams::default(), &patch).await.unwrap();
+        assert_eq!(changed.spec.unwrap().active_deadline_seconds, Some(500));
+
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {"test": "123"}}}));
+        let part = pods.patch_metadata(&name, &PatchParams::default(), &patch).await.unwrap();
+        assert_eq!(part.annotations()["test"], "123");
+        assert_eq!(part.types.unwrap().kind, "PartialObjectMetadata");
+        let all = pods.list_metadata(&ListParams::default().labels("app=tests")).await.unwrap();
+        assert_eq!(all.items.iter().map(ResourceExt::name_any).collect::<Vec<_>>(), [name.clone()]);
+
+        assert_eq!(pods.get_ephemeral_containers(&name).await.unwrap().spec.unwrap().ephemeral_containers, None);
+        let patch = Patch::Strategic(json!({"spec": {"ephemeralContainers": [{"name": "e", "image": "x"}]}}));
+        let debugged = pods.patch_ephemeral_containers(&name, &PatchParams::default(), &patch).await.unwrap();
+        assert_eq!(debugged.spec.unwrap().ephemeral_containers.unwrap()[0].name, "e");
+
+        let evicted = pods.evict(&name, &EvictParams::default()).await.unwrap();
+        assert!(evicted.is_success() && evicted.code == 201, "{evicted:?}");
+        let uid = changed.metadata.uid.unwrap();
+        in_time("the pod goes", await_condition(pods.clone(), &name, conditions::is_deleted(&uid))).await.unwrap();
+    }
+    cluster.stop().await;
+}
+
+/// Waits until pods may be made in the namespace `default`.
+async fn await_account(cluster: &Cluster) {
+    let user = User { name: "admin".to_owned(), groups: vec!["system:masters".to_owned()], ..User::default() };
+    let accounts: Api<ServiceAccount> = Api::default_namespaced(kube_client(cluster.transport(), user, "default"));
+    let there = |account: Option<&ServiceAccount>| account.is_some();
+    await_condition(accounts, "default", there).await.unwrap();
 }

@@ -17,6 +17,7 @@ mod kubectl;
 mod replay;
 mod server;
 mod session;
+mod shared;
 mod webhook;
 mod webhooks;
 mod workloads;
