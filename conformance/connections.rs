@@ -19,9 +19,8 @@ async fn get(server: &Server, path: &str) -> Response {
 /// How many watches of ConfigMaps the server has.
 async fn watches(server: &Server) -> u64 {
     let metrics = get(server, "/metrics").await.text().await.unwrap();
-    let row = |line: &&str| line.starts_with("apiserver_registered_watchers") && line.contains("configmaps");
-    let row = metrics.lines().find(row).unwrap_or(" 0");
-    row.rsplit_once(' ').unwrap().1.parse().unwrap()
+    let row = |line: &&str| line.starts_with("apiserver_longrunning_requests") && line.contains("configmaps");
+    metrics.lines().filter(row).map(|row| row.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
 }
 
 #[tokio::test]

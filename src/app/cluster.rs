@@ -129,6 +129,7 @@ impl Cluster {
             anonymous: config.anonymous_auth,
             issuer: issuer(config, &pki, &advertised),
             advertised,
+            flags: config.flags(),
         });
         let listen = Listen { listener, tls: pki.server_config()?, bounds: config.bounds };
         let listening = transport::serve(server.clone(), listen, tasks).context("cannot serve")?;
@@ -284,28 +285,52 @@ fn endpoint_address(advertised: IpAddr) -> IpAddr {
     route().unwrap_or(advertised)
 }
 
+/// What upstream (v1.37) does behind its start, in its order. Here all of it is done when the first objects are there.
+const HOOKS: [&str; 30] = [
+    "poststarthook/start-apiserver-admission-initializer",
+    "poststarthook/generic-apiserver-start-informers",
+    "poststarthook/priority-and-fairness-config-consumer",
+    "poststarthook/priority-and-fairness-filter",
+    "poststarthook/storage-object-count-tracker-hook",
+    "poststarthook/start-apiextensions-informers",
+    "poststarthook/start-apiextensions-controllers",
+    "poststarthook/crd-informer-synced",
+    "poststarthook/start-system-namespaces-controller",
+    "poststarthook/peer-endpoint-reconciler-controller",
+    "poststarthook/start-cluster-authentication-info-controller",
+    "poststarthook/start-kube-apiserver-identity-lease-controller",
+    "poststarthook/start-kube-apiserver-identity-lease-garbage-collector",
+    "poststarthook/storage-readiness",
+    "poststarthook/start-legacy-token-tracking-controller",
+    "poststarthook/start-service-ip-repair-controllers",
+    "poststarthook/rbac/bootstrap-roles",
+    "poststarthook/scheduling/bootstrap-system-priority-classes",
+    "poststarthook/priority-and-fairness-config-producer",
+    "poststarthook/bootstrap-controller",
+    "poststarthook/start-kubernetes-service-cidr-controller",
+    "poststarthook/start-kube-aggregator-informers",
+    "poststarthook/apiservice-status-local-available-controller",
+    "poststarthook/apiservice-status-remote-available-controller",
+    "poststarthook/apiservice-registration-controller",
+    "poststarthook/apiservice-discovery-controller",
+    "poststarthook/kube-apiserver-autoregistration",
+    "autoregister-completion",
+    "poststarthook/apiservice-openapi-controller",
+    "poststarthook/apiservice-openapiv3-controller",
+];
+
 /// The checks that pass by themselves, and those that wait for the first objects to be there.
 fn health_checks(health: &Health) -> Vec<Flag> {
-    for name in ["ping", "log", "etcd"] {
+    for name in ["ping", "log"] {
         health.add_passing(name, Scope::All);
     }
+    health.add_passing("loopback-serving-certificate", Scope::Live);
+    health.add_passing("etcd", Scope::All);
     health.add_passing("etcd-readiness", Scope::Ready);
-    let hooks = [
-        "poststarthook/priority-and-fairness-config-consumer",
-        "poststarthook/start-system-namespaces-controller",
-        "poststarthook/start-cluster-authentication-info-controller",
-        "poststarthook/storage-readiness",
-        "poststarthook/start-legacy-token-tracking-controller",
-        "poststarthook/rbac/bootstrap-roles",
-        "poststarthook/scheduling/bootstrap-system-priority-classes",
-        "poststarthook/priority-and-fairness-config-producer",
-        "poststarthook/bootstrap-controller",
-        "poststarthook/start-kubernetes-service-cidr-controller",
-        "poststarthook/apiservice-status-local-available-controller",
-        "poststarthook/kube-apiserver-autoregistration",
-        "autoregister-completion",
-    ];
-    hooks.into_iter().map(|name| health.add(name, Scope::All)).collect()
+    let mut flags = vec![health.add("informer-sync", Scope::Ready)];
+    flags.extend(HOOKS.map(|name| health.add(name, Scope::All)));
+    flags.push(health.add("shutdown", Scope::Ready));
+    flags
 }
 
 fn tokens(config: &Config, pki: &Pki) -> Tokens {

@@ -121,6 +121,46 @@ impl Config {
         Ok(())
     }
 
+    /// The flags that describe this cluster, in alphabetical order, with their values as kube-apiserver writes them.
+    pub fn flags(&self) -> Vec<(&'static str, String)> {
+        let list = |items: &[String]| format!("[{}]", items.join(","));
+        let file = |path: &Option<PathBuf>| path.as_ref().map_or_else(String::new, |path| path.display().to_string());
+        let files = |paths: &[PathBuf]| list(&paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>());
+        let switches =
+            |all: &[(String, bool)]| all.iter().map(|(name, on)| format!("{name}={on}")).collect::<Vec<_>>().join(",");
+        let ranges: Vec<String> = self.service_cluster_ip_ranges.iter().map(ToString::to_string).collect();
+        let data = match &self.data {
+            Data::Ephemeral => String::new(),
+            Data::Folder(folder) => folder.display().to_string(),
+        };
+        vec![
+            ("anonymous-auth", self.anonymous_auth.to_string()),
+            ("api-audiences", list(&self.api_audiences)),
+            ("authorization-mode", list(&self.authorization_modes)),
+            ("bind-address", self.bind_address.to_string()),
+            ("cert-dir", file(&self.cert_dir)),
+            ("client-ca-file", file(&self.client_ca_file)),
+            ("controllers", self.controllers.selection.clone()),
+            ("data-dir", data),
+            ("disable-admission-plugins", list(&self.disable_admission_plugins)),
+            ("enable-admission-plugins", list(&self.enable_admission_plugins)),
+            ("ephemeral", (self.data == Data::Ephemeral).to_string()),
+            ("feature-gates", switches(&self.feature_gates)),
+            ("max-mutating-requests-inflight", self.limits.writing_in_flight_max.to_string()),
+            ("max-requests-inflight", self.limits.reading_in_flight_max.to_string()),
+            ("min-request-timeout", self.limits.watch_seconds_min.to_string()),
+            ("nodes", self.controllers.nodes.to_string()),
+            ("runtime-config", switches(&self.runtime)),
+            ("scheduler", self.controllers.scheduler.to_string()),
+            ("secure-port", self.secure_port.to_string()),
+            ("service-account-issuer", list(&self.service_account_issuers)),
+            ("service-account-key-file", files(&self.service_account_key_files)),
+            ("service-account-signing-key-file", file(&self.service_account_signing_key_file)),
+            ("service-cluster-ip-range", ranges.join(",")),
+            ("token-auth-file", file(&self.token_auth_file)),
+        ]
+    }
+
     /// The types that are served.
     ///
     /// # Errors

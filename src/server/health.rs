@@ -1,7 +1,7 @@
 //! `/healthz`, `/livez`, `/readyz`: named checks that parts of the server mark as they come up.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
@@ -20,6 +20,8 @@ struct Check {
     name: &'static str,
     scope: Scope,
     state: Arc<AtomicBool>,
+    /// How often it passed and how often it failed when it was asked, by probe.
+    asked: Arc<[[AtomicU64; 2]; Probe::ALL.len()]>,
 }
 
 /// Which of the three paths ask a check.
@@ -81,7 +83,8 @@ impl Health {
     /// Adds a check that fails until its flag says otherwise.
     pub fn add(&self, name: &'static str, scope: Scope) -> Flag {
         let state = Arc::new(AtomicBool::new(false));
-        self.checks.write().push(Check { name, scope, state: state.clone() });
+        let asked = Arc::default();
+        self.checks.write().push(Check { name, scope, state: state.clone(), asked });
         Flag(state)
     }
 
@@ -117,13 +120,36 @@ impl Health {
         }
         let check = checks.iter().find(|check| check.name == sub)?;
         let failed = || Response::text(500, format!("internal server error: {FAILED}\n"));
-        Some(if check.passes() { ok("ok") } else { failed() })
+        Some(if check.ask(probe) { ok("ok") } else { failed() })
+    }
+
+    /// Each check by its name and probe, as it is now and how often it passed and failed.
+    pub(super) fn told(&self) -> Vec<(&'static str, &'static str, bool, [u64; 2])> {
+        let checks = self.checks.read();
+        let of = |check: &Check| {
+            let probes = Probe::ALL.into_iter().filter(|probe| probe.asks(check.scope));
+            let told = |probe: Probe| {
+                let asked = check.asked[probe as usize].each_ref().map(|count| count.load(Ordering::Relaxed));
+                (check.name, probe.name(), check.passes(), asked)
+            };
+            probes.map(told).collect::<Vec<_>>()
+        };
+        let mut all: Vec<_> = checks.iter().flat_map(of).collect();
+        all.sort_unstable();
+        all
     }
 }
 
 impl Check {
     fn passes(&self) -> bool {
         self.state.load(Ordering::Acquire)
+    }
+
+    /// As `passes`, and counted.
+    fn ask(&self, probe: Probe) -> bool {
+        let passes = self.passes();
+        self.asked[probe as usize][usize::from(!passes)].fetch_add(1, Ordering::Relaxed);
+        passes
     }
 }
 
@@ -143,7 +169,7 @@ fn summary(probe: Probe, checks: &[Check], query: &Query) -> Response {
         let name = check.name;
         if excluded.contains(&name) {
             let _ = writeln!(lines, "[+]{name} excluded: ok");
-        } else if check.passes() {
+        } else if check.ask(probe) {
             let _ = writeln!(lines, "[+]{name} ok");
         } else {
             let _ = writeln!(lines, "[-]{name} failed: reason withheld");

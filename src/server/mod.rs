@@ -12,6 +12,7 @@ mod metrics;
 mod negotiation;
 mod openapi;
 mod options;
+mod pages;
 mod query;
 mod respond;
 mod routes;
@@ -19,8 +20,10 @@ pub mod transport;
 mod wire;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use crate::auth::{Authenticator, Authorizer};
 use crate::base::room::Rooms;
@@ -56,6 +59,8 @@ pub struct Parts {
     pub advertised: String,
     /// What `/.well-known/openid-configuration` and `/openid/v1/jwks` tell; absent: 404.
     pub issuer: Option<Issuer>,
+    /// How the server was started, for `/flagz`: flags in alphabetical order with their values in Go's words.
+    pub flags: Vec<(&'static str, String)>,
 }
 
 /// The public face of the issuer of ServiceAccount tokens.
@@ -84,6 +89,8 @@ impl Default for Limits {
 
 struct Inner {
     parts: Parts,
+    /// When the server was made, by the clock on the wall and by the one that only goes forward.
+    began: (Timestamp, Duration),
     in_flight: InFlight,
     flows: filters::Flows,
     discovery: discovery::Documents,
@@ -101,7 +108,8 @@ impl Server {
         let metrics = metrics::Metrics::default();
         let flows = filters::Flows::default();
         let rooms = Rooms::default();
-        Self { inner: Arc::new(Inner { parts, in_flight, flows, discovery, openapi, metrics, rooms }) }
+        let began = (parts.clock.now(), parts.clock.monotonic());
+        Self { inner: Arc::new(Inner { parts, began, in_flight, flows, discovery, openapi, metrics, rooms }) }
     }
 
     /// Ends all watches.
@@ -116,6 +124,10 @@ impl Server {
 
     pub(crate) fn parts(&self) -> &Parts {
         &self.inner.parts
+    }
+
+    fn began(&self) -> (Timestamp, Duration) {
+        self.inner.began
     }
 
     fn in_flight(&self) -> &InFlight {

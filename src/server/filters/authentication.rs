@@ -5,6 +5,7 @@ use crate::api::{Result, Status};
 use crate::auth::Credentials;
 use crate::server::Server;
 use crate::server::message::{Connection, Peer, Request};
+use crate::server::metrics::Authenticated;
 
 /// The user of a request.
 ///
@@ -16,7 +17,14 @@ pub(super) async fn authenticate(server: &Server, request: &Request) -> Result<U
         Peer::Network(connection) => connection,
     };
     let credentials = credentials(connection, request);
-    match server.parts().authenticator.authenticate(&credentials).await {
+    let found = server.parts().authenticator.authenticate(&credentials).await;
+    server.metrics().authenticated(match &found {
+        Ok(Some(_)) => Authenticated::Success,
+        Ok(None) if server.parts().anonymous => Authenticated::Success,
+        Ok(None) => Authenticated::Failure,
+        Err(_) => Authenticated::Error,
+    });
+    match found {
         Ok(Some(user)) => Ok(user),
         Ok(None) if server.parts().anonymous => Ok(User::anonymous()),
         Ok(None) => Err(Status::unauthorized()),

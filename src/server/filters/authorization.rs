@@ -8,6 +8,7 @@ use crate::auth::authorize::refusal;
 use crate::auth::{Attributes, Decision};
 use crate::server::Server;
 use crate::server::filters::RequestInfo;
+use crate::server::metrics::Authorized;
 
 /// Asks for a request.
 ///
@@ -15,7 +16,13 @@ use crate::server::filters::RequestInfo;
 /// 403 unless the authorizer allows it.
 pub(super) async fn authorize(server: &Server, info: &RequestInfo, user: &Arc<User>) -> Result<()> {
     let attributes = attributes(info, user);
-    match server.parts().authorizer.authorize(&attributes).await {
+    let decision = server.parts().authorizer.authorize(&attributes).await;
+    server.metrics().authorized(match &decision {
+        Decision::Allow { .. } => Authorized::Allowed,
+        Decision::Deny { .. } => Authorized::Denied,
+        Decision::NoOpinion { .. } => Authorized::NoOpinion,
+    });
+    match decision {
         Decision::Allow { .. } => Ok(()),
         Decision::Deny { reason } | Decision::NoOpinion { reason } => Err(refusal(&attributes, &reason)),
     }

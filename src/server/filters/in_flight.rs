@@ -14,12 +14,21 @@ use crate::server::message::Response;
 pub struct InFlight {
     reading: Arc<Semaphore>,
     writing: Arc<Semaphore>,
+    reading_max: usize,
+    writing_max: usize,
 }
 
 impl InFlight {
     /// Upstream's `--max-requests-inflight` and `--max-mutating-requests-inflight`.
     pub fn new(reading_max: usize, writing_max: usize) -> Self {
-        Self { reading: Arc::new(Semaphore::new(reading_max)), writing: Arc::new(Semaphore::new(writing_max)) }
+        let [reading, writing] = [reading_max, writing_max].map(|max| Arc::new(Semaphore::new(max)));
+        Self { reading, writing, reading_max, writing_max }
+    }
+
+    /// How many requests are in flight, reading and writing.
+    pub(in crate::server) fn now(&self) -> (u64, u64) {
+        let used = |of: &Semaphore, max: usize| max.saturating_sub(of.available_permits()) as u64;
+        (used(&self.reading, self.reading_max), used(&self.writing, self.writing_max))
     }
 
     /// Counts a request until the permit is dropped; `None` at the bound.

@@ -3,6 +3,8 @@
 mod resource;
 mod version;
 
+pub(super) use version::PLATFORM;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use super::aggregation;
 use super::discovery;
 use super::filters::Admitted;
 use super::message::{Method, Response};
-use super::{Server, negotiation, openapi, respond};
+use super::{Server, metrics, negotiation, openapi, pages, respond};
 use crate::api::{Result, Status};
 use crate::base::room;
 
@@ -47,8 +49,8 @@ async fn with_room(server: &Server, admitted: &Arc<Admitted>) -> Result<Response
 
 fn answered(server: &Server, admitted: &Admitted, (answer, started): (Result<Response>, Duration)) -> Response {
     let response = answer.unwrap_or_else(|status| respond::failure(server.parts(), admitted.failure, &status));
-    server.metrics().answered(&admitted.info, response.status, server.parts().clock.monotonic() - started);
-    response
+    let took = server.parts().clock.monotonic() - started;
+    server.metrics().answered(server, admitted, (response, took))
 }
 
 fn path(server: &Server, admitted: &Admitted) -> Result<Response> {
@@ -56,9 +58,13 @@ fn path(server: &Server, admitted: &Admitted) -> Result<Response> {
     if let Some(answer) = server.parts().health.answer(path, &admitted.query) {
         return Ok(answer);
     }
+    if let Some(answer) = pages::serve(server, admitted) {
+        return answer;
+    }
     let reads = admitted.request.method == Method::Get;
     let answer = match path.trim_end_matches('/') {
-        "/metrics" => Some(Ok(server.metrics().answer(server))),
+        "/metrics" if path == "/metrics" => Some(Ok(server.metrics().answer(server))),
+        "/metrics/slis" if path == "/metrics/slis" => Some(Ok(metrics::service_levels(server))),
         "/version" if reads => Some(Ok(version::answer(&server.parts().facts))),
         "/.well-known/openid-configuration" | "/openid/v1/jwks" if reads => issuer(server, path),
         "" if reads => Some(Ok(root(server))),
@@ -110,7 +116,10 @@ fn issuer(server: &Server, path: &str) -> Option<Result<Response>> {
 fn root(server: &Server) -> Response {
     let served = server.parts().registry.catalog().served();
     let mut paths = vec!["/api".to_owned(), "/apis".to_owned(), "/apis/".to_owned()];
-    paths.extend(["/metrics", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/version"].map(str::to_owned));
+    paths.extend(
+        ["/flagz", "/metrics", "/metrics/slis", "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/statusz", "/version"]
+            .map(str::to_owned),
+    );
     if server.parts().issuer.is_some() {
         paths.extend(["/.well-known/openid-configuration", "/openid/v1/jwks"].map(str::to_owned));
     }

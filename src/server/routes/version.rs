@@ -3,7 +3,8 @@
 use crate::resources::facts::{Facts, VERSION};
 use crate::server::message::Response;
 
-const PLATFORM: &str = if cfg!(target_arch = "aarch64") { "linux/arm64" } else { "linux/amd64" };
+/// What the binary runs on, in Go's words.
+pub(in crate::server) const PLATFORM: &str = if cfg!(target_arch = "aarch64") { "linux/arm64" } else { "linux/amd64" };
 
 /// In upstream's order and always indented, as `json.MarshalIndent` prints it. What built the binary is told as it is.
 pub(super) fn answer(facts: &Facts) -> Response {

@@ -1,0 +1,189 @@
+//! `/metrics`: what tools, dashboards and alerts read, under upstream's names and with its labels.
+
+mod process;
+mod requests;
+mod text;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use self::requests::Requests;
+use self::text::{Text, quoted};
+use super::Server;
+use super::filters::Admitted;
+use super::message::Response;
+use crate::resources::facts::{Stage, VERSION};
+
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
+
+/// The metrics of one server.
+#[derive(Default)]
+pub(super) struct Metrics {
+    requests: Requests,
+    authenticated: [AtomicU64; Authenticated::ALL.len()],
+    authorized: [AtomicU64; Authorized::ALL.len()],
+}
+
+/// How an attempt to tell who somebody is ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Authenticated {
+    Success,
+    Failure,
+    Error,
+}
+
+impl Authenticated {
+    const ALL: [&str; 3] = ["success", "failure", "error"];
+}
+
+/// What the authorizer said.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Authorized {
+    Allowed,
+    Denied,
+    NoOpinion,
+}
+
+impl Authorized {
+    const ALL: [&str; 3] = ["allowed", "denied", "no-opinion"];
+}
+
+impl Metrics {
+    /// Counts an answer to a request that passed the filters; gives it back.
+    pub(super) fn answered(&self, server: &Server, admitted: &Admitted, answer: (Response, Duration)) -> Response {
+        let parts = server.parts();
+        self.requests.answered((&parts.registry.catalog().served(), &parts.facts), admitted, answer)
+    }
+
+    pub(super) fn authenticated(&self, how: Authenticated) {
+        self.authenticated[how as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn authorized(&self, how: Authorized) {
+        self.authorized[how as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn answer(&self, server: &Server) -> Response {
+        let mut text = Text::default();
+        unavailable(&mut text, server);
+        in_flight(&mut text, server);
+        self.requests.write(&mut text);
+        storage(&mut text, server);
+        self.attempts(&mut text);
+        about(&mut text, server);
+        process::write(&mut text);
+        Response::full(200, TEXT, text.all)
+    }
+
+    fn attempts(&self, text: &mut Text) {
+        let all = [
+            (
+                "authentication_attempts",
+                "Requests by whether their sender is known.",
+                Authenticated::ALL,
+                &self.authenticated,
+            ),
+            (
+                "authorization_attempts_total",
+                "Requests by what the authorizer said.",
+                Authorized::ALL,
+                &self.authorized,
+            ),
+        ];
+        for (name, help, results, counts) in all {
+            text.metric(name, "counter", help);
+            for (result, count) in results.iter().zip(counts) {
+                text.count(name, &format!("result=\"{result}\""), count.load(Ordering::Relaxed));
+            }
+        }
+    }
+}
+
+/// `/metrics/slis`: the health checks.
+pub(super) fn service_levels(server: &Server) -> Response {
+    let checks = server.parts().health.told();
+    let mut text = Text::default();
+    text.metric("kubernetes_healthcheck", "gauge", "Whether a check passes.");
+    for (name, probe, passes, _) in &checks {
+        text.count("kubernetes_healthcheck", &format!("name=\"{name}\",type=\"{probe}\""), u64::from(*passes));
+    }
+    text.metric("kubernetes_healthchecks_total", "counter", "How often checks passed and failed.");
+    for (name, probe, _, asked) in &checks {
+        for (status, count) in ["success", "error"].iter().zip(asked).filter(|(_, count)| **count > 0) {
+            let labels = format!("name=\"{name}\",status=\"{status}\",type=\"{probe}\"");
+            text.count("kubernetes_healthchecks_total", &labels, *count);
+        }
+    }
+    Response::full(200, TEXT, text.all)
+}
+
+fn unavailable(text: &mut Text, server: &Server) {
+    let name = "aggregator_unavailable_apiservice";
+    text.metric(name, "gauge", "APIServices that cannot be reached.");
+    let extensions = server.parts().extensions.all();
+    let of_others = |group: &str, version: &str| extensions.iter().any(|e| e.group == group && e.version == version);
+    let served = server.parts().registry.catalog().served();
+    for group in &served.groups {
+        for version in group.versions.iter().filter(|version| !of_others(&group.name, version)) {
+            text.count(name, &format!("name=\"{version}.{}\"", group.name), 0);
+        }
+    }
+    for extension in extensions.iter() {
+        text.count(name, &format!("name={}", quoted(&extension.name)), u64::from(!extension.available));
+    }
+}
+
+fn in_flight(text: &mut Text, server: &Server) {
+    let name = "apiserver_current_inflight_requests";
+    text.metric(name, "gauge", "Requests with a limit of time that are being answered.");
+    let (reading, writing) = server.in_flight().now();
+    text.count(name, "request_kind=\"mutating\"", writing);
+    text.count(name, "request_kind=\"readOnly\"", reading);
+}
+
+fn storage(text: &mut Text, server: &Server) {
+    let stats = server.parts().registry.store().stats();
+    let name = "apiserver_resource_objects";
+    text.metric(name, "gauge", "Stored objects.");
+    for row in &stats.collections {
+        let (resource, group) = row.collection.split_once('.').unwrap_or((&row.collection, ""));
+        let labels = format!("group={},resource={}", quoted(group), quoted(resource));
+        text.count_in(name, &labels, row.objects);
+    }
+    let name = "apiserver_storage_size_bytes";
+    text.metric(name, "gauge", "Bytes that the database takes.");
+    // What upstream calls the first of its databases.
+    text.count(name, "storage_cluster_id=\"etcd-0\"", stats.log_bytes);
+}
+
+fn about(text: &mut Text, server: &Server) {
+    let release = server.parts().facts.release;
+    let (major, minor) = (release.major, release.minor);
+    let name = "kubernetes_build_info";
+    text.metric(name, "gauge", "What this server is.");
+    let build = format!(
+        "build_date=\"1970-01-01T00:00:00Z\",compiler=\"rustc\",git_commit=\"\",git_tree_state=\"clean\",\
+         git_version=\"{VERSION}\",go_version=\"\",major=\"{major}\",minor=\"{minor}\",platform=\"{}\"",
+        super::routes::PLATFORM
+    );
+    text.count(name, &build, 1);
+    let name = "kubernetes_feature_enabled";
+    text.metric(name, "gauge", "Whether a feature gate is on.");
+    for gate in &server.parts().facts.gates {
+        let stage = match gate.stage {
+            Stage::Alpha => "ALPHA",
+            Stage::Beta => "BETA",
+            Stage::Stable => "",
+            Stage::Deprecated => "DEPRECATED",
+        };
+        let on = server.parts().registry.enabled(gate.name);
+        text.count(name, &format!("name=\"{}\",stage=\"{stage}\"", gate.name), u64::from(on));
+    }
+    let name = "version_info";
+    text.metric(name, "gauge", "The versions that this server is compatible with.");
+    let binary = VERSION.trim_start_matches('v');
+    let oldest = minor.saturating_sub(1);
+    let labels =
+        format!("binary=\"{binary}\",component=\"kube\",emulation=\"{major}.{minor}\",min_compat=\"{major}.{oldest}\"");
+    text.count(name, &labels, 1);
+}
