@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::api::time::GoDuration;
 use crate::resources::facts::Facts;
 use crate::resources::{Gates, RuntimeConfig};
 use crate::server::Limits;
@@ -129,6 +130,8 @@ impl Config {
         let switches =
             |all: &[(String, bool)]| all.iter().map(|(name, on)| format!("{name}={on}")).collect::<Vec<_>>().join(",");
         let ranges: Vec<String> = self.service_cluster_ip_ranges.iter().map(ToString::to_string).collect();
+        // No end is written as zero.
+        let interval = i64::try_from(self.history.as_nanos()).unwrap_or_default();
         let data = match &self.data {
             Data::Ephemeral => String::new(),
             Data::Folder(folder) => folder.display().to_string(),
@@ -145,6 +148,7 @@ impl Config {
             ("disable-admission-plugins", list(&self.disable_admission_plugins)),
             ("enable-admission-plugins", list(&self.enable_admission_plugins)),
             ("ephemeral", (self.data == Data::Ephemeral).to_string()),
+            ("etcd-compaction-interval", GoDuration(interval).to_string()),
             ("feature-gates", switches(&self.feature_gates)),
             ("max-mutating-requests-inflight", self.limits.writing_in_flight_max.to_string()),
             ("max-requests-inflight", self.limits.reading_in_flight_max.to_string()),
