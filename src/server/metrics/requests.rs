@@ -48,6 +48,9 @@ struct Row {
     sizes: Histogram,
 }
 
+/// One of the histograms of a row.
+type OfRow = fn(&Row) -> &Histogram;
+
 struct Counts {
     by_code: Vec<(u16, u64)>,
     durations: Histogram,
@@ -138,7 +141,7 @@ impl Requests {
                 text.histogram(name, &with_dry_run(labels, dry_run), &counts.durations);
             }
         }
-        let of_rows: [(&str, &str, fn(&Row) -> &Histogram); 2] = [
+        let of_rows: [(&str, &str, OfRow); 2] = [
             ("apiserver_request_sli_duration_seconds", "How long answers took, for service levels.", |row| {
                 &row.service_levels
             }),
