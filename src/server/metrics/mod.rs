@@ -123,7 +123,7 @@ fn unavailable(text: &mut Text, server: &Server) {
     let extensions = server.parts().extensions.all();
     let of_others = |group: &str, version: &str| extensions.iter().any(|e| e.group == group && e.version == version);
     let served = server.parts().registry.catalog().served();
-    for group in &served.groups {
+    for group in served.groups() {
         for version in group.versions.iter().filter(|version| !of_others(&group.name, version)) {
             text.count(name, &format!("name=\"{version}.{}\"", group.name), 0);
         }
