@@ -126,6 +126,12 @@ pub trait Plugin: Send + Sync + 'static {
     /// Cheap test before anything else.
     fn handles(&self, operation: Operation, kind: &Kind, subresource: &str) -> bool;
 
+    /// Whether a write to a namespace may get companions, and so may have to be begun again.
+    fn accompanies(&self, ctx: &Context, kind: &Kind, namespace: &str) -> bool {
+        let _ = (ctx, kind, namespace);
+        false
+    }
+
     /// May change `attributes.object`.
     fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
         let _ = (ctx, attributes);

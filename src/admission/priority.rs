@@ -1,5 +1,7 @@
 //! `Priority`: the name of a priority class becomes a number in the pod (Kubernetes `plugin/pkg/admission/priority`).
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::Value;
@@ -7,7 +9,7 @@ use serde_json::Value;
 use super::{Attributes, Context, Operation, Plugin};
 use crate::api::{Object, Result};
 use crate::resources::Kind;
-use crate::storage::Snapshot;
+use crate::storage::{Snapshot, Stored};
 
 const CLASSES: &str = "priorityclasses.scheduling.k8s.io";
 
@@ -95,10 +97,15 @@ struct Rank {
     value: i64,
 }
 
+/// Only a class in whose text this stands can be the default one, so that most need not be read.
+const DEFAULT: &str = "\"globalDefault\":true";
+
 /// The default class; of several the one with the lowest value.
 fn default_class(snapshot: &Snapshot) -> Option<Object> {
+    let says = |stored: &&Arc<Stored>| str::from_utf8(&stored.body.json).is_ok_and(|text| text.contains(DEFAULT));
     let ranked = snapshot
         .list(CLASSES, None, None)
+        .filter(says)
         .filter_map(|stored| Some((serde_json::from_slice::<Rank>(&stored.body.json).ok()?, stored)));
     let defaults = ranked.filter(|(rank, _)| rank.global_default);
     let (_, stored) = defaults.min_by_key(|(rank, _)| rank.value)?;

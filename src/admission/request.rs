@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{Attributes, Context, Operation};
+use crate::api::apply;
 use crate::api::request::Options;
 use crate::api::{GroupVersionKind, Object, Result};
 use crate::remote::convert;
@@ -149,6 +150,7 @@ fn view(kind: &Kind, subresource: &str, object: &Object) -> Object {
         return scale;
     }
     let mut object = object.clone();
+    apply::spell_out(&mut object);
     if *kind.payload(subresource) != kind.gvk {
         return object;
     }

@@ -30,6 +30,10 @@ impl Plugin for ResourceQuota {
         }
     }
 
+    fn accompanies(&self, ctx: &Context, _: &Kind, namespace: &str) -> bool {
+        ctx.store.snapshot().list("resourcequotas", Some(namespace), None).next().is_some()
+    }
+
     fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
         Box::pin(std::future::ready(check(ctx, attributes)))
     }

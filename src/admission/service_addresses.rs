@@ -46,6 +46,10 @@ impl Plugin for ServiceAddresses {
         written && &*kind.collection == "services" && subresource.is_empty()
     }
 
+    fn accompanies(&self, _: &Context, kind: &Kind, _: &str) -> bool {
+        &*kind.collection == "services"
+    }
+
     fn allocate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
         Box::pin(std::future::ready(self.settle(&ctx.store.snapshot(), ctx, attributes)))
     }

@@ -40,6 +40,15 @@ impl Object {
         Ok(Self { root })
     }
 
+    /// From the bytes of a stored object of a built-in type that is about to be changed: the sets of fields that are
+    /// owned stay texts, which `apply` knows and `apply::spell_out` makes trees of.
+    ///
+    /// # Errors
+    /// As `from_json`.
+    pub fn from_stored(bytes: &[u8]) -> serde_json::Result<Self> {
+        json::read_stored(bytes).map(|root| Self { root }).or_else(|_| Self::from_json(bytes))
+    }
+
     /// The whole tree.
     pub fn root(&self) -> &Map<String, Value> {
         &self.root

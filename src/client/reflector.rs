@@ -194,28 +194,31 @@ impl<S: Sink> Reflector<S> {
 
     /// Takes in whole lines.
     fn take(&mut self, lines: &[u8], initial: &mut Option<Vec<S::View>>) -> Result<(), End> {
-        for frame in serde_json::Deserializer::from_slice(lines).into_iter::<Frame<'_>>() {
-            let frame = frame.map_err(|error| End::Failed(error.into()))?;
-            self.take_frame(&frame, initial)?;
-        }
-        Ok(())
+        let Some(frames) = frames_of(lines) else {
+            for frame in serde_json::Deserializer::from_slice(lines).into_iter::<Frame<'_>>() {
+                let frame = frame.map_err(|error| End::Failed(error.into()))?;
+                self.take_frame((&frame.kind, frame.object.get()), initial)?;
+            }
+            return Ok(());
+        };
+        frames.into_iter().try_for_each(|frame| self.take_frame(frame, initial))
     }
 
-    fn take_frame(&mut self, frame: &Frame<'_>, initial: &mut Option<Vec<S::View>>) -> Result<(), End> {
+    fn take_frame(&mut self, (kind, object): (&str, &str), initial: &mut Option<Vec<S::View>>) -> Result<(), End> {
         let failed = |error: serde_json::Error| End::Failed(error.into());
-        match (&*frame.kind, initial.as_mut()) {
+        match (kind, initial.as_mut()) {
             ("ADDED" | "MODIFIED" | "DELETED", pending) => {
-                let object: S::View = serde_json::from_str(frame.object.get()).map_err(failed)?;
+                let object: S::View = serde_json::from_str(object).map_err(failed)?;
                 if let Some(pending) = pending {
                     pending.push(object);
                 } else {
-                    let gone = frame.kind == "DELETED";
+                    let gone = kind == "DELETED";
                     let revision = if gone { self.sink.remove(object) } else { self.sink.put(object) };
                     self.resume = Some(revision.to_string());
                 }
             }
             ("BOOKMARK", _) => {
-                let meta = serde_json::from_str::<Bookmark>(frame.object.get()).map_err(failed)?.metadata;
+                let meta = serde_json::from_str::<Bookmark>(object).map_err(failed)?.metadata;
                 if let Some(objects) = initial.take_if(|_| meta.annotations.contains_key(INITIAL_EVENTS_END)) {
                     self.sink.replace(objects, meta.revision());
                 }
@@ -225,13 +228,25 @@ impl<S: Sink> Reflector<S> {
                 }
             }
             ("ERROR", _) => {
-                let error: ApiError = serde_json::from_str(frame.object.get()).map_err(failed)?;
+                let error: ApiError = serde_json::from_str(object).map_err(failed)?;
                 return Err(if error.code == 410 { End::Expired } else { End::Failed(Error::Api(Box::new(error))) });
             }
             _ => {}
         }
         Ok(())
     }
+}
+
+/// The types and objects of lines that are written as every API server writes them, found without reading the objects.
+/// `None` when one is not.
+fn frames_of(lines: &[u8]) -> Option<Vec<(&str, &str)>> {
+    let lines = std::str::from_utf8(lines).ok()?.split('\n');
+    lines.filter(|line| !line.is_empty()).map(frame_of).collect()
+}
+
+fn frame_of(line: &str) -> Option<(&str, &str)> {
+    let (kind, rest) = line.strip_prefix("{\"type\":\"")?.split_once('"')?;
+    Some((kind, rest.strip_prefix(",\"object\":")?.strip_suffix('}')?))
 }
 
 /// Gathers the pieces of a body until they end with a line.
@@ -257,5 +272,18 @@ impl Frames {
                 return Err(Error::TooLong { limit: LINE_BYTES_MAX });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_an_api_server_are_taken_apart_without_being_read() {
+        let lines = b"{\"type\":\"ADDED\",\"object\":{\"a\":\"}\\n\"}}\n{\"type\":\"BOOKMARK\",\"object\":{}}\n";
+        let frames = frames_of(lines).unwrap();
+        assert_eq!(frames, [("ADDED", "{\"a\":\"}\\n\"}"), ("BOOKMARK", "{}")]);
+        assert_eq!(frames_of(b"{ \"type\": \"ADDED\", \"object\": {} }\n"), None);
     }
 }

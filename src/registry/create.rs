@@ -55,19 +55,32 @@ impl Registry {
         ownership: Ownership,
     ) -> Result<Written> {
         let mut names = 0;
+        let name = object.name().to_owned();
+        let mut next = Some(object);
         for _ in 0..ATTEMPTS_MAX {
-            match self.create_once(call, object.clone(), (options, ownership)).await? {
+            let Some(object) = next.take() else { break };
+            next = self.may_begin_again(call, &object).then(|| object.clone());
+            match self.create_once(call, object, (options, ownership)).await? {
                 Attempt::Done(written) => return Ok(written),
                 Attempt::Again { name_taken } => {
                     names += usize::from(name_taken);
                     if names == NAMES_MAX {
                         let resource = call.kind.group_resource();
-                        return Err(generate_name_conflict(&resource, object.text_at(&["metadata", "generateName"])));
+                        let prefix = next.as_ref().map_or("", |object| object.text_at(&["metadata", "generateName"]));
+                        return Err(generate_name_conflict(&resource, prefix));
                     }
                 }
             }
         }
-        Err(Status::conflict(&call.kind.group_resource(), object.name(), "too many writers at once"))
+        Err(Status::conflict(&call.kind.group_resource(), &name, "too many writers at once"))
+    }
+
+    /// Whether a create may lose a race that it can win the next time: for a name that is made, or with companions. The
+    /// others need no copy of the object.
+    fn may_begin_again(&self, call: &Call, object: &Object) -> bool {
+        let namespace = &call.target.namespace;
+        let accompanied = || self.plugins.iter().any(|p| p.accompanies(&self.admission, &call.kind, namespace));
+        object.name().is_empty() || accompanied()
     }
 
     async fn create_once(&self, call: &Call, mut object: Object, how: (&WriteOptions, Ownership)) -> Result<Attempt> {
@@ -118,6 +131,7 @@ impl Registry {
         }
         let shelved = self.shelved(kind, &object).await?;
         let write = persist::put(kind, key.clone(), Expect::Absent, &shelved)?;
+        let alone = companions.is_empty() && !generated;
         match self.commit(call, write, companions).await? {
             Committed::Done(stored) => {
                 let answer = Answer::Stored(self.one_converted(kind, &stored, Reading::One).await?);
@@ -126,6 +140,8 @@ impl Registry {
             Committed::Raced => match self.store.snapshot().get(&key) {
                 Some(_) if generated => Ok(Attempt::Again { name_taken: true }),
                 Some(present) => Err(already_exists(kind, &object, present.facts.deleting)),
+                // It was there when it mattered.
+                None if alone => Err(already_exists(kind, &object, false)),
                 None => Ok(Attempt::Again { name_taken: false }),
             },
         }
@@ -154,7 +170,7 @@ impl Registry {
         if let Some(present) = self.store.snapshot().get(key) {
             return Err(already_exists(&call.kind, &object, present.facts.deleting));
         }
-        Ok(Written { answer: Answer::Object(self.to_served(&call.kind, object)), created: true })
+        Ok(Written { answer: self.spelled_out(&call.kind, object), created: true })
     }
 }
 

@@ -10,7 +10,7 @@ use crate::api::emptied::Emptied;
 use crate::api::field::{FieldError, Path, go_quote};
 use crate::api::request::{FieldValidation, WriteOptions};
 use crate::api::schema::{Table, TypeId, decode, default};
-use crate::api::{GroupKind, GroupVersionKind, Object, Result, Status, patch};
+use crate::api::{GroupKind, GroupVersionKind, Object, Result, Status, apply, patch};
 use crate::resources::Kind;
 
 impl Registry {
@@ -27,8 +27,8 @@ impl Registry {
     /// The result of a patch.
     pub(super) fn decode_patched(&self, call: &Call, patched: Patched<'_>, how: FieldValidation) -> Result<Object> {
         let kind = &call.kind;
-        let from = (patched.input.clone(), Origin::Patch(&patched));
-        let object = self.fit(call, &Wanted::of_kind(kind), from, how)?;
+        let Patched { input, shown } = patched;
+        let object = self.fit(call, &Wanted::of_kind(kind), (input, Origin::Patch(&*shown)), how)?;
         self.decode_tree(call, object)
     }
 
@@ -40,7 +40,8 @@ impl Registry {
         patched: Patched<'_>,
         validation: FieldValidation,
     ) -> Result<Object> {
-        self.decode_payload(call, gvk, (patched.input.clone(), Origin::Patch(&patched)), validation)
+        let Patched { input, shown } = patched;
+        self.decode_payload(call, gvk, (input, Origin::Patch(&*shown)), validation)
     }
 
     /// A tree in the served version that already has the shape of its type: defaulted and converted.
@@ -94,7 +95,7 @@ impl Registry {
     /// The configuration of an apply, YAML or JSON: as it came. Whether it fits its type is seen when it is merged.
     pub(super) fn decode_apply(&self, call: &Call, patch: &Bytes, options: &WriteOptions) -> Result<Object> {
         let failed = |error: codec::Error| Status::bad_request(format!("error encoding patch: {error}"));
-        let decoded = yaml::decode(patch).map_err(failed)?;
+        let decoded = plain_json(patch).map_or_else(|| yaml::decode(patch), Ok).map_err(failed)?;
         if !decoded.duplicates.is_empty() {
             match options.field_validation {
                 FieldValidation::Ignore => {}
@@ -127,6 +128,9 @@ impl Registry {
     ) -> Result<Object> {
         let gvk = wanted.gvk;
         let Input { mut value, twice } = input;
+        if matches!(origin, Origin::Body) {
+            apply::refuse_texts(&mut value);
+        }
         self.check_kind(wanted, &value, &origin)?;
         if !wanted.custom {
             *call.emptied.lock() = Emptied::of(&value);
@@ -218,6 +222,30 @@ const UNSERVED: [&str; 8] = [
     "storage.k8s.io/v1beta1",
 ];
 
+/// A JSON text that reads the same as YAML, only sooner; `None` where there might be a difference.
+fn plain_json(text: &[u8]) -> Option<codec::Decoded> {
+    /// Longer ones are no keys in YAML.
+    const KEY_BYTES_MAX: usize = 1000;
+    /// A key that merges another map into its own.
+    const MERGE: &str = "<<";
+    fn alike(value: &Value) -> bool {
+        match value {
+            Value::Number(number) => number.is_i64(),
+            Value::Array(items) => items.iter().all(alike),
+            Value::Object(map) => {
+                map.iter().all(|(key, value)| key.len() <= KEY_BYTES_MAX && key != MERGE && alike(value))
+            }
+            Value::Null | Value::Bool(_) | Value::String(_) => true,
+        }
+    }
+    let odd = |pair: &[u8]| pair == br"\u" || pair == br"\/";
+    let plain = text.first() == Some(&b'{')
+        && text.iter().all(|byte| (b' '..0x7f).contains(byte) || *byte == b'\n')
+        && !text.windows(2).any(odd);
+    let decoded = plain.then(|| json::decode(text).ok()).flatten()?;
+    (decoded.duplicates.is_empty() && alike(&decoded.value)).then_some(decoded)
+}
+
 /// Whether anything in a tree stands for a number that no tree can hold.
 fn holds_too_large(value: &Value) -> bool {
     match value {
@@ -296,15 +324,16 @@ fn unmarshal_errors(lines: &[String]) -> String {
 /// Where a tree comes from, which decides how it is refused.
 enum Origin<'a> {
     Body,
-    Patch(&'a Patched<'a>),
+    /// With what shows the patched object.
+    Patch(&'a Shown<'a>),
 }
 
 impl Origin<'_> {
     fn refusal(&self, given: &GroupVersionKind, expected: &str, why: &str) -> Status {
         match self {
             Self::Body => codec::cannot_be_handled(&given.kind, &given.version, expected, &why),
-            Self::Patch(patched) => {
-                let error = FieldError::invalid(&Path::new("patch"), (patched.shown)(), why);
+            Self::Patch(shown) => {
+                let error = FieldError::invalid(&Path::new("patch"), shown(), why);
                 Status::invalid(&GroupKind { group: "".into(), kind: "".into() }, "", &[error])
             }
         }
@@ -327,11 +356,19 @@ fn check_custom_kind(kind: &Kind, value: &Value) -> Result<()> {
 pub(super) struct Patched<'a> {
     pub input: Input,
     /// How an error shows it.
-    shown: Box<dyn Fn() -> String + 'a>,
+    shown: Box<Shown<'a>>,
 }
 
+/// Makes the patched object once more, because few patches are refused.
+type Shown<'a> = dyn Fn() -> String + Send + Sync + 'a;
+
 /// The object as a patch makes it.
-pub(super) fn patch<'a>(kind: &'a Kind, live: &Object, patch: PatchKind, document: &'a Bytes) -> Result<Patched<'a>> {
+pub(super) fn patch<'a>(
+    kind: &'a Kind,
+    live: &'a Object,
+    patch: PatchKind,
+    document: &'a Bytes,
+) -> Result<Patched<'a>> {
     if patch == PatchKind::Strategic && kind.is_custom() {
         return Err(Status::unsupported_media_type(&[
             "application/json-patch+json",
@@ -341,8 +378,11 @@ pub(super) fn patch<'a>(kind: &'a Kind, live: &Object, patch: PatchKind, documen
     }
     let mut patched = patch_tree(&kind.types, kind.type_id, live, (patch, document))?;
     if kind.is_custom() {
-        let value = patched.input.value.clone();
-        patched.shown = Box::new(move || String::from_utf8(json::encode(&value, Layout::Sorted)).unwrap_or_default());
+        let of = (&*kind.types, kind.type_id);
+        patched.shown = Box::new(move || {
+            let value = patched_value(live, (how_of(patch), document), of).unwrap_or_default();
+            String::from_utf8(json::encode(&value, Layout::Sorted)).unwrap_or_default()
+        });
     }
     Ok(patched)
 }
@@ -351,25 +391,38 @@ pub(super) fn patch<'a>(kind: &'a Kind, live: &Object, patch: PatchKind, documen
 pub(super) fn patch_tree<'a>(
     types: &'a Table,
     id: TypeId,
-    live: &Object,
+    live: &'a Object,
     (kind, document): (PatchKind, &'a Bytes),
 ) -> Result<Patched<'a>> {
-    let how = match kind {
-        PatchKind::Json => patch::PatchKind::Json,
-        PatchKind::Merge => patch::PatchKind::Merge,
-        PatchKind::Strategic => patch::PatchKind::StrategicMerge,
-        PatchKind::Apply => return Err(Status::unsupported_media_type(&["application/merge-patch+json"])),
-    };
+    if kind == PatchKind::Apply {
+        return Err(Status::unsupported_media_type(&["application/merge-patch+json"]));
+    }
+    let how = how_of(kind);
     let duplicates = json::decode(document).map(|decoded| decoded.duplicates).unwrap_or_default();
-    let mut patched = patch::apply(how, live, document, (types, id))?;
+    let value = patched_value(live, (how, document), (types, id))?;
+    let shown = Box::new(move || {
+        let value = patched_value(live, (how, document), (types, id)).unwrap_or_default();
+        patch::shown(how, &value, document, (types, id))
+    });
+    let prefix = if how == patch::PatchKind::Json { "json patch " } else { "" };
+    let twice = Twice::InPatch(duplicate_fields(prefix, &duplicates));
+    Ok(Patched { input: Input { value, twice }, shown })
+}
+
+/// The patches that change the object as it stands.
+fn how_of(kind: PatchKind) -> patch::PatchKind {
+    match kind {
+        PatchKind::Json => patch::PatchKind::Json,
+        PatchKind::Merge | PatchKind::Apply => patch::PatchKind::Merge,
+        PatchKind::Strategic => patch::PatchKind::StrategicMerge,
+    }
+}
+
+fn patched_value(live: &Object, (how, document): (patch::PatchKind, &Bytes), of: (&Table, TypeId)) -> Result<Value> {
+    let mut patched = patch::apply(how, live, document, of)?;
     if how == patch::PatchKind::StrategicMerge {
         // Upstream merges into a Go struct, which stays what it is.
         patched.set_gvk(&live.gvk());
     }
-    let patched = patched.into_value();
-    let shown = patched.clone();
-    let shown = Box::new(move || patch::shown(how, &shown, document, (types, id)));
-    let prefix = if how == patch::PatchKind::Json { "json patch " } else { "" };
-    let twice = Twice::InPatch(duplicate_fields(prefix, &duplicates));
-    Ok(Patched { input: Input { value: patched, twice }, shown })
+    Ok(patched.into_value())
 }

@@ -40,7 +40,7 @@ impl Registry {
     ) -> Result<()> {
         for _ in 0..ATTEMPTS_MAX {
             let stored = self.find(call)?;
-            let mut object = tree(&call.kind, &stored)?;
+            let mut object = tree_to_change(&call.kind, &stored)?;
             change(&mut object)?;
             if dry_run {
                 return Ok(());
@@ -160,6 +160,15 @@ pub(super) fn tree(kind: &Kind, stored: &Stored) -> Result<Object> {
         kind.behaviour.revive(&mut object)?;
     }
     Ok(object)
+}
+
+/// The same for a change, with sets of owned fields as texts where the type is built in (`Object::from_stored`).
+pub(super) fn tree_to_change(kind: &Kind, stored: &Stored) -> Result<Object> {
+    if kind.is_custom() {
+        return tree(kind, stored);
+    }
+    Object::from_stored(&stored.body.json)
+        .map_err(|error| Status::internal(format!("stored object {} does not decode: {error}", stored.key.name)))
 }
 
 /// Whether the bytes of a stored object are what the kind serves.

@@ -12,13 +12,14 @@ use super::ownership::{Owner, served_view};
 use super::persist::Committed;
 use super::{ATTEMPTS_MAX, Answer, Call, Input, PatchKind, Registry, Written, metadata, persist};
 use crate::admission::Operation;
+use crate::api::apply;
 use crate::api::field::{ErrorKind, Errors, FieldError, Path};
 use crate::api::request::{Options, WriteOptions};
 use crate::api::schema::validate::{self, Level};
 use crate::api::status::OBJECT_WAS_MODIFIED;
 use crate::api::validation::metadata as metadata_rules;
 use crate::api::{GroupKind, Object, Reason, Result, Revision, Status};
-use crate::resources::{Kind, Moment, Part, go_print};
+use crate::resources::{Kind, Moment, Part, go_print, keep_all_but};
 use crate::storage::{Change, Expect, Key, Stored, Write};
 
 /// Makes the new object, in the stored version and before anything of the server's own, from the present one.
@@ -93,8 +94,15 @@ impl Registry {
         options: &WriteOptions,
     ) -> Result<Object> {
         let old = old.ok_or_else(|| Status::not_found(&call.kind.group_resource(), &call.target.name))?;
-        let live = served_view(&call.kind, old);
-        let patched = super::decode::patch(&call.kind, &live, patch.0, patch.1)?;
+        let mut live = served_view(&call.kind, old);
+        let about_owners = patch.0 == PatchKind::Json || mentions(patch.1, b"managedFields");
+        if about_owners {
+            apply::spell_out(live.to_mut());
+        }
+        let mut patched = super::decode::patch(&call.kind, &live, patch.0, patch.1)?;
+        if about_owners {
+            apply::refuse_texts(&mut patched.input.value);
+        }
         let mut object = self.decode_patched(call, patched, options.field_validation)?;
         metadata::settle_namespace(call, &mut object)?;
         metadata::check_name(&object, &call.target.name)?;
@@ -119,7 +127,8 @@ impl Registry {
         let Some(stored) = stored else {
             return self.create_instead(r).await.map(Attempt::Done);
         };
-        let old = persist::tree(&call.kind, &*self.one_converted(&call.kind, &stored, Reading::Changing).await?)?;
+        let old =
+            persist::tree_to_change(&call.kind, &*self.one_converted(&call.kind, &stored, Reading::Changing).await?)?;
         let mut new = (r.produce)(Some(&old))?;
         check_revision(call, &mut new, &stored)?;
         let moment = self.moment();
@@ -243,11 +252,17 @@ impl Registry {
         errors
     }
 
+    /// The answer with an object that is not stored.
+    pub(super) fn spelled_out(&self, kind: &Kind, mut object: Object) -> Answer {
+        apply::spell_out(&mut object);
+        Answer::Object(self.to_served(kind, object))
+    }
+
     async fn finish(&self, r: &Replacement<'_>, f: Finished) -> Result<Attempt> {
         let kind = &r.call.kind;
         let expect = Expect::At(f.stored.revision);
         if deletes(kind, &f.new, &f.old) {
-            let answer = Answer::Object(self.to_served(kind, f.new));
+            let answer = self.spelled_out(kind, f.new);
             if !r.options.dry_run {
                 let write = Write { key: f.key, expect, change: Change::Delete };
                 if matches!(self.commit(r.call, write, f.companions).await?, Committed::Raced) {
@@ -258,7 +273,7 @@ impl Registry {
         }
         if r.options.dry_run {
             let new = self.there_and_back(kind, f.new).await?;
-            let answer = Answer::Object(self.to_served(kind, new));
+            let answer = self.spelled_out(kind, new);
             return Ok(Attempt::Done(Written { answer, created: false }));
         }
         let shelved = self.shelved(kind, &f.new).await?;
@@ -278,6 +293,12 @@ impl Registry {
             Committed::Raced => Ok(Attempt::Raced),
         }
     }
+}
+
+/// Whether a text may have a word in it.
+fn mentions(text: &[u8], word: &[u8]) -> bool {
+    // A letter of it may be escaped.
+    text.contains(&b'\\') || text.windows(word.len()).any(|part| part == word)
 }
 
 /// Groups of servers that know no declared rules: what they find twice is told twice.
@@ -305,23 +326,16 @@ fn part_of(call: &Call) -> Result<Option<Part>> {
 const PLAIN_STATUS: Part = Part { prepare: plain_status, validate: |_, _| Errors::new() };
 
 fn plain_status(new: &mut Object, old: &Object, _: &Moment) {
-    let status = new.root_mut().remove("status");
-    let metadata = new.root_mut().remove("metadata");
-    *new.root_mut() = old.root().clone();
-    if let Some(metadata) = metadata {
-        new.root_mut().insert("metadata".to_owned(), metadata);
-    }
-    match status {
-        Some(status) => new.root_mut().insert("status".to_owned(), status),
-        None => new.root_mut().remove("status"),
-    };
+    keep_all_but(new, old, &|key| matches!(key, "metadata" | "status"));
 }
 
 fn keep_status(new: &mut Object, old: &Object) {
     match old.root().get("status") {
-        Some(status) => new.root_mut().insert("status".to_owned(), status.clone()),
-        None => new.root_mut().remove("status"),
-    };
+        // It is so already, as a rule, and a comparison costs less than a copy.
+        Some(status) if new.root().get("status") == Some(status) => {}
+        Some(status) => drop(new.root_mut().insert("status".to_owned(), status.clone())),
+        None => drop(new.root_mut().remove("status")),
+    }
 }
 
 /// An update that takes away the last finalizer of an object that is being deleted removes it.

@@ -56,6 +56,7 @@ pub use built_in::{RuntimeConfig, STAGES, built_in};
 pub use catalog::{Catalog, Group, Served};
 pub use core::service_address_errors;
 pub use gates::{Gated, Gates};
+pub use part::keep_all_but;
 pub use print::age;
 pub use table::{BUILT_IN, Row};
 

@@ -15,9 +15,16 @@ pub(super) const STATUS_ALONE: Part =
 /// Makes everything beside status and metadata as it was.
 pub(super) fn keep_rest(new: &mut Object, old: &Object) {
     let aside = |key: &str| matches!(key, "apiVersion" | "kind" | "metadata" | "status");
-    new.root_mut().retain(|key, _| aside(key));
+    keep_all_but(new, old, &aside);
+}
+
+/// Makes everything as it was but what is aside. What is so already, as nearly always, is not copied.
+pub fn keep_all_but(new: &mut Object, old: &Object, aside: &dyn Fn(&str) -> bool) {
+    new.root_mut().retain(|key, _| aside(key) || old.root().contains_key(key));
     for (key, value) in old.root().iter().filter(|(key, _)| !aside(key)) {
-        new.root_mut().insert(key.clone(), value.clone());
+        if new.root().get(key) != Some(value) {
+            new.root_mut().insert(key.clone(), value.clone());
+        }
     }
 }
 

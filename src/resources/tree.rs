@@ -96,6 +96,8 @@ pub(super) fn list<'a>(object: &'a Object, path: &[&str]) -> impl Iterator<Item 
 /// Makes a field as it is in another object.
 pub(super) fn keep(new: &mut Object, old: &Object, path: &[&str]) {
     match old.get(path) {
+        // It is so already, as a rule, and a comparison costs less than a copy.
+        Some(value) if new.get(path) == Some(value) => {}
         Some(value) => new.set(path, value.clone()),
         None => drop(new.remove(path)),
     }

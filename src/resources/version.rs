@@ -6,7 +6,7 @@ use super::Kind;
 use crate::api::codec::Error;
 use crate::api::labels::Selector;
 use crate::api::schema::{Str, TypeId, decode, default};
-use crate::api::{GroupVersionKind, Object};
+use crate::api::{GroupVersionKind, Object, apply};
 
 impl Kind {
     /// From the stored version to this one.
@@ -43,6 +43,7 @@ impl Kind {
     /// # Errors
     /// With the message of upstream's decoder.
     pub fn read(&self, mut value: Value) -> Result<Object, Error> {
+        apply::refuse_texts(&mut value);
         self.behaviour.fit(self, &mut value)?;
         let mut object = Object::from_value(value).map_err(|_| Error::new("an object is expected"))?;
         object.set_gvk(&self.gvk);

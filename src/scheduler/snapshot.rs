@@ -14,6 +14,8 @@ pub(super) struct Snapshot {
     by_name: HashMap<Box<str>, usize>,
     /// Where each pod is, by uid; an assumed one is not yet seen there.
     placed: HashMap<Box<str>, Placed>,
+    /// How many of the nodes are there.
+    count: usize,
     /// Pods that ask for something of pods beside them; while there are none, nobody looks.
     pub affine: usize,
 }
@@ -53,7 +55,7 @@ impl Snapshot {
 
     /// How many nodes are there.
     pub(super) fn count(&self) -> usize {
-        self.nodes.iter().filter(|info| info.node.is_some()).count()
+        self.count
     }
 
     /// A node by index.
@@ -68,12 +70,14 @@ impl Snapshot {
 
     pub(super) fn put_node(&mut self, node: &Arc<Node>) {
         let info = self.info(&node.metadata.name);
-        info.node = Some(Arc::clone(node));
+        let is_new = info.node.replace(Arc::clone(node)).is_none();
+        self.count += usize::from(is_new);
     }
 
     pub(super) fn remove_node(&mut self, name: &str) {
         let Some(index) = self.index_of(name) else { return };
-        self.nodes[index].node = None;
+        let was_there = self.nodes[index].node.take().is_some();
+        self.count -= usize::from(was_there);
         if self.nodes[index].by_uid.is_empty() {
             self.nodes.swap_remove(index);
             self.by_name.remove(name);

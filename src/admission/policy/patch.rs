@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::compile::{Mutation, Policy};
-use crate::api::apply::{Root, configure};
+use crate::api::apply::{Root, configure, refuse_texts};
 use crate::api::cel::admission::{Compiled, Evaluation, Inputs, configuration, patches};
 use crate::api::cel::{RUNTIME_COST_BUDGET, Value};
 use crate::api::{Object, Status, patch};
@@ -58,7 +58,9 @@ fn merge(
     config: serde_json::Map<String, Json>,
     (kind, subresource): (&Kind, &str),
 ) -> Result<Object, Failure> {
-    let mut config = Object::from_value(Json::Object(config)).unwrap_or_default();
+    let mut config = Json::Object(config);
+    refuse_texts(&mut config);
+    let mut config = Object::from_value(config).unwrap_or_default();
     config.set_gvk(&object.gvk());
     // What is sent to a subresource with a type of its own is merged as its values are.
     let of_kind = *kind.payload(subresource) == kind.gvk;
@@ -76,6 +78,7 @@ fn run(object: &Object, operations: Json, (kind, subresource): (&Kind, &str)) ->
     };
     let internal = |why: &dyn std::fmt::Display| Failure::Refused(Status::internal(why));
     let mut patched = patched;
+    refuse_texts(&mut patched);
     if *kind.payload(subresource) == kind.gvk {
         let unknown = kind.behaviour.fit(kind, &mut patched).map_err(|error| internal(&error))?;
         if !kind.is_custom() && !unknown.is_empty() {

@@ -88,9 +88,10 @@ impl<'a> FieldSet<'a> {
 
 /// Appends a `fieldsV1` tree as JSON in upstream's order. What is no field set is written as it stands.
 pub fn write_fields_v1(value: &Value, out: &mut String) {
-    match FieldSet::from_value(value) {
-        Ok(set) => set.write_json(false, &mut String::new(), out),
-        Err(_) => out.push_str(&value.to_string()),
+    match (value, FieldSet::from_value(value)) {
+        (Value::String(text), _) => out.push_str(text),
+        (_, Ok(set)) => set.write_json(false, &mut String::new(), out),
+        (_, Err(_)) => out.push_str(&value.to_string()),
     }
 }
 
@@ -202,6 +203,8 @@ mod tests {
                 prop_assert_eq!(a.recursive_difference(&b).has(&path.0), in_a && !covered);
             }
             prop_assert_eq!(a.meets(&b), !a.intersection(&b).is_empty());
+            prop_assert_eq!(a.is_within(&b), a.difference(&b).is_empty());
+            prop_assert!(a.is_within(&both) && b.is_within(&both));
             prop_assert_eq!(both.len(), a.len() + b.len() - a.intersection(&b).len());
         }
     }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::set::{Below, FieldSet};
+use super::text;
 use crate::api::field::go_quote;
 
 /// How the fields were set.
@@ -79,28 +80,32 @@ impl<'a> Entry<'a> {
     }
 
     fn read(at: usize, value: &'a Value) -> Result<Self, String> {
-        let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or("");
-        let operation = match text("operation") {
+        let told = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or("");
+        let operation = match told("operation") {
             "Apply" => Operation::Apply,
             "Update" => Operation::Update,
             _ => return Err("operation must be `Apply` or `Update`".to_owned()),
         };
-        let api_version = text("apiVersion");
+        let api_version = told("apiVersion");
         if api_version.is_empty() {
             return Err("apiVersion must not be empty".to_owned());
         }
-        match text("fieldsType") {
+        match told("fieldsType") {
             "FieldsV1" => {}
             "" => return Err(format!("missing fieldsType in managed fields entry {at}")),
             other => return Err(format!("invalid fieldsType {} in managed fields entry {at}", go_quote(other))),
         }
-        let fields = value.get("fieldsV1").filter(|fields| !fields.is_null());
-        let set = match fields.map(FieldSet::from_value).transpose() {
-            Ok(set) => set.unwrap_or_default(),
-            Err(error) => return Err(format!("error decoding set: {error}")),
+        let decoding = |error: super::fields_v1::Error| format!("error decoding set: {error}");
+        let set = match value.get("fieldsV1") {
+            None | Some(Value::Null) => FieldSet::new(),
+            Some(Value::String(fields)) => match text::read(fields) {
+                Some(set) => set,
+                None => FieldSet::from_json(fields).map_err(decoding)?,
+            },
+            Some(fields) => FieldSet::from_value(fields).map_err(decoding)?,
         };
         Ok(Self {
-            manager: Manager::new(text("manager"), operation, text("subresource"), api_version),
+            manager: Manager::new(told("manager"), operation, told("subresource"), api_version),
             api_version,
             time: value.get("time").and_then(Value::as_str),
             set,
@@ -108,7 +113,7 @@ impl<'a> Entry<'a> {
         })
     }
 
-    fn to_value(&self) -> Value {
+    fn to_value(&self, form: Form) -> Value {
         let texts = [
             ("manager", self.manager.name),
             ("operation", self.manager.operation.as_str()),
@@ -119,7 +124,11 @@ impl<'a> Entry<'a> {
         ];
         let texts = texts.into_iter().filter(|(_, text)| !text.is_empty());
         let texts = texts.map(|(name, text)| (name.to_owned(), Value::String(text.to_owned())));
-        Value::Object(texts.chain([("fieldsV1".to_owned(), self.set.to_value())]).collect::<Map<_, _>>())
+        let fields = match form {
+            Form::Text => Value::String(text::write(&self.set)),
+            Form::Tree => self.set.to_value(),
+        };
+        Value::Object(texts.chain([("fieldsV1".to_owned(), fields)]).collect::<Map<_, _>>())
     }
 }
 
@@ -155,15 +164,23 @@ pub(super) enum Piece {
     New(Value),
 }
 
+/// How a set stands in an entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Form {
+    /// See `text`.
+    Text,
+    Tree,
+}
+
 /// The entries in upstream's order: appliers first, then by time, name, version and subresource.
-pub(super) fn encode(mut entries: Vec<Entry<'_>>) -> Vec<Piece> {
+pub(super) fn encode(mut entries: Vec<Entry<'_>>, form: Form) -> Vec<Piece> {
     if entries.len() > 1 {
         entries.sort_by_cached_key(|entry| {
             let manager = entry.manager;
             (manager.operation, entry.seconds(), manager.name, entry.api_version, manager.subresource)
         });
     }
-    entries.iter().map(|entry| entry.source.map_or_else(|| Piece::New(entry.to_value()), Piece::Kept)).collect()
+    entries.iter().map(|entry| entry.source.map_or_else(|| Piece::New(entry.to_value(form)), Piece::Kept)).collect()
 }
 
 /// The list that pieces make, `kept` giving those that are as they were. `None` when there are none.

@@ -17,6 +17,7 @@ mod scale;
 mod scope;
 mod server_side;
 mod set;
+mod text;
 mod types;
 mod update;
 mod validate;
@@ -29,6 +30,7 @@ pub use scale::{ReplicasPaths, from_scale, to_scale};
 pub use scope::{Conflicts, OneVersion, Owns, Scope, Versions, Writer};
 pub use server_side::apply;
 pub use set::{FieldPath, FieldSet, Node};
+pub use text::{refuse_texts, spell_out};
 pub use types::{Origin, Root};
 pub use update::{same_but_times, update};
 

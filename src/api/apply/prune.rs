@@ -49,6 +49,11 @@ pub(super) fn prune(
     last: &Entry<'_>,
     (others, own): (&[Entry<'_>], &Entry<'_>),
 ) -> Object {
+    // Who applies the same fields again takes nothing away.
+    let alike = |entry: &Entry<'_>| entry.api_version == scope.api_version;
+    if alike(last) && others.iter().all(alike) && last.set.is_within(&own.set) {
+        return merged;
+    }
     let start = Tree { object: merged, root: scope.root, api_version: scope.api_version.to_owned() };
     let Some(merged) = start.to(scope, last.api_version) else { return start.object };
     let gone = with_named_fields(&last.set, Some(merged.root.top()));

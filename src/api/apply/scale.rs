@@ -49,7 +49,7 @@ pub fn to_scale(parent: Option<&Value>, paths: ReplicasPaths<'_>) -> Result<Opti
         }
         owner
     });
-    Ok(managed::assemble(managed::encode(entries), |_| Value::Null))
+    Ok(managed::assemble(managed::encode(entries, managed::Form::Tree), |_| Value::Null))
 }
 
 /// `managedFields` of the object, in `api_version`, after its scale was written: who owns the replicas of the scale
@@ -87,7 +87,7 @@ pub fn from_scale(
         owner.time = before.iter().find(|entry| entry.manager == owner.manager).and_then(|entry| entry.time);
         entries.push(owner);
     }
-    Ok(managed::assemble(managed::encode(entries), |at| {
+    Ok(managed::assemble(managed::encode(entries, managed::Form::Tree), |at| {
         parent.and_then(|list| list.get(at)).cloned().unwrap_or_default()
     }))
 }

@@ -132,7 +132,7 @@ impl Attempt<'_> {
             entries.push(own);
         }
         let stored = update::stored(live);
-        let list = managed::assemble(managed::encode(entries), |at| {
+        let list = managed::assemble(managed::encode(entries, scope.root.owners_form()), |at| {
             stored.and_then(|list| list.get(at)).cloned().unwrap_or_default()
         });
         match list {

@@ -167,6 +167,15 @@ impl<'a> FieldSet<'a> {
         found
     }
 
+    /// Whether all members are in `other` too.
+    pub fn is_within(&self, other: &FieldSet<'_>) -> bool {
+        let mut within = true;
+        pairs(self, other, |a, b| {
+            within = within && b.is_some_and(|b| (!a.member || b.member) && a.children.is_within(&b.children));
+        });
+        within
+    }
+
     /// The members that are not in `other`; children of members of `other` stay.
     #[must_use]
     pub fn difference(&self, other: &FieldSet<'_>) -> Self {

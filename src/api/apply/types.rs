@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::element::{Element, Scalar};
+use super::managed;
 use crate::api::object::Object;
 use crate::api::schema::{List, ListKind, Shape, Str, Struct, Table, TypeId};
 
@@ -91,6 +92,14 @@ impl<'t> Root<'t> {
         Self { table, origin: Origin::Custom, id: None }
     }
 
+    /// How sets stand in the trees of objects of the type. The JSON of custom resources knows no types.
+    pub(super) fn owners_form(self) -> managed::Form {
+        match self.origin {
+            Origin::BuiltIn => managed::Form::Text,
+            Origin::Custom => managed::Form::Tree,
+        }
+    }
+
     pub(super) fn top(self) -> Type<'t> {
         Type { root: self, of: self.id.map_or(Of::Deduced, Of::Struct) }
     }
@@ -160,6 +169,11 @@ impl<'t> Type<'t> {
                 Form::Map(self.map_with_rest(whole, Some(if whole { Of::Untyped } else { Of::Deduced })))
             }
         }
+    }
+
+    /// Whether the value is a set of fields.
+    pub(super) fn is_fields(self) -> bool {
+        matches!(self.of, Of::Shape(Shape::FieldsV1))
     }
 
     /// Whether nothing is known of the type but that maps are owned by parts.

@@ -10,6 +10,7 @@ use super::managed::{self, Entry, Manager, Operation};
 use super::reconcile::reconcile;
 use super::scope::{Scope, Writer};
 use super::set::{Below, FieldSet};
+use super::text;
 use super::types::Root;
 use crate::api::object::Object;
 
@@ -41,17 +42,26 @@ pub fn update(scope: &Scope<'_>, live: Option<&Object>, new: &mut Object, writer
         // Ownership that was reset or never tracked starts again with the first apply.
         return;
     }
+    let form = scope.root.owners_form();
     let now = writer.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let pieces = {
         let unborn = if live.is_none() { scope.root.unborn() } else { Object::default() };
         let taken = take_over(scope, live.unwrap_or(&unborn), new, managed);
-        taken.map(|(entries, own)| managed::encode(record(scope, entries, own, (writer, &now))))
+        taken.map(|(entries, own)| managed::encode(record(scope, entries, own, (writer, &now)), form))
     };
     let list = match (pieces, basis) {
-        (Ok(pieces), Basis::Given) => managed::assemble(pieces, |at| {
-            given.as_mut().and_then(|list| list.get_mut(at)).map(Value::take).unwrap_or_default()
-        }),
-        (Ok(pieces), Basis::Stored) => {
+        (Ok(pieces), basis) if matches!(basis, Basis::Given) || given.as_ref() == before => {
+            // What came is taken, which spares a copy.
+            managed::assemble(pieces, |at| {
+                let entry = given.as_mut().and_then(|list| list.get_mut(at));
+                let mut entry = entry.map(Value::take).unwrap_or_default();
+                if form == managed::Form::Text {
+                    text::shorten(&mut entry);
+                }
+                entry
+            })
+        }
+        (Ok(pieces), Basis::Given | Basis::Stored) => {
             managed::assemble(pieces, |at| before.and_then(|list| list.get(at)).cloned().unwrap_or_default())
         }
         (Err(_), _) => before.cloned(),

@@ -9,10 +9,7 @@ use super::{Field, Shape, Table, TypeId};
 /// Gives every field that is absent or zero its static default, down to the innermost struct that is present. A
 /// default that is the zero value itself makes a field only where the Go field is a pointer.
 pub fn apply(object: &mut Map<String, Value>, table: &Table, id: TypeId) {
-    if !table.has_defaults(id) {
-        return;
-    }
-    for field in &table.get(id).fields {
+    for field in table.with_defaults(id) {
         if let Some(default) = field.default().filter(|d| !d.is_null()) {
             give(object, table, field, default);
         }

@@ -3,14 +3,11 @@
 
 use serde_json::{Map, Value};
 
-use super::{Field, Shape, Struct, Table, TypeId};
+use super::{Field, Shape, Table, TypeId};
 
 /// Makes the empty lists and maps of a type's tree null, where null is written.
 pub fn forget(tree: &mut Map<String, Value>, table: &Table, id: TypeId) {
-    if !table.keeps_empty(id) {
-        return;
-    }
-    for field in &table.get(id).fields {
+    for field in table.keeping_empty(id) {
         let Some(value) = tree.get_mut(field.name.as_ref()) else { continue };
         if is_forgotten(field) && is_empty(value) {
             *value = Value::Null;
@@ -33,12 +30,8 @@ fn forget_in(value: &mut Value, shape: &Shape, table: &Table) {
     }
 }
 
-/// Whether the struct itself has a field that is written although it is an empty list or map.
-pub(super) fn has_such_fields(of: &Struct) -> bool {
-    of.fields.iter().any(is_forgotten)
-}
-
-fn is_forgotten(field: &Field) -> bool {
+/// Whether a field is a list or map that is written although it is empty.
+pub(super) fn is_forgotten(field: &Field) -> bool {
     !field.omit_empty && !field.pointer && matches!(field.shape, Shape::List(_) | Shape::Map(_))
 }
 
@@ -51,7 +44,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::schema::{List, ListKind, Patch, Proto};
+    use crate::api::schema::{List, ListKind, Patch, Proto, Struct};
 
     fn list(name: &'static str, item: Shape, omit_empty: bool) -> Field {
         Field {

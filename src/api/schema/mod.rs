@@ -28,10 +28,11 @@ pub struct Table {
     by_name: HashMap<Str, TypeId>,
     /// For each struct, its fields on the wire in the order of their tags; made when first asked for.
     wire_order: OnceLock<Vec<Box<[u16]>>>,
-    /// For each struct, whether something in it has a static default; made when first asked for.
-    defaulted: OnceLock<Vec<bool>>,
-    /// For each struct, whether something in it is a list or map that is written although it is empty.
-    emptied: OnceLock<Vec<bool>>,
+    /// For each struct, the places of the fields that have a static default or hold something that has one; made when
+    /// first asked for.
+    defaulted: OnceLock<Vec<Box<[u16]>>>,
+    /// For each struct, the same of lists and maps that are written although they are empty.
+    emptied: OnceLock<Vec<Box<[u16]>>>,
     /// For each struct, its declared rules in a form that can be run; made when first asked for.
     checks: OnceLock<Vec<validate::rules::Checks>>,
 }
@@ -218,17 +219,32 @@ impl Table {
         &self.wire_order.get_or_init(|| self.structs.iter().map(order).collect())[id.0 as usize]
     }
 
-    /// Whether a field of the struct, or of what it holds, has a static default.
-    fn has_defaults(&self, id: TypeId) -> bool {
-        let direct = |of: &Struct| of.fields.iter().any(|f| f.default().is_some());
-        let all = || self.reaching(self.structs.iter().map(direct).collect());
-        self.defaulted.get_or_init(all)[id.0 as usize]
+    /// The fields of a struct that have a static default, or hold something that has one.
+    fn with_defaults(&self, id: TypeId) -> impl Iterator<Item = &Field> {
+        let places = self.defaulted.get_or_init(|| self.leading_to(|field| field.default().is_some()));
+        self.at(id, &places[id.0 as usize])
     }
 
-    /// Whether a field of the struct, or of what it holds, is a list or map that is written although it is empty.
-    fn keeps_empty(&self, id: TypeId) -> bool {
-        let all = || self.reaching(self.structs.iter().map(emptiness::has_such_fields).collect());
-        self.emptied.get_or_init(all)[id.0 as usize]
+    /// The fields of a struct that are a list or map that is written although it is empty, or hold one.
+    fn keeping_empty(&self, id: TypeId) -> impl Iterator<Item = &Field> {
+        let places = self.emptied.get_or_init(|| self.leading_to(emptiness::is_forgotten));
+        self.at(id, &places[id.0 as usize])
+    }
+
+    fn at<'t>(&'t self, id: TypeId, places: &'t [u16]) -> impl Iterator<Item = &'t Field> {
+        let fields = &self.get(id).fields;
+        places.iter().map(|place| &fields[usize::from(*place)])
+    }
+
+    /// For each struct, the places of the fields that are wanted or hold, at any depth, one that is.
+    fn leading_to(&self, wanted: impl Fn(&Field) -> bool) -> Vec<Box<[u16]>> {
+        let holding = self.reaching(self.structs.iter().map(|of| of.fields.iter().any(&wanted)).collect());
+        let inside = |field: &Field| field.shape.struct_inside().is_some_and(|id| holding[id.0 as usize]);
+        let places = |of: &Struct| {
+            let fields = (0u16..).zip(&of.fields).filter(|(_, field)| wanted(field) || inside(field));
+            fields.map(|(place, _)| place).collect()
+        };
+        self.structs.iter().map(places).collect()
     }
 
     fn checks(&self, id: TypeId) -> &validate::rules::Checks {

@@ -16,6 +16,7 @@ mod key;
 mod literals;
 mod order;
 mod scan;
+mod stored;
 mod touched;
 mod twice;
 
@@ -23,6 +24,7 @@ pub use deep::depth;
 pub(super) use key::fault as odd_key_fault;
 pub use literals::with_literal;
 pub use order::strict_errors;
+pub use stored::read_stored;
 pub use touched::encode_touched;
 use twice::{join, next_key};
 
@@ -463,6 +465,8 @@ impl Writer {
             }
             (Shape::List(list), Value::Array(items)) => self.list(items, |w, item| w.shaped(item, table, &list.item)),
             (Shape::Map(of), Value::Object(map)) => self.map(map, |w, value| w.shaped(value, table, &of.value)),
+            // A set of fields as its text (`api::apply`), which was made with all escapes.
+            (Shape::FieldsV1, Value::String(text)) => self.out.extend_from_slice(text.as_bytes()),
             (_, other) => self.plain(other),
         }
     }

@@ -115,20 +115,20 @@ impl<'t> Walk<'t> {
         let Maps { new, old, path } = maps;
         let checks = self.table.checks(id);
         let of = self.table.get(id);
-        let all = self.options.level == Level::All;
-        if !checks.any && !all {
-            return;
-        }
         for union in &checks.unions {
             self.union(union, of, maps);
         }
-        let is_mode = |(_, checks): &(&Field, &Vec<Check>)| checks.iter().any(|c| c.what == What::ModeDiscriminator);
-        let mode = of.fields.iter().zip(&checks.fields).find(is_mode).map(|(field, _)| field);
-        for (field, checks) in of.fields.iter().zip(&checks.fields) {
+        let places = checks.places(self.options.level);
+        let at = |place: &u16| {
+            let place = usize::from(*place);
+            (&of.fields[place], checks.fields[place].as_slice())
+        };
+        let mode = checks.mode.map(|place| &of.fields[place]);
+        for (field, checks) in places.iter().map(at).filter(|(_, checks)| !checks.is_empty()) {
             self.modes((field, checks), mode, maps);
             self.dependents((field, checks), maps);
         }
-        for (field, checks) in of.fields.iter().zip(&checks.fields) {
+        for (field, checks) in places.iter().map(at) {
             let pair = Pair {
                 new: new.get(field.name.as_ref()).unwrap_or(NULL),
                 old: old.map(|old| old.get(field.name.as_ref()).unwrap_or(NULL)),
@@ -443,19 +443,21 @@ impl<'t> Walk<'t> {
             let subject = Subject { shape: &field.shape, pointer: field.pointer, field: None };
             map.get(field.name.as_ref()).is_some_and(|v| !is_unset(subject, v, table))
         };
-        let changed = old.is_none_or(|old| union.members.iter().any(|m| is_set(new, *m) != is_set(old, *m)));
-        if !counts || (self.update && old.is_some() && !changed) {
+        let changed = || old.is_none_or(|old| union.members.iter().any(|m| is_set(new, *m) != is_set(old, *m)));
+        if !counts || (self.update && old.is_some() && !changed()) {
             return;
         }
         let name = |place: &usize| of.fields[*place].name.as_ref();
-        let all: Vec<String> = union.members.iter().map(|m| format!("`{}`", name(m))).collect();
         let set: Vec<&str> = union.members.iter().filter(|m| is_set(new, **m)).map(name).collect();
+        if set.len() == 1 || set.is_empty() && union.empty_allowed {
+            return;
+        }
+        let all: Vec<String> = union.members.iter().map(|m| format!("`{}`", name(m))).collect();
         let all = all.join(", ");
         match set.len() {
-            0 if !union.empty_allowed => {
+            0 => {
                 self.errors.push(FieldError::invalid(path, "", format!("must specify one of: {all}")));
             }
-            0 | 1 => {}
             _ => {
                 let how = if union.empty_allowed { "at most" } else { "exactly" };
                 let given = format!("{{{}}}", set.join(", "));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::{Field, Rule, Struct, Table};
+use super::Level;
 
 /// How firmly upstream holds to a rule (`+k8s:alpha`, `+k8s:beta`, neither).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -64,8 +65,12 @@ pub(in crate::api::schema) struct Checks {
     /// By the place of the field.
     pub(super) fields: Vec<Vec<Check>>,
     pub(super) unions: Vec<Union>,
-    /// Something in the struct, or in what it holds, has checks.
-    pub(super) any: bool,
+    /// The places of the fields that have something to check, themselves or in what they hold.
+    enforced: Box<[u16]>,
+    /// The same where alpha rules and enums count too.
+    all: Box<[u16]>,
+    /// The place of the field that says in which mode the struct is.
+    pub(super) mode: Option<usize>,
 }
 
 /// Fields of which exactly one, or at most one, may be set.
@@ -76,15 +81,67 @@ pub(super) struct Union {
     pub(super) members: Vec<usize>,
 }
 
+impl Checks {
+    /// The places of the fields to look at.
+    pub(super) fn places(&self, level: Level) -> &[u16] {
+        match level {
+            Level::Enforced => &self.enforced,
+            Level::All => &self.all,
+        }
+    }
+}
+
+impl Check {
+    /// Whether it can find a fault by itself, or lets another one find it.
+    fn finds(&self) -> bool {
+        use What::{CustomUnique, ListMapKey, ModeDiscriminator, Opaque, Optional, UnionMember, ZeroOrOneOfMember};
+        let silent = matches!(
+            self.what,
+            Optional
+                | ListMapKey(_)
+                | CustomUnique
+                | ModeDiscriminator
+                | Opaque
+                | UnionMember(_)
+                | ZeroOrOneOfMember(_)
+        );
+        !silent
+    }
+}
+
 /// Reads the rules of all structs.
 pub(in crate::api::schema) fn compile(table: &Table) -> Vec<Checks> {
     let mut all: Vec<Checks> = table.iter().map(|(_, of)| compile_struct(of)).collect();
-    let direct = |of: &Checks| of.fields.iter().any(|f| !f.is_empty());
-    let direct: Vec<bool> = all.iter().map(direct).collect();
-    for (checks, any) in all.iter_mut().zip(table.reaching(direct)) {
-        checks.any = any;
+    for level in [Level::Enforced, Level::All] {
+        let found: Vec<Box<[u16]>> = places(table, &all, level);
+        for (checks, places) in all.iter_mut().zip(found) {
+            match level {
+                Level::Enforced => checks.enforced = places,
+                Level::All => checks.all = places,
+            }
+        }
     }
     all
+}
+
+/// Of each struct, the fields that a walk at a level must look at.
+fn places(table: &Table, all: &[Checks], level: Level) -> Vec<Box<[u16]>> {
+    let counts = |check: &Check| check.finds() && level.counts(check.stability);
+    let enums = |field: &Field| field.extra.as_deref().is_some_and(|extra| !extra.enums.is_empty());
+    let checked = |field: &Field, checks: &[Check]| checks.iter().any(counts) || (level == Level::All && enums(field));
+    let fields = |(of, checks): (&Struct, &Checks)| {
+        let union = checks.unions.iter().any(|union| level.counts(union.stability));
+        union || of.fields.iter().zip(&checks.fields).any(|(field, checks)| checked(field, checks))
+    };
+    let direct = table.iter().zip(all).map(|((_, of), checks)| fields((of, checks))).collect();
+    let reaching = table.reaching(direct);
+    let inside = |field: &Field| field.shape.struct_inside().is_some_and(|id| reaching[id.0 as usize]);
+    let of_struct = |((_, of), checks): ((_, &Struct), &Checks)| {
+        let fields = (0u16..).zip(of.fields.iter().zip(&checks.fields));
+        let looked_at = fields.filter(|(_, (field, checks))| checked(field, checks) || inside(field));
+        looked_at.map(|(place, _)| place).collect()
+    };
+    table.iter().zip(all).map(of_struct).collect()
 }
 
 fn compile_struct(of: &Struct) -> Checks {
@@ -104,7 +161,8 @@ fn compile_struct(of: &Struct) -> Checks {
         union.members.push(place);
     }
     let unions = unions.into_values().collect();
-    Checks { fields, unions, any: false }
+    let mode = fields.iter().position(|checks| checks.iter().any(|check| check.what == What::ModeDiscriminator));
+    Checks { fields, unions, mode, ..Checks::default() }
 }
 
 fn compile_field(field: &Field) -> Vec<Check> {

@@ -43,6 +43,9 @@ pub(in crate::resources) fn validate_pod_update(new: &Object, old: &Object) -> E
     }
     added_tolerations(&mut errors, now, before, &path.child("tolerations"));
     removed_gates(&mut errors, now, before, &path.child("schedulingGates"));
+    if now == before {
+        return errors;
+    }
     let munged = munge(&mut errors, now, before, &path);
     if !same(&munged, before) {
         let detail = format!("pod updates may not change fields other than {CHANGEABLE}\n");
