@@ -68,7 +68,7 @@ impl Registry {
             };
             let facts = persist::facts(&call.kind, &object);
             let body = Body { json: json::encode(&object.into_value(), call.kind.layout()).into(), revision_at: 0..0 };
-            Arc::new(Stored { key, revision: Revision(0), body, facts })
+            Arc::new(Stored { key, revision: Revision(0), body, facts, note: 0.into() })
         };
         let meant = |stored: &Arc<Stored>| selection.matches(stored);
         observed(&call.kind).then(|| Listing {

@@ -162,5 +162,5 @@ fn parse(stored: &Arc<Stored>) -> Result<Object> {
 fn with_object(kind: &Kind, stored: &Stored, object: &Object) -> Result<Stored> {
     let Body { json, revision_at } = persist::encode(kind, object)?;
     let body = Body { json, revision_at };
-    Ok(Stored { key: stored.key.clone(), revision: stored.revision, body, facts: stored.facts.clone() })
+    Ok(Stored { key: stored.key.clone(), revision: stored.revision, body, facts: stored.facts.clone(), note: 0.into() })
 }

@@ -193,6 +193,7 @@ pub(super) fn at_revision(stored: &Stored, revision: crate::api::Revision) -> Ar
         revision,
         body: Body { json: json.into(), revision_at: start..start + digits.len() },
         facts: stored.facts.clone(),
+        note: 0.into(),
     })
 }
 

@@ -15,7 +15,7 @@ use super::{Answer, Call, Listing, Registry, persist};
 use crate::api::request::{ListOptions, VersionMatch};
 use crate::api::{Object, Result, Revision, Status};
 use crate::resources::Kind;
-use crate::storage::{Error, Snapshot, Stored};
+use crate::storage::{Collection, Error, Snapshot, Stored};
 
 /// How long a read waits for a resourceVersion that has not happened yet, as upstream's watch cache.
 const FRESH_WAIT_MAX: Duration = Duration::from_secs(3);
@@ -27,23 +27,53 @@ const PAGED_MAX: usize = 8;
 #[derive(Default)]
 pub(super) struct Paged {
     /// Newest last. Held for a push or a search only.
-    snapshots: Mutex<VecDeque<Snapshot>>,
+    snapshots: Mutex<VecDeque<Kept>>,
+}
+
+struct Kept {
+    snapshot: Snapshot,
+    /// Of the list that was paged last, so that its next page need not count.
+    rest: Option<Rest>,
+}
+
+/// What follows a page: so many objects of the selection of a path, after the last one of the page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Rest {
+    collection: Collection,
+    /// Empty: all.
+    namespace: String,
+    last: (String, String),
+    count: u64,
 }
 
 impl Paged {
-    fn keep(&self, snapshot: &Snapshot) {
+    fn keep(&self, snapshot: &Snapshot, rest: Option<Rest>) {
         let mut snapshots = self.snapshots.lock();
-        if snapshots.iter().any(|s| s.revision() == snapshot.revision()) {
+        if let Some(kept) = snapshots.iter_mut().find(|kept| kept.snapshot.revision() == snapshot.revision()) {
+            kept.rest = rest;
             return;
         }
         if snapshots.len() == PAGED_MAX {
             snapshots.pop_front();
         }
-        snapshots.push_back(snapshot.clone());
+        snapshots.push_back(Kept { snapshot: snapshot.clone(), rest });
     }
 
     fn find(&self, revision: Revision) -> Option<Snapshot> {
-        self.snapshots.lock().iter().find(|s| s.revision() == revision).cloned()
+        let snapshots = self.snapshots.lock();
+        snapshots.iter().map(|kept| &kept.snapshot).find(|snapshot| snapshot.revision() == revision).cloned()
+    }
+
+    /// What follows an object of a list whose last page ended with it.
+    fn rest(&self, snapshot: &Snapshot, selection: &Selection, last: (&str, &str)) -> Option<u64> {
+        let snapshots = self.snapshots.lock();
+        let kept = snapshots.iter().find(|kept| kept.snapshot.revision() == snapshot.revision())?;
+        let same = |rest: &&Rest| {
+            rest.collection == *selection.collection()
+                && rest.namespace == selection.namespace()
+                && (rest.last.0.as_str(), rest.last.1.as_str()) == last
+        };
+        kept.rest.as_ref().filter(same).map(|rest| rest.count)
     }
 }
 
@@ -185,7 +215,6 @@ impl Registry {
         let revision = snapshot.revision();
         let mut listing = Listing { revision, items, continue_token: String::new(), remaining: None };
         if more && let Some(last) = listing.items.last() {
-            self.paged.keep(snapshot);
             let token = ContinueToken {
                 revision: Some(revision),
                 namespace: last.key.namespace.to_string(),
@@ -193,10 +222,22 @@ impl Registry {
                 included: false,
             };
             listing.continue_token = token.encode(page.over_namespaces);
+            let mut rest = None;
             if selection.everything() {
-                let last = (last.key.namespace.as_ref(), last.key.name.as_ref());
-                listing.remaining = Some(selection.candidates(snapshot, Some(last)).count() as u64);
+                let before = start.filter(|_| first.is_none());
+                let before = before.and_then(|start| self.paged.rest(snapshot, selection, start));
+                let known = before.and_then(|before| before.checked_sub(listing.items.len() as u64));
+                let counted = |last| selection.candidates(snapshot, Some(last)).count() as u64;
+                let count = known.unwrap_or_else(|| counted((&*last.key.namespace, &*last.key.name)));
+                listing.remaining = Some(count);
+                rest = Some(Rest {
+                    collection: selection.collection().clone(),
+                    namespace: selection.namespace().to_owned(),
+                    last: (token.namespace, token.name),
+                    count,
+                });
             }
+            self.paged.keep(snapshot, rest);
         }
         listing
     }

@@ -284,6 +284,12 @@ pub trait Behaviour: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Which parts of an object `cells` and `row_conditions` look at, as paths of keys joined by dots, through all items
+    /// of lists; none: any. They are all that a printed row is given.
+    fn printed(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// One printed row: a cell for each of `Kind::columns`, or `None` for the default table (Name, Created At).
     fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {
         let _ = (object, moment);

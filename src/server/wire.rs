@@ -40,11 +40,30 @@ impl<'a> Typed<'a> {
     /// # Errors
     /// 500 when a value does not have the shape of its field.
     pub(super) fn message(self, value: &Value) -> Result<Vec<u8>> {
-        if self.custom {
-            let taken = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
-            return Err(Status::not_acceptable(&taken));
-        }
+        self.has_messages()?;
         protobuf::encode(value, self.types, self.id).map_err(Status::internal)
+    }
+
+    /// JSON of our own making as a protobuf message in its envelope.
+    ///
+    /// # Errors
+    /// As `message`; 406 for a type that has none.
+    pub(super) fn sealed(self, json: &[u8]) -> Result<Bytes> {
+        self.has_messages()?;
+        let raw = protobuf::encode_json(json, self.types, self.id).map_err(Status::internal)?;
+        Ok(protobuf::seal(&self.gvk.api_version(), &self.gvk.kind, &raw).into())
+    }
+
+    /// That the type has protobuf messages.
+    ///
+    /// # Errors
+    /// 406 when not.
+    pub(super) fn has_messages(self) -> Result<()> {
+        if !self.custom {
+            return Ok(());
+        }
+        let taken = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+        Err(Status::not_acceptable(&taken))
     }
 
     /// Compact JSON, the fields in the order of the type.

@@ -7,6 +7,7 @@
 use std::error::Error as StdError;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -88,6 +89,8 @@ pub struct Stored {
     pub revision: Revision,
     pub body: Body,
     pub facts: Facts,
+    /// A number that the layers above work out of the body once, theirs to say what; 0: not yet.
+    pub note: AtomicU32,
 }
 
 /// What a write does.

@@ -530,7 +530,8 @@ mod tests {
 
     fn event(path: &str, revision: u64, bytes: usize) -> Arc<Event> {
         let body = Body { json: vec![b'x'; bytes].into(), revision_at: 0..0 };
-        let object = Stored { key: key(path), revision: Revision(revision), body, facts: Facts::default() };
+        let object =
+            Stored { key: key(path), revision: Revision(revision), body, facts: Facts::default(), note: 0.into() };
         Arc::new(Event::new(EventKind::Created, Arc::new(object), None))
     }
 

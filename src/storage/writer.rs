@@ -224,7 +224,7 @@ fn event(present: Option<Arc<Stored>>, write: Write, revision: Revision, words: 
         (Change::Put { body, facts }, present) => {
             let body =
                 splice(&body, revision).ok_or(Refusal::Malformed("the place of the revision is not in the body"))?;
-            let mut object = Stored { key: write.key, revision, body, facts };
+            let mut object = Stored { key: write.key, revision, body, facts, note: 0.into() };
             share_words(&mut object, words);
             let kind = if present.is_some() { EventKind::Updated } else { EventKind::Created };
             Ok(Event::new(kind, Arc::new(object), present))
@@ -237,7 +237,7 @@ fn event(present: Option<Arc<Stored>>, write: Write, revision: Revision, words: 
 /// The event of an object's removal: its last state at the revision of the removal.
 pub(super) fn deletion(present: Arc<Stored>, revision: Revision) -> Event {
     let body = splice(&present.body, revision).expect("a stored body has a place for its revision");
-    let object = Stored { key: present.key.clone(), revision, body, facts: present.facts.clone() };
+    let object = Stored { key: present.key.clone(), revision, body, facts: present.facts.clone(), note: 0.into() };
     Event::new(EventKind::Deleted, Arc::new(object), Some(present))
 }
 

@@ -7,6 +7,7 @@ pub mod default;
 pub mod emptiness;
 pub mod structural;
 pub mod validate;
+pub mod wire;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -26,8 +27,8 @@ pub struct TypeId(pub u32);
 pub struct Table {
     structs: Vec<Struct>,
     by_name: HashMap<Str, TypeId>,
-    /// For each struct, its fields on the wire in the order of their tags; made when first asked for.
-    wire_order: OnceLock<Vec<Box<[u16]>>>,
+    /// For each struct, how it is written on the protobuf wire; made when first asked for.
+    plans: OnceLock<wire::Plans>,
     /// For each struct, the places of the fields that have a static default or hold something that has one; made when
     /// first asked for.
     defaulted: OnceLock<Vec<Box<[u16]>>>,
@@ -207,16 +208,9 @@ impl Table {
         self.by_name.get(name).copied()
     }
 
-    /// The places of a struct's fields that are on the protobuf wire, in the order of their paths of tags, which is
-    /// the order in which Go writes them.
-    pub fn wire_order(&self, id: TypeId) -> &[u16] {
-        let order = |of: &Struct| {
-            let places = (0u16..).zip(&of.fields).filter(|(_, f)| f.proto.tag != 0);
-            let mut order: Vec<u16> = places.map(|(place, _)| place).collect();
-            order.sort_by_key(|place| of.fields[usize::from(*place)].proto.path());
-            order.into_boxed_slice()
-        };
-        &self.wire_order.get_or_init(|| self.structs.iter().map(order).collect())[id.0 as usize]
+    /// How the struct is written on the protobuf wire.
+    pub fn plan(&self, id: TypeId) -> &wire::Plan {
+        self.plans.get_or_init(|| wire::Plans::of(self.structs.len())).get(self, id)
     }
 
     /// The fields of a struct that have a static default, or hold something that has one.
@@ -266,7 +260,7 @@ impl Table {
     }
 
     fn forget(&mut self) {
-        self.wire_order.take();
+        self.plans.take();
         self.defaulted.take();
         self.emptied.take();
         self.checks.take();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::pod_cells::pod_cells;
+use super::pod_cells::{self, pod_cells};
 use super::pod_prepare::{prepare_ephemeral_containers, prepare_pod, prepare_resize, prepare_status};
 use super::pod_template::{default_pod_only, default_pod_spec, default_pod_status};
 use super::pod_validation::{
@@ -109,6 +109,10 @@ impl Behaviour for Pod {
             _ => return Vec::new(),
         };
         vec![json!({ "type": "Completed", "status": "True", "reason": phase, "message": message })]
+    }
+
+    fn printed(&self) -> &'static [&'static str] {
+        pod_cells::PRINTED
     }
 
     fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {

@@ -9,6 +9,27 @@ use crate::resources::Moment;
 use crate::resources::print::{age, or_none, since};
 use crate::resources::tree::{Tree, child, items, list, text};
 
+/// What the row is made of.
+pub(super) const PRINTED: &[&str] = &[
+    "metadata.name",
+    "metadata.creationTimestamp",
+    "metadata.deletionTimestamp",
+    "spec.containers.name",
+    "spec.initContainers.name",
+    "spec.initContainers.restartPolicy",
+    "spec.nodeName",
+    "spec.readinessGates.conditionType",
+    "status.conditions.type",
+    "status.conditions.status",
+    "status.conditions.reason",
+    "status.containerStatuses",
+    "status.initContainerStatuses",
+    "status.nominatedNodeName",
+    "status.phase",
+    "status.podIPs.ip",
+    "status.reason",
+];
+
 /// Restarts and when the last of them was.
 #[derive(Default)]
 struct Restarts {

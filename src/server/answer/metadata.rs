@@ -1,36 +1,33 @@
 //! `PartialObjectMetadata`: an object's metadata alone.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::api::schema::Table;
-use crate::api::{Result, Status};
+use crate::api::{Result, Status, codec};
 use crate::server::known;
 use crate::server::negotiation::MetaVersion;
 use crate::server::wire::Typed;
-
-/// What is needed of an object.
-#[derive(Deserialize)]
-struct Head<'a> {
-    #[serde(borrow)]
-    metadata: &'a RawValue,
-}
 
 /// The JSON of the metadata of an object, cut out of the object's own JSON.
 ///
 /// # Errors
 /// 500 when the bytes are no object of ours.
 pub(super) fn partial(json: &[u8], version: MetaVersion) -> Result<Vec<u8>> {
-    let head: Head<'_> = serde_json::from_slice(json).map_err(Status::internal)?;
-    let metadata = head.metadata.get();
-    let mut out = Vec::with_capacity(metadata.len() + 80);
+    let mut out = Vec::new();
+    append_partial(json, version, &mut out)?;
+    Ok(out)
+}
+
+/// The same, appended.
+pub(super) fn append_partial(json: &[u8], version: MetaVersion, out: &mut Vec<u8>) -> Result<()> {
+    let metadata = codec::json::member(json, "metadata").map_err(Status::internal)?;
+    out.reserve(metadata.len() + 80);
     out.extend_from_slice(b"{\"kind\":\"PartialObjectMetadata\",\"apiVersion\":\"");
     out.extend_from_slice(version.api_version().as_bytes());
     out.extend_from_slice(b"\",\"metadata\":");
-    out.extend_from_slice(metadata.as_bytes());
+    out.extend_from_slice(metadata);
     out.push(b'}');
-    Ok(out)
+    Ok(())
 }
 
 /// The same as a tree.

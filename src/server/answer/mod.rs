@@ -3,6 +3,7 @@
 
 mod list;
 mod metadata;
+mod pieces;
 mod scale_table;
 mod table;
 mod watch;
@@ -23,6 +24,7 @@ use super::negotiation::{Agreed, Encoding, Form, wrong_form};
 use super::options::{self, IncludeObject};
 use super::respond;
 use super::wire::{self, Typed};
+use crate::api::codec::json::Sieve;
 use crate::api::{Object, Result, Status};
 use crate::registry::{Answer, Call, Registry};
 use crate::resources::{Kind, Moment};
@@ -37,6 +39,8 @@ pub(super) struct Manner {
     pub include: IncludeObject,
     /// The client takes gzip.
     pub gzip: bool,
+    /// Of a Table: which parts of stored objects its rows are made of.
+    printed: Arc<Sieve>,
 }
 
 impl Manner {
@@ -50,7 +54,11 @@ impl Manner {
             Form::Plain | Form::PartialMetadata(_) | Form::PartialMetadataList(_) => IncludeObject::Metadata,
         };
         let gzip = respond::accepts_gzip(server.parts(), &admitted.request);
-        Ok(Self { server: server.clone(), kind: call.kind.clone(), agreed, include, gzip })
+        let printed = match agreed.form {
+            Form::Table(_) => Arc::new(table::printed(&call.kind)),
+            Form::Plain | Form::PartialMetadata(_) | Form::PartialMetadataList(_) => Arc::default(),
+        };
+        Ok(Self { server: server.clone(), kind: call.kind.clone(), agreed, include, gzip, printed })
     }
 
     fn moment(&self) -> Moment {
@@ -91,9 +99,28 @@ fn one_stored(manner: &Manner, status: u16, stored: &Stored) -> Result<Response>
     match (agreed.form, agreed.encoding) {
         (Form::Plain, Encoding::Json) => Ok(json(&manner.json(stored)?)),
         (Form::PartialMetadata(version), Encoding::Json) => Ok(json(&metadata::partial(&stored.body.json, version)?)),
-        (Form::Plain | Form::PartialMetadata(_) | Form::PartialMetadataList(_) | Form::Table(_), _) => {
+        (Form::Plain | Form::PartialMetadata(_), Encoding::Protobuf) => {
+            let body = sealed(manner, stored)?;
+            Ok(Response::full(status, Encoding::Protobuf.media_type(), body))
+        }
+        (Form::Table(version), _) => {
+            let json = table::whole_stored(manner, (version, table::Headers::With), stored)?;
+            table::sent(manner, status, json)
+        }
+        (Form::Plain | Form::PartialMetadata(_) | Form::PartialMetadataList(_), _) => {
             one_tree(manner, status, manner.object(stored)?)
         }
+    }
+}
+
+/// A stored object as protobuf in its envelope.
+fn sealed(manner: &Manner, stored: &Stored) -> Result<Bytes> {
+    match manner.agreed.form {
+        Form::PartialMetadata(version) | Form::PartialMetadataList(version) => {
+            let of = metadata::typed(&manner.server.parts().facts.types, version);
+            of.sealed(&stored.body.json)
+        }
+        Form::Plain | Form::Table(_) => Typed::kind(&manner.kind).sealed(&manner.json(stored)?),
     }
 }
 

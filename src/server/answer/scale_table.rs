@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::Manner;
-use super::table::{CREATED, NAME, Row, TAIL, column, head_of, row_of};
+use super::table::{CREATED, Cells, NAME, Row, TAIL, column, head_of, row_of};
 use crate::api::{GroupVersionKind, Object, Result, Status};
 use crate::resources::age;
 use crate::server::negotiation::MetaVersion;
@@ -44,7 +44,7 @@ pub(super) fn whole(manner: &Manner, version: MetaVersion, scale: &Object) -> Re
     let of = Typed { gvk: &GVK, types: &parts.facts.types, id, custom: false };
     let mut out =
         head_of(&format!("[{}]", columns.join(",")), version, &json!({"resourceVersion": scale.resource_version()}));
-    row_of(manner, Row { cells, conditions: Vec::new(), of }, (version, scale), &mut out);
+    row_of(manner, Row { cells: Cells { cells, conditions: Vec::new() }, of }, (version, scale), &mut out);
     out.extend_from_slice(TAIL);
     Ok(out)
 }

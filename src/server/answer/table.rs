@@ -3,13 +3,15 @@
 use serde_json::{Value, json};
 
 use super::{Manner, metadata, scale_table};
-use crate::api::{Object, Result};
+use crate::api::codec::json::{self, Layout, Sieve};
+use crate::api::{Object, Result, Status};
 use crate::resources::Kind;
 use crate::server::message::Response;
 use crate::server::negotiation::{Encoding, MetaVersion};
 use crate::server::options::IncludeObject;
 use crate::server::respond;
 use crate::server::wire::{self, Typed};
+use crate::storage::Stored;
 
 pub(super) const NAME: &str = "Name must be unique within a namespace. Is required when creating resources, although some \
     resources may allow a client to request the generation of an appropriate name automatically. Name is primarily \
@@ -41,13 +43,28 @@ pub(super) fn one(manner: &Manner, status: u16, (version, object): (MetaVersion,
 pub(super) fn sent(manner: &Manner, status: u16, json: Vec<u8>) -> Result<Response> {
     match manner.agreed.encoding {
         Encoding::Yaml => {
-            let value = crate::api::codec::json::tree(&json).map_err(crate::api::Status::internal)?;
+            let value = json::tree(&json).map_err(Status::internal)?;
             Ok(Response::full(status, Encoding::Yaml.media_type(), wire::yaml(&value)))
         }
         Encoding::Json | Encoding::Protobuf => {
             Ok(Response::full(status, "application/json", respond::json_text(&json, manner.agreed.pretty)))
         }
     }
+}
+
+/// The JSON of a Table with the row of a stored object.
+///
+/// # Errors
+/// 500 when the stored bytes do not decode.
+pub(super) fn whole_stored(
+    manner: &Manner,
+    (version, headers): (MetaVersion, Headers),
+    stored: &Stored,
+) -> Result<Vec<u8>> {
+    let mut out = head(manner, (version, headers), &json!({"resourceVersion": stored.revision.to_string()}));
+    stored_row(manner, version, stored, &mut out)?;
+    out.extend_from_slice(TAIL);
+    Ok(out)
 }
 
 /// The JSON of a Table with one row.
@@ -98,31 +115,73 @@ pub(super) fn list_metadata(metadata: &Value) -> String {
 
 /// One row, appended.
 pub(super) fn row(manner: &Manner, version: MetaVersion, object: &Object, out: &mut Vec<u8>) {
-    let kind = &manner.kind;
-    let cells = kind.behaviour.cells(object, &manner.moment()).unwrap_or_else(|| default_cells(object));
-    let conditions = kind.behaviour.row_conditions(object);
-    row_of(manner, Row { cells, conditions, of: Typed::kind(kind) }, (version, object), out);
+    row_of(manner, Row { cells: Cells::of(manner, object), of: Typed::kind(&manner.kind) }, (version, object), out);
+}
+
+/// The row of a stored object, appended. Of its JSON only what is printed becomes a tree.
+///
+/// # Errors
+/// 500 when the stored bytes do not decode.
+pub(super) fn stored_row(manner: &Manner, version: MetaVersion, stored: &Stored, out: &mut Vec<u8>) -> Result<()> {
+    // Metadata of custom resources is sorted in the store, and not in a row.
+    if manner.kind.is_custom() || !manner.as_stored(stored) {
+        row(manner, version, &manner.object(stored)?, out);
+        return Ok(());
+    }
+    let json = &stored.body.json;
+    let tree = manner.printed.tree(json).map_err(Status::internal)?;
+    let object = Object::from_value(tree).map_err(|_| Status::internal("what is stored is an object"))?;
+    Cells::of(manner, &object).put(out);
+    match manner.include {
+        IncludeObject::None => out.extend_from_slice(b"null"),
+        IncludeObject::Object => out.extend_from_slice(json),
+        IncludeObject::Metadata => metadata::append_partial(json, version, out)?,
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+/// Which parts of objects rows are made of.
+pub(super) fn printed(kind: &Kind) -> Sieve {
+    let paths = kind.behaviour.printed();
+    let default = kind.columns.is_empty() && paths.is_empty() && !kind.is_custom();
+    Sieve::of(if default { DEFAULT_PRINTED } else { paths })
+}
+
+/// What stands in a row before its object.
+pub(super) struct Cells {
+    pub cells: Vec<Value>,
+    pub conditions: Vec<Value>,
+}
+
+impl Cells {
+    fn of(manner: &Manner, object: &Object) -> Self {
+        let behaviour = &manner.kind.behaviour;
+        let cells = behaviour.cells(object, &manner.moment()).unwrap_or_else(|| default_cells(object));
+        Self { cells, conditions: behaviour.row_conditions(object) }
+    }
+
+    fn put(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"cells\":");
+        json::append(out, &Value::Array(self.cells), Layout::Sorted);
+        if !self.conditions.is_empty() {
+            out.extend_from_slice(b",\"conditions\":");
+            json::append(out, &Value::Array(self.conditions), Layout::Sorted);
+        }
+        out.extend_from_slice(b",\"object\":");
+    }
 }
 
 /// What stands in a row beside its object.
 pub(super) struct Row<'a> {
-    pub cells: Vec<Value>,
-    pub conditions: Vec<Value>,
+    pub cells: Cells,
     /// The type of the object.
     pub of: Typed<'a>,
 }
 
 pub(super) fn row_of(manner: &Manner, row: Row<'_>, (version, object): (MetaVersion, &Object), out: &mut Vec<u8>) {
-    let Row { cells, conditions, of } = row;
-    let cells = crate::api::codec::json::encode(&Value::Array(cells), crate::api::codec::json::Layout::Sorted);
-    out.extend_from_slice(b"{\"cells\":");
-    out.extend_from_slice(&cells);
-    if !conditions.is_empty() {
-        let layout = crate::api::codec::json::Layout::Sorted;
-        out.extend_from_slice(b",\"conditions\":");
-        out.extend_from_slice(&crate::api::codec::json::encode(&Value::Array(conditions), layout));
-    }
-    out.extend_from_slice(b",\"object\":");
+    let Row { cells, of } = row;
+    cells.put(out);
     match manner.include {
         IncludeObject::None => out.extend_from_slice(b"null"),
         IncludeObject::Object => out.extend_from_slice(&of.json(&object.clone().into_value())),
@@ -134,6 +193,9 @@ pub(super) fn row_of(manner: &Manner, row: Row<'_>, (version, object): (MetaVers
     }
     out.push(b'}');
 }
+
+/// What `default_cells` reads.
+const DEFAULT_PRINTED: &[&str] = &["metadata.name", "metadata.creationTimestamp"];
 
 /// The rows of types that print nothing of their own: Name and Created At.
 fn default_cells(object: &Object) -> Vec<Value> {

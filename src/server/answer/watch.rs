@@ -132,8 +132,9 @@ impl Told {
                 MEMO_METADATA_PROTOBUF
             }
             (Form::Table(version), _) => {
-                let object = self.manner.object(stored)?;
-                return Ok(self.table_frame(name, (version, &object)));
+                let table = table::whole_stored(&self.manner, (version, self.headers()), stored)?;
+                self.columns_told = true;
+                return Ok(json_frame(name, &table));
             }
             (Form::PartialMetadata(MetaVersion::V1Beta1) | Form::PartialMetadataList(MetaVersion::V1Beta1), _) => {
                 return self.encode(name, stored);
@@ -152,7 +153,7 @@ impl Told {
     fn encode(&self, name: &str, stored: &Stored) -> Result<Bytes> {
         let manner = &self.manner;
         if manner.agreed.encoding == Encoding::Protobuf {
-            return self.tree_frame(name, manner.object(stored)?);
+            return Ok(protobuf::watch_frame(name, &super::sealed(manner, stored)?).into());
         }
         match manner.agreed.form {
             Form::PartialMetadata(version) | Form::PartialMetadataList(version) => {
@@ -184,8 +185,12 @@ impl Told {
         })
     }
 
+    fn headers(&self) -> Headers {
+        if self.columns_told { Headers::Without } else { Headers::With }
+    }
+
     fn table_frame(&mut self, name: &str, (version, object): (MetaVersion, &Object)) -> Bytes {
-        let headers = if self.columns_told { Headers::Without } else { Headers::With };
+        let headers = self.headers();
         self.columns_told = true;
         json_frame(name, &table::whole(&self.manner, (version, headers), object))
     }

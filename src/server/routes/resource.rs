@@ -283,7 +283,7 @@ async fn list(server: &Server, admitted: &Admitted, call: &Call) -> Result<Respo
     let manner = manner(server, admitted, call)?;
     let options = options::list_options(&admitted.query, Listing::List)?;
     let listing = server.parts().registry.list(call, &options).await?;
-    answer::list(&manner, listing)
+    answer::list(&manner, listing).await
 }
 
 async fn watch(server: &Server, admitted: &Admitted, call: &Call) -> Result<Response> {
@@ -377,7 +377,7 @@ async fn delete_collection(server: &Server, admitted: &Admitted, call: &Call) ->
     let list = options::list_options(&admitted.query, Listing::List)?;
     let options = options::delete_options(&admitted.request, &admitted.query, &server.parts().facts.types)?;
     let listing = server.parts().registry.delete_collection(call, &list, &options).await?;
-    answer::list(&manner, listing)
+    answer::list(&manner, listing).await
 }
 
 fn written_answer(manner: &Manner, written: Written) -> Result<Response> {

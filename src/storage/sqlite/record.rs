@@ -62,6 +62,7 @@ pub(super) fn decode(head: Head<'_>, json: Vec<u8>, words: &mut Words) -> Option
         revision: head.revision,
         body,
         facts: Facts { uid, labels, fields, owners, deleting },
+        note: 0.into(),
     })
 }
 
@@ -154,7 +155,11 @@ mod tests {
             deleting: true,
         };
         let body = Body { json: "{7}".into(), revision_at: 1..2 };
-        Event::new(EventKind::Created, Arc::new(Stored { key, revision: Revision(7), body, facts }), None)
+        Event::new(
+            EventKind::Created,
+            Arc::new(Stored { key, revision: Revision(7), body, facts, note: 0.into() }),
+            None,
+        )
     }
 
     fn read(blob: &[u8], json: &[u8]) -> Option<Stored> {

@@ -11,19 +11,26 @@ use super::{Decoded, Error, STRICT_ERRORS_MAX};
 use crate::api::schema::{Shape, Struct, Table, TypeId};
 use crate::base::room;
 
+mod cursor;
 mod deep;
 mod key;
 mod literals;
 mod order;
+mod pretty;
 mod scan;
+mod sieve;
 mod stored;
 mod touched;
 mod twice;
 
+pub(in crate::api::codec) use cursor::odd;
+pub use cursor::{Cursor, Quoted, member};
 pub use deep::depth;
 pub(super) use key::fault as odd_key_fault;
 pub use literals::with_literal;
 pub use order::strict_errors;
+pub use pretty::pretty;
+pub use sieve::Sieve;
 pub use stored::read_stored;
 pub use touched::encode_touched;
 use twice::{join, next_key};
@@ -117,9 +124,16 @@ fn within(bytes: &[u8], depth_max: usize) -> serde_json::Result<Value> {
 
 /// The JSON of a tree in one line, without a newline at the end.
 pub fn encode(value: &Value, layout: Layout<'_>) -> Vec<u8> {
-    let mut writer = Writer { out: Vec::with_capacity(BODY_BYTES_USUAL), revision_at: None };
+    let mut out = Vec::with_capacity(BODY_BYTES_USUAL);
+    append(&mut out, value, layout);
+    out
+}
+
+/// The same, appended.
+pub fn append(out: &mut Vec<u8>, value: &Value, layout: Layout<'_>) {
+    let mut writer = Writer { out: std::mem::take(out), revision_at: None };
     writer.top(value, layout);
-    writer.out
+    *out = writer.out;
 }
 
 /// The JSON of an object for the store, with the place of the text of `metadata.resourceVersion`. When the object has
@@ -129,45 +143,6 @@ pub fn encode_stored(root: &Map<String, Value>, layout: Layout<'_>) -> (Vec<u8>,
     writer.stored(root, layout);
     let at = writer.revision_at.unwrap_or(writer.out.len()..writer.out.len());
     (writer.out, at)
-}
-
-/// JSON in one line as Go's `MarshalIndent` with two spaces writes it. For JSON of our own making.
-pub fn pretty(compact: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(compact.len() * 2);
-    let (mut depth, mut in_text, mut escaped) = (0usize, false, false);
-    for (index, &b) in compact.iter().enumerate() {
-        if in_text {
-            in_text = escaped || b != b'"';
-            escaped = !escaped && b == b'\\';
-            out.push(b);
-            continue;
-        }
-        match b {
-            b'"' => in_text = true,
-            b'{' | b'[' if !matches!(compact.get(index + 1), Some(b'}' | b']')) => {
-                depth += 1;
-                out.push(b);
-                new_line(&mut out, depth);
-                continue;
-            }
-            b'}' | b']' if !matches!(index.checked_sub(1).and_then(|i| compact.get(i)), Some(b'{' | b'[')) => {
-                depth = depth.saturating_sub(1);
-                new_line(&mut out, depth);
-            }
-            b',' => {
-                out.push(b);
-                new_line(&mut out, depth);
-                continue;
-            }
-            b':' => {
-                out.extend_from_slice(b": ");
-                continue;
-            }
-            _ => {}
-        }
-        out.push(b);
-    }
-    out
 }
 
 /// What Go calls the kind of a JSON value in its errors.
@@ -278,11 +253,6 @@ fn itoa(value: i64, buffer: &mut [u8; 20]) -> &[u8] {
         buffer[at] = b'-';
     }
     &buffer[at..]
-}
-
-fn new_line(out: &mut Vec<u8>, depth: usize) {
-    out.push(b'\n');
-    out.extend(std::iter::repeat_n(b' ', depth * 2));
 }
 
 pub(super) fn decoded(value: Value, found: &[Vec<Step>]) -> Decoded {

@@ -10,7 +10,9 @@ use serde_json::Value;
 use super::Error;
 use super::json::{self, Layout};
 use crate::api::schema::decode::normalise;
+use crate::api::schema::wire::{WireKey, put_varint};
 use crate::api::schema::{Table, TypeId};
+pub use encode::Encoder;
 use wire::Reader;
 
 /// The first bytes of every encoded object.
@@ -79,13 +81,23 @@ pub fn decode(raw: &[u8], table: &Table, id: TypeId) -> Result<Value, Error> {
 /// # Errors
 /// When a value does not have the shape of its field.
 pub fn encode(value: &Value, table: &Table, id: TypeId) -> Result<Vec<u8>, Error> {
-    encode::message(value, table, id)
+    encode_json(&json::encode(value, Layout::Typed(table, id)), table, id)
 }
 
-/// An object in its envelope, from a tree.
+/// The same from JSON of our own making.
 ///
 /// # Errors
-/// When a value does not have the shape of its field.
+/// As `encode`.
+pub fn encode_json(json: &[u8], table: &Table, id: TypeId) -> Result<Vec<u8>, Error> {
+    let mut out = Vec::with_capacity(json.len());
+    Encoder::default().append(&mut out, json, (table, id))?;
+    Ok(out)
+}
+
+/// The same in its envelope.
+///
+/// # Errors
+/// As `encode`.
 pub fn encode_object(value: &Value, table: &Table, id: TypeId) -> Result<Vec<u8>, Error> {
     let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
     Ok(seal(text("apiVersion"), text("kind"), &encode(value, table, id)?))
@@ -93,26 +105,38 @@ pub fn encode_object(value: &Value, table: &Table, id: TypeId) -> Result<Vec<u8>
 
 /// Puts the envelope around a message.
 pub fn seal(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
-    let mut meta = Vec::with_capacity(api_version.len() + kind.len() + 8);
-    wire::put_bytes(&mut meta, 1, api_version.as_bytes());
-    wire::put_bytes(&mut meta, 2, kind.as_bytes());
-    let mut out = Vec::with_capacity(raw.len() + meta.len() + 24);
-    out.extend_from_slice(PREFIX);
-    wire::put_bytes(&mut out, 1, &meta);
+    let mut out = envelope_head(api_version, kind);
+    out.reserve(raw.len() + 16);
     wire::put_bytes(&mut out, 2, raw);
-    wire::put_bytes(&mut out, 3, b"");
-    wire::put_bytes(&mut out, 4, b"");
+    out.extend_from_slice(TAIL);
     out
 }
 
-/// A list in its envelope, from encoded items (without envelopes). `metadata` is an encoded `ListMeta`.
-pub fn seal_list<'i>(api_version: &str, kind: &str, metadata: &[u8], items: impl Iterator<Item = &'i [u8]>) -> Vec<u8> {
-    let mut raw = Vec::new();
-    wire::put_bytes(&mut raw, 1, metadata);
-    for item in items {
-        wire::put_bytes(&mut raw, 2, item);
-    }
-    seal(api_version, kind, &raw)
+/// What stands before the items of a list in its envelope; the items are fields with the tag `ITEMS` and have so many
+/// bytes together. `metadata` is an encoded `ListMeta`.
+pub fn list_head((api_version, kind): (&str, &str), metadata: &[u8], items_bytes: usize) -> Vec<u8> {
+    let mut first = Vec::with_capacity(metadata.len() + 8);
+    wire::put_bytes(&mut first, 1, metadata);
+    let mut out = envelope_head(api_version, kind);
+    WireKey::message(2).put(&mut out);
+    put_varint(&mut out, (first.len() + items_bytes) as u64);
+    out.extend_from_slice(&first);
+    out
+}
+
+/// The tag of the items of a list.
+pub const ITEMS: u32 = 2;
+
+/// What stands behind the object in an envelope: neither an encoding nor a type of its content.
+pub const TAIL: &[u8] = &[(3 << 3) | 2, 0, (4 << 3) | 2, 0];
+
+fn envelope_head(api_version: &str, kind: &str) -> Vec<u8> {
+    let mut meta = Vec::with_capacity(api_version.len() + kind.len() + 8);
+    wire::put_bytes(&mut meta, 1, api_version.as_bytes());
+    wire::put_bytes(&mut meta, 2, kind.as_bytes());
+    let mut out = PREFIX.to_vec();
+    wire::put_bytes(&mut out, 1, &meta);
+    out
 }
 
 /// One frame of a watch: the length, then a `WatchEvent` whose object is in its envelope.
@@ -132,11 +156,6 @@ pub fn frame(message: &[u8]) -> Vec<u8> {
     out.extend_from_slice(&u32::try_from(message.len()).unwrap_or(u32::MAX).to_be_bytes());
     out.extend_from_slice(message);
     out
-}
-
-/// The JSON that stands in a `RawExtension`.
-fn raw_json(value: &Value) -> Vec<u8> {
-    json::encode(value, Layout::Sorted)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! generated code.
 
 use super::super::Error;
+use crate::api::schema::wire::{self, WireKey, put_varint};
 
 /// How a field's value is laid out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -153,82 +154,44 @@ impl<'a> Reader<'a> {
 }
 
 /// Appends a field of bytes.
+#[inline]
 pub(super) fn put_bytes(out: &mut Vec<u8>, tag: u32, bytes: &[u8]) {
-    put_varint(out, (u64::from(tag) << 3) | u64::from(Kind::Bytes.number()));
-    put_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
+    wire::put_bytes(out, WireKey::message(tag), bytes);
 }
 
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    loop {
-        let low = u8::try_from(value & 0x7f).unwrap_or(0);
-        value >>= 7;
-        if value == 0 {
-            out.push(low);
-            return;
-        }
-        out.push(low | 0x80);
-    }
+/// Appends a field with a number.
+#[inline]
+pub(super) fn put_integer(out: &mut Vec<u8>, tag: u32, value: u64) {
+    WireKey::varint(tag).put(out);
+    put_varint(out, value);
 }
 
-/// Writes messages from their end to their beginning, so that lengths are known when they are written; the bytes are
-/// turned round once at the end.
-#[derive(Default)]
-pub(super) struct Backwards {
-    out: Vec<u8>,
+/// Begins a message of as yet unknown length; gives the place to hand to `close`.
+#[inline]
+pub(super) fn open(out: &mut Vec<u8>, key: WireKey) -> usize {
+    key.put(out);
+    // Most messages are shorter than 128 bytes.
+    out.push(0);
+    out.len()
 }
 
-impl Backwards {
-    pub(super) fn with_capacity(bytes: usize) -> Self {
-        Self { out: Vec::with_capacity(bytes) }
+/// Ends a message that `open` began: puts its length before it.
+#[inline]
+pub(super) fn close(out: &mut Vec<u8>, start: usize) {
+    let length = out.len() - start;
+    if length < 0x80 {
+        out[start - 1] = u8::try_from(length).unwrap_or(0);
+        return;
     }
-
-    pub(super) fn finish(mut self) -> Vec<u8> {
-        self.out.reverse();
-        self.out
-    }
-
-    /// The place to hand to `close` after the fields of a nested message were written.
-    pub(super) fn mark(&self) -> usize {
-        self.out.len()
-    }
-
-    /// Makes everything since the mark a nested message.
-    pub(super) fn close(&mut self, tag: u32, mark: usize) {
-        let length = self.out.len() - mark;
-        self.varint(length as u64);
-        self.key(tag, Kind::Bytes);
-    }
-
-    pub(super) fn bytes(&mut self, tag: u32, bytes: &[u8]) {
-        let mark = self.mark();
-        self.raw(bytes);
-        self.close(tag, mark);
-    }
-
-    pub(super) fn integer(&mut self, tag: u32, value: u64) {
-        self.varint(value);
-        self.key(tag, Kind::Varint);
-    }
-
-    pub(super) fn float(&mut self, tag: u32, value: f64) {
-        self.raw(&value.to_le_bytes());
-        self.key(tag, Kind::Fixed64);
-    }
-
-    fn key(&mut self, tag: u32, kind: Kind) {
-        self.varint((u64::from(tag) << 3) | u64::from(kind.number()));
-    }
-
-    fn varint(&mut self, value: u64) {
-        let start = self.out.len();
-        put_varint(&mut self.out, value);
-        self.out[start..].reverse();
-    }
-
-    fn raw(&mut self, bytes: &[u8]) {
-        self.out.extend(bytes.iter().rev());
-    }
+    let end = out.len();
+    put_varint(out, length as u64);
+    let more = out.len() - end;
+    // The length stands behind the message now, in `more` bytes; all but one need room before it.
+    let mut written = [0; 10];
+    written[..more].copy_from_slice(&out[end..]);
+    out.copy_within(start..end, start + more - 1);
+    out[start - 1..start - 1 + more].copy_from_slice(&written[..more]);
+    out.truncate(end + more - 1);
 }
 
 fn unexpected_end() -> Error {
