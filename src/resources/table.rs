@@ -107,12 +107,16 @@ const fn row(group: &'static str, kind: &'static str, behaviour: &'static dyn Be
 mod tests {
     use std::collections::HashSet;
 
-    use serde_json::json;
+    use rand::rngs::StdRng;
+    use rand::{Rng as _, SeedableRng as _};
+    use serde_json::{Map, Value, json};
 
     use super::super::facts::Facts;
     use super::super::{Kind, Moment, RuntimeConfig, built_in};
     use super::*;
     use crate::api::Object;
+    use crate::api::codec::json::{Layout, Sieve, encode};
+    use crate::api::schema::{Shape, Table};
 
     fn every_kind() -> super::super::Served {
         let everything = RuntimeConfig { switches: vec![("api/all".to_owned(), true)], ..RuntimeConfig::default() };
@@ -159,5 +163,71 @@ mod tests {
                 assert_eq!(cells.len(), kind.columns.len() + extra, "{}: {cells:?}", kind.gvk);
             }
         }
+    }
+
+    /// Values of a shape: what a row may print, now this, now that.
+    fn some(table: &Table, shape: &Shape, (dice, depth): (&mut StdRng, usize)) -> Value {
+        const WORDS: [&str; 16] = [
+            "True",
+            "False",
+            "Always",
+            "Running",
+            "Completed",
+            "Succeeded",
+            "Failed",
+            "Ready",
+            "Initialized",
+            "NodeLost",
+            "PodScheduled",
+            "SchedulingGated",
+            "PodInitializing",
+            "a",
+            "b",
+            "",
+        ];
+        match shape {
+            Shape::Bool => json!(dice.random_bool(0.5)),
+            Shape::Int32 | Shape::Int64 | Shape::IntOrString => json!(dice.random_range(0..3)),
+            Shape::Time => json!(["2026-01-01T00:00:00Z", "2026-01-01T00:09:00Z"][dice.random_range(0..2)]),
+            Shape::Struct(id) => {
+                let mut object = Map::new();
+                for field in &table.get(*id).fields {
+                    if depth < 7 && dice.random_bool(0.6) {
+                        object.insert(field.name.to_string(), some(table, &field.shape, (&mut *dice, depth + 1)));
+                    }
+                }
+                Value::Object(object)
+            }
+            Shape::List(list) => {
+                (0..dice.random_range(0..3)).map(|_| some(table, &list.item, (&mut *dice, depth + 1))).collect()
+            }
+            Shape::Map(of) => json!({"a": some(table, &of.value, (&mut *dice, depth + 1))}),
+            Shape::Quantity => json!("1"),
+            _ => json!(WORDS[dice.random_range(0..WORDS.len())]),
+        }
+    }
+
+    #[test]
+    fn a_row_needs_no_more_of_an_object_than_is_told() {
+        let moment = Moment { now: "2026-01-01T00:10:00Z".parse().unwrap() };
+        let mut dice = StdRng::seed_from_u64(1);
+        let mut seen = 0;
+        for kind in every_kind().kinds.iter().filter(|kind| !kind.behaviour.printed().is_empty()) {
+            let sieve = Sieve::of(kind.behaviour.printed());
+            let mut rows = HashSet::new();
+            for _ in 0..2000 {
+                let whole = some(&kind.types, &Shape::Struct(kind.type_id), (&mut dice, 0));
+                let part = sieve.tree(&encode(&whole, Layout::Sorted)).unwrap();
+                let [whole, part] = [whole, part].map(|value| {
+                    let object = Object::from_value(value).unwrap();
+                    (kind.behaviour.cells(&object, &moment), kind.behaviour.row_conditions(&object))
+                });
+                rows.insert(format!("{:?}", whole.0));
+                assert_eq!(part, whole, "{}", kind.gvk);
+            }
+            assert!(rows.len() > 100, "{}: only {} rows differ", kind.gvk, rows.len());
+            seen += 1;
+        }
+        assert!(seen > 0);
     }
 }
