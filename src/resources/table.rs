@@ -212,7 +212,7 @@ mod tests {
         let moment = Moment { now: "2026-01-01T00:10:00Z".parse().unwrap() };
         let mut dice = StdRng::seed_from_u64(1);
         let mut seen = 0;
-        for kind in every_kind().kinds.iter().filter(|kind| !kind.behaviour.printed().is_empty()) {
+        for kind in every_kind().kinds().filter(|kind| !kind.behaviour.printed().is_empty()) {
             let sieve = Sieve::of(kind.behaviour.printed());
             let mut rows = HashSet::new();
             for _ in 0..2000 {
