@@ -7,7 +7,7 @@ use std::process::Output;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::server::{Connection, DataFolder, Signal};
+use crate::server::{Connection, DataFolder, Order, Signal};
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
@@ -234,6 +234,29 @@ async fn a_full_disk_refuses_writes_with_a_reason_and_nothing_else() {
     life.kill();
     let life = data.start();
     assert_eq!(names(&life.ready().await).await.len(), made + 2);
+    life.kill();
+    check_says(&data.run(&["check"]), true, "are whole");
+}
+
+#[tokio::test]
+async fn a_write_that_could_not_be_brought_to_the_disk_is_not_said_to_be_undone() {
+    let (mut data, sabotage) = DataFolder::sabotaged();
+    let life = data.start();
+    let connection = life.ready().await;
+    assert_eq!(create(&connection, "before", 100).await.0, 201);
+    sabotage.order(Order::FailedSyncs, 1);
+    let (status, body) = create(&connection, "unsure", 100).await;
+    assert_eq!((status.as_u16(), &body["kind"]), (500, &json!("Status")), "{body}");
+    // The process after this one may find it.
+    assert!(body["message"].as_str().unwrap().contains("is unknown; restart to recover"), "{body}");
+    sabotage.order(Order::FailedSyncs, 0);
+    assert_eq!(create(&connection, "later", 100).await.0, 500);
+    assert_eq!(names(&connection).await, ["before"]);
+    life.kill();
+    let life = data.start();
+    let connection = life.ready().await;
+    assert!(names(&connection).await.contains(&"before".to_owned()));
+    assert_eq!(create(&connection, "later", 100).await.0, 201);
     life.kill();
     check_says(&data.run(&["check"]), true, "are whole");
 }

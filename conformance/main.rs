@@ -5,7 +5,9 @@
 
 mod broken_clients;
 mod bundles;
+mod clock;
 mod connections;
+mod damage;
 mod differential;
 mod documents;
 mod durability;
@@ -15,6 +17,7 @@ mod hostile;
 mod kube_rs;
 mod kubectl;
 mod replay;
+mod secrecy;
 mod server;
 mod session;
 mod shared;

@@ -1,16 +1,20 @@
 //! What is done to a server while it works.
 
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rand::Rng;
 use rand::rngs::StdRng;
 
 use super::run::Stage;
-use crate::server::{Life, Signal};
+use crate::server::{Life, Order, Signal};
 
 /// How long a fault lasts, at most.
 const FAULT_MAX: Duration = Duration::from_millis(500);
+/// One stop in so many may last longer.
+const LONG_STOPS: u32 = 40;
+/// How far a clock is set from the true time, at most: less than half as long as history is kept, so that none that is
+/// asked for is forgotten.
+const CLOCK_SECONDS_MAX: i64 = 60;
 
 /// What happens to a server before it ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,28 +24,35 @@ pub(super) enum Fault {
     Stop,
     /// Its files may not grow, then they may.
     FullDisk,
-    /// Its calls to bring data to the disk fail, then they do not. Needs strace.
-    SickSync,
-    /// Its writes to files fail, some of them, then they do not. Needs strace.
-    SickWrites,
+    /// Some of its calls do something else than they should, then they do not.
+    Sick(Order),
+    /// Its clock is set, some times, and stays so.
+    Clock,
 }
 
 impl Fault {
     pub(super) fn random(random: &mut StdRng) -> Self {
-        match random.random_range(0..10) {
+        match random.random_range(0..16) {
             0..4 => Self::None,
             4..6 => Self::Stop,
             6..8 => Self::FullDisk,
-            8 => Self::SickSync,
-            _ => Self::SickWrites,
+            8..10 => Self::Clock,
+            10 => Self::Sick(Order::FailedSyncs),
+            11 => Self::Sick(Order::FailedWrites),
+            12 => Self::Sick(Order::ShortWrites),
+            13 => Self::Sick(Order::ShortReads),
+            _ => Self::Sick(Order::FailedReads),
         }
     }
 
-    pub(super) async fn happen(self, life: &Life, stage: &Stage, random: &mut StdRng) {
+    /// Lets it happen; a server may be stopped for as long as `stop_max`.
+    pub(super) async fn happen(self, life: &Life, stage: &Stage, (random, stop_max): (&mut StdRng, Duration)) {
         let time = FAULT_MAX.mul_f64(random.random());
         match self {
             Self::None => {}
             Self::Stop => {
+                let long = random.random_ratio(1, LONG_STOPS);
+                let time = if long { stop_max.mul_f64(random.random()) } else { time };
                 life.signal(Signal::Stop);
                 stage.wait(time).await;
                 life.signal(Signal::Continue);
@@ -51,42 +62,20 @@ impl Fault {
                 stage.wait(time).await;
                 life.limit_files(None);
             }
-            Self::SickSync => trace(life, stage, ("fsync,fdatasync:error=EIO", time)).await,
-            Self::SickWrites => {
-                let first = random.random_range(1..20);
-                let inject = format!("pwrite64:error=ENOSPC:when={first}+7");
-                trace(life, stage, (&inject, time)).await;
+            Self::Sick(order) => {
+                let every = if order == Order::FailedSyncs { 1 } else { random.random_range(1..20) };
+                stage.sabotage.order(order, every);
+                stage.wait(time).await;
+                stage.sabotage.order(order, 0);
+            }
+            Self::Clock => {
+                for _ in 0..random.random_range(1..4) {
+                    stage.sabotage.order(Order::Clock, random.random_range(-CLOCK_SECONDS_MAX..CLOCK_SECONDS_MAX));
+                    stage.wait(time).await;
+                }
             }
         }
     }
-}
-
-/// Makes system calls of the server fail for a time; says so where there is no strace to do it.
-#[expect(clippy::print_stdout, reason = "whoever runs the test is to know what was not run")]
-async fn trace(life: &Life, stage: &Stage, (inject, time): (&str, Duration)) {
-    let calls = inject.split(':').next().unwrap_or(inject);
-    let mut command = Command::new("strace");
-    command.args(["-f", "-q", "-p", &life.id().to_string(), "-o", "/dev/null"]);
-    command.args(["-e", &format!("trace={calls}"), "-e", &format!("inject={inject}")]);
-    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    let mut tracer = match child {
-        Ok(tracer) => tracer,
-        Err(why) => {
-            println!("NOT RUN, failing calls ({inject}): strace cannot be started: {why}");
-            return;
-        }
-    };
-    stage.wait(time + Duration::from_millis(100)).await;
-    // On SIGINT it lets go of the server in order, but sometimes it hangs.
-    Signal::Interrupt.send(tracer.id());
-    for _ in 0..50 {
-        if !matches!(tracer.try_wait(), Ok(None)) {
-            return;
-        }
-        stage.wait(Duration::from_millis(20)).await;
-    }
-    let _ = tracer.kill();
-    let _ = tracer.wait();
 }
 
 /// How a life ends: mostly by SIGKILL, sometimes as Ctrl-C does it.

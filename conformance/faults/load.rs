@@ -59,6 +59,9 @@ impl Client {
             if gone {
                 return;
             }
+            if !stage.rest.is_zero() {
+                stage.wait(stage.rest.mul_f64(2.0 * self.random.random::<f64>())).await;
+            }
         }
     }
 
@@ -170,7 +173,7 @@ impl Client {
             let status = response.status();
             let Ok(body) = response.json::<Value>().await else { break };
             if status != StatusCode::OK {
-                if !matches!(status.as_u16(), 429 | 503) {
+                if !matches!(status.as_u16(), 429 | 503) && !unreadable(body["message"].as_str().unwrap_or("")) {
                     pages.clear();
                     self.calls.push(strange(stage, format!("a list is answered {status}: {body}")));
                 }
@@ -186,6 +189,12 @@ impl Client {
         }
         stage.ended()
     }
+}
+
+/// Whether an answer says that the disk could not be read, which is better than to say what is not so. To SQLite EIO is
+/// damage; damage that stays would be found when the server starts again.
+pub(super) fn unreadable(message: &str) -> bool {
+    message.contains("could not be read or written") || message.contains("is damaged (error returned from database")
 }
 
 /// Something that no question about an object was answered with.

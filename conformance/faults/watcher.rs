@@ -6,9 +6,10 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::history::{Change, End, From, Revision, Scope, Told, Watch};
-use super::load::{TIERS, object, scope_path};
+use super::load::{TIERS, object, scope_path, unreadable};
 use super::run::Stage;
 use crate::server::{Connection, Protocol};
 
@@ -31,6 +32,9 @@ enum Manner {
     /// Begins with the present state each time.
     Fresh,
 }
+
+/// What is read, and how far.
+type Reading<'a> = (&'a mut Watch, watch::Receiver<Revision>);
 
 /// One watcher.
 pub(super) struct Watcher {
@@ -75,15 +79,15 @@ pub(super) fn watchers(stage: &Stage, seed: u64) -> Vec<Watcher> {
 }
 
 impl Watcher {
-    /// Watches until the server is gone, or the watcher has come as far as it shall.
-    pub(super) async fn follow(&mut self, connection: &Connection, stage: &Stage, goal: Revision) {
+    /// Watches until the server is gone, or the watcher has come as far as it shall, which may be said meanwhile.
+    pub(super) async fn follow(&mut self, connection: &Connection, stage: &Stage, goal: watch::Receiver<Revision>) {
         let connection = connection.another(self.protocol);
-        while !stage.ended() && self.reached() < goal {
+        while !stage.ended() && self.reached() < *goal.borrow() {
             let patience = CONNECTION_MAX.mul_f64(self.random.random());
             let from = if self.manner == Manner::Fresh { From::Initial } else { From::After(self.from) };
             let (watcher, scope) = (self.number, self.scope.clone());
             let mut watch = Watch { watcher, scope, from, began: stage.now(), told: Vec::new(), end: End::Cut };
-            let reading = self.read(&connection, stage, (&mut watch, goal));
+            let reading = self.read(&connection, stage, (&mut watch, goal.clone()));
             if self.manner == Manner::Restless {
                 // Its end is the cut.
                 let _ = tokio::time::timeout(patience, reading).await;
@@ -108,7 +112,7 @@ impl Watcher {
         self.watches.last().map_or(0, come_to)
     }
 
-    async fn read(&self, connection: &Connection, stage: &Stage, (watch, goal): (&mut Watch, Revision)) {
+    async fn read(&self, connection: &Connection, stage: &Stage, (watch, mut goal): Reading<'_>) {
         let mut path = scope_path(stage, &watch.scope) + "&watch=true&allowWatchBookmarks=true";
         match watch.from {
             From::After(revision) => path.push_str(&format!("&resourceVersion={revision}")),
@@ -121,14 +125,19 @@ impl Watcher {
         let Ok(mut response) = connection.request(Method::GET, &path).send().await else { return };
         let status = response.status();
         if status != StatusCode::OK {
-            if !matches!(status.as_u16(), 429 | 503) {
-                watch.end = End::Strange(format!("a watch is answered {status}"));
+            let body = response.text().await.unwrap_or_default();
+            if !matches!(status.as_u16(), 429 | 503) && !unreadable(&body) {
+                watch.end = End::Strange(format!("a watch is answered {status}: {body}"));
             }
             return;
         }
         let mut buffer = Vec::new();
-        while come_to(watch) < goal {
-            let Ok(Some(piece)) = response.chunk().await else { return };
+        while come_to(watch) < *goal.borrow() {
+            let piece = tokio::select! {
+                piece = response.chunk() => piece,
+                Ok(()) = goal.changed() => continue,
+            };
+            let Ok(Some(piece)) = piece else { return };
             buffer.extend_from_slice(&piece);
             while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = buffer.drain(..=end).collect();
@@ -169,6 +178,7 @@ fn told(line: &[u8]) -> Result<Told, End> {
             return Ok(Told::Bookmark { revision: revision.ok_or_else(strange)?, initial_events_end: end });
         }
         Some("ERROR") if event["object"]["code"] == 410 => return Err(End::Expired),
+        Some("ERROR") if unreadable(event["object"]["message"].as_str().unwrap_or("")) => return Err(End::Cut),
         _ => return Err(strange()),
     };
     let (key, state) = object(&event["object"]).ok_or_else(strange)?;

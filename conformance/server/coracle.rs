@@ -22,13 +22,22 @@ pub(crate) async fn coracle() -> Server {
     Server::ready(base, &certificate, Running { processes, log, compactor: Compactor::Nobody, folder }).await
 }
 
+/// Without a star only what is named runs, as with kube-controller-manager: here nothing.
+const QUIET: [&str; 3] = ["--controllers=-deployment-controller", "--scheduler=false", "--nodes=0"];
+
 /// The command with its files in a folder, a free port and everything off that acts by itself.
 pub(super) fn command(folder: &Path) -> Command {
+    let mut command = whole_command(folder);
+    command.args(QUIET);
+    command
+}
+
+/// The same of a whole cluster.
+pub(super) fn whole_command(folder: &Path) -> Command {
     let at = |name: &str| folder.join(name);
     std::fs::write(at("users.csv"), USERS).unwrap();
     let mut command = Command::new(program());
-    // Without a star only what is named runs, as with kube-controller-manager: here nothing.
-    command.args(["--secure-port=0", "--controllers=-deployment-controller", "--scheduler=false", "--nodes=0"]);
+    command.arg("--secure-port=0");
     command.args(["--service-cluster-ip-range=10.0.0.0/16", "--service-account-issuer=https://kubernetes.default.svc"]);
     command.arg("--token-auth-file").arg(at("users.csv"));
     command.arg("--cert-dir").arg(at("pki"));

@@ -10,12 +10,14 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::process::Process;
+use super::sabotage::Sabotage;
 use super::{READY_MAX, coracle, eventually, tail};
 
 /// A data folder and how often a process was started on it.
 pub(crate) struct DataFolder {
     folder: tempfile::TempDir,
     starts: usize,
+    sabotage: Option<Arc<Sabotage>>,
 }
 
 /// One process on a data folder.
@@ -30,7 +32,6 @@ pub(crate) struct Life {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Signal {
     Continue,
-    Interrupt,
     Kill,
     Stop,
     Terminate,
@@ -40,7 +41,6 @@ impl Signal {
     pub(crate) fn send(self, process: u32) {
         let name = match self {
             Self::Continue => "-CONT",
-            Self::Interrupt => "-INT",
             Self::Kill => "-KILL",
             Self::Stop => "-STOP",
             Self::Terminate => "-TERM",
@@ -67,7 +67,15 @@ pub(crate) struct Connection {
 
 impl DataFolder {
     pub(crate) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), starts: 0 }
+        Self { folder: tempfile::tempdir().unwrap(), starts: 0, sabotage: None }
+    }
+
+    /// One whose servers have a clock and a disk that can be made to go wrong.
+    pub(crate) fn sabotaged() -> (Self, Arc<Sabotage>) {
+        let mut data = Self::new();
+        let sabotage = Arc::new(Sabotage::new(data.folder.path()));
+        data.sabotage = Some(Arc::clone(&sabotage));
+        (data, sabotage)
     }
 
     /// Starts a process and does not wait for it.
@@ -77,10 +85,21 @@ impl DataFolder {
 
     /// The same with more flags.
     pub(crate) fn start_with(&mut self, flags: &[&str]) -> Life {
+        self.begin(coracle::command(self.folder.path()), flags)
+    }
+
+    /// A whole cluster, with controllers, scheduler and some nodes.
+    pub(crate) fn start_whole(&mut self) -> Life {
+        self.begin(coracle::whole_command(self.folder.path()), &["--nodes=2"])
+    }
+
+    fn begin(&mut self, mut command: Command, flags: &[&str]) -> Life {
         self.starts += 1;
         let log = self.folder.path().join(format!("coracle-{}.log", self.starts));
-        let mut command = coracle::command(self.folder.path());
         command.arg("--data-dir").arg(self.folder.path().join("data")).args(flags);
+        if let Some(sabotage) = &self.sabotage {
+            sabotage.enter(&mut command);
+        }
         let database = self.database();
         Life {
             process: RefCell::new(Process::start(&mut command, &log)),
@@ -162,6 +181,11 @@ impl Life {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
+    /// What it says is in this file.
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.process.borrow().id()
     }
@@ -204,8 +228,12 @@ impl Connection {
 
     /// A request of a user.
     pub(crate) fn request_of(&self, user: &str, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
-        let request = self.client.request(method, format!("{}{path}", self.base));
-        request.bearer_auth(format!("{user}-token")).timeout(READY_MAX)
+        self.bare(method, path).bearer_auth(format!("{user}-token"))
+    }
+
+    /// A request that does not say whose it is.
+    pub(crate) fn bare(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.base)).timeout(READY_MAX)
     }
 
     /// A connection below HTTP, after its handshake.

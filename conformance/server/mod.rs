@@ -5,6 +5,7 @@ mod coracle;
 mod durable;
 mod in_process;
 pub(crate) mod process;
+mod sabotage;
 mod stock;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::time::Duration;
 pub(crate) use coracle::{chosen, coracle, program};
 pub(crate) use durable::{Connection, DataFolder, Life, Protocol, Signal};
 pub(crate) use in_process::in_process;
+pub(crate) use sabotage::{Order, Sabotage};
 pub(crate) use stock::{BINARIES, stock};
 
 use process::Process;

@@ -22,7 +22,7 @@ use crate::base::{Clock, Shutdown, SystemClock, Tasks};
 use crate::client::Transport;
 use crate::controllers;
 use crate::node;
-use crate::registry::{self, Actions, Definitions, Extensions, Registry};
+use crate::registry::{self, Actions, Definitions, Expiry, Extensions, Registry};
 use crate::remote::{ClientIdentity, Remote};
 use crate::resources::facts::{self, Facts};
 use crate::resources::{Catalog, Group, Served, built_in};
@@ -111,6 +111,7 @@ impl Cluster {
         let registry = Arc::new(registry.with_components(components(config)));
         let definitions = Definitions::load(registry.clone());
         tasks.spawn("custom resource definitions", definitions.run());
+        tasks.spawn("event expiry", Expiry::new(store.clone(), clock.clone(), config.event_ttl).run());
         let extensions = Arc::new(extensions(&registry, &pki, (&store, &clock)));
         tasks.spawn("extension servers", extensions.clone().run());
         let health = Arc::new(Health::default());

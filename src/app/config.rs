@@ -58,6 +58,8 @@ pub struct Config {
     pub controllers: Controllers,
     /// `--etcd-compaction-interval`: states older than this are forgotten, `Duration::MAX` for none.
     pub history: Duration,
+    /// How long events stay; zero: for ever.
+    pub event_ttl: Duration,
     pub limits: Limits,
     pub bounds: Bounds,
 }
@@ -88,6 +90,7 @@ impl Default for Config {
             feature_gates: Vec::new(),
             controllers: Controllers { selection: "*".to_owned(), scheduler: true, nodes: 3 },
             history: Retention::AGE,
+            event_ttl: Duration::from_secs(3600),
             limits: Limits::default(),
             bounds: Bounds::default(),
         }

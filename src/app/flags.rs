@@ -148,6 +148,9 @@ pub(super) struct Up {
     /// Addresses of Services; the default is kind's, since kube-apiserver's own (10.0.0.0/24) is deprecated and small
     #[arg(long, value_name = "CIDR", value_delimiter = ',', default_value = "10.96.0.0/16", help_heading = "API")]
     pub service_cluster_ip_range: Vec<String>,
+    /// How long events are kept; 0 keeps them for ever
+    #[arg(long, value_name = "DURATION", default_value = "1h0m0s", value_parser = parse_duration, help_heading = "API")]
+    pub event_ttl: Duration,
 
     /// Controllers to run: '*' for all, 'name' to run one, '-name' not to
     #[arg(long, value_name = "NAMES", default_value = "*", allow_hyphen_values = true, help_heading = "Cluster")]
@@ -207,6 +210,7 @@ impl Up {
         if !self.service_account_issuer.is_empty() {
             config.service_account_issuers.clone_from(&self.service_account_issuer);
         }
+        config.event_ttl = self.event_ttl;
         config.limits.reading_in_flight_max = self.max_requests_inflight;
         config.limits.writing_in_flight_max = self.max_mutating_requests_inflight;
         config.limits.watch_seconds_min = self.min_request_timeout;
@@ -251,7 +255,12 @@ fn gate_switches(texts: &[String]) -> anyhow::Result<Vec<(String, bool)>> {
     texts.iter().filter(|text| !text.is_empty()).map(switch).collect()
 }
 
-/// As Go's `strconv.ParseBool`.
+/// As Go's `time.ParseDuration`; one that is negative is none.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let nanoseconds = GoDuration::parse(text)?.0;
+    Ok(Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0)))
+}
+
 /// Go's words for a duration; zero is no end, as upstream counts it.
 fn parse_interval(text: &str) -> Result<Duration, String> {
     let interval = GoDuration::parse(text)?;
@@ -261,6 +270,7 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
     Ok(if interval.0 == 0 { Duration::MAX } else { interval.or_zero() })
 }
 
+/// As Go's `strconv.ParseBool`.
 fn parse_bool(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
@@ -295,6 +305,7 @@ mod tests {
             "--controllers=*,-deployment",
             "--scheduler=false",
             "--etcd-compaction-interval=1h30m",
+            "--event-ttl=10m30s",
             "-v=4",
         ]);
         let config = config.unwrap();
@@ -304,6 +315,7 @@ mod tests {
         assert_eq!(config.runtime, switches);
         assert!(!config.anonymous_auth);
         assert_eq!(config.history, Duration::from_secs(5400));
+        assert_eq!(config.event_ttl, Duration::from_secs(630));
         assert_eq!((config.controllers.selection.as_str(), config.controllers.scheduler), ("*,-deployment", false));
     }
 

@@ -52,7 +52,8 @@ impl Clock for SystemClock {
 /// A clock that stands still until it is turned.
 #[derive(Debug, Clone)]
 pub struct ManualClock {
-    start: Timestamp,
+    /// Protects the time of day at which nothing had elapsed; held for a look.
+    start: Arc<Mutex<Timestamp>>,
     /// Protects nothing but the sum of all turns; held for an addition only.
     elapsed: Arc<Mutex<Duration>>,
     turned: watch::Sender<Duration>,
@@ -61,7 +62,13 @@ pub struct ManualClock {
 impl ManualClock {
     /// A clock that shows `start`.
     pub fn new(start: Timestamp) -> Self {
-        Self { start, elapsed: Arc::default(), turned: watch::Sender::new(Duration::ZERO) }
+        Self { start: Arc::new(Mutex::new(start)), elapsed: Arc::default(), turned: watch::Sender::new(Duration::ZERO) }
+    }
+
+    /// Sets the time of day, as somebody sets the clock of a machine: no time passes by that.
+    pub fn set(&self, now: Timestamp) {
+        let elapsed = self.monotonic();
+        *self.start.lock() = now - elapsed;
     }
 
     /// Moves the time forward and wakes all sleepers whose time has come.
@@ -77,7 +84,8 @@ impl ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        self.start + self.monotonic()
+        let start = *self.start.lock();
+        start + self.monotonic()
     }
 
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
@@ -111,5 +119,17 @@ mod tests {
         clock.advance(Duration::from_secs(1));
         assert!((&mut sleep).now_or_never().is_some());
         assert_eq!(clock.now().as_second(), 10);
+    }
+
+    #[test]
+    fn a_manual_clock_that_is_set_wakes_nobody() {
+        let clock = ManualClock::new(Timestamp::UNIX_EPOCH);
+        clock.advance(Duration::from_secs(5));
+        let mut sleep = clock.sleep(Duration::from_secs(10));
+        clock.set("2026-11-21T00:00:00Z".parse().unwrap());
+        assert!((&mut sleep).now_or_never().is_none());
+        clock.advance(Duration::from_secs(10));
+        assert!((&mut sleep).now_or_never().is_some());
+        assert_eq!(clock.now().to_string(), "2026-11-21T00:00:10Z");
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -39,6 +40,8 @@ pub(super) struct Shared {
     pub log: Arc<dyn Log>,
     pub hub: Arc<Hub>,
     pub clock: Arc<dyn Clock>,
+    /// The time of day when the store was opened, and the clock's own time then.
+    opened: (Timestamp, Duration),
     pub present: ArcSwap<Snapshot>,
     /// Follows `present`, for those who wait for a revision.
     pub reached: watch::Sender<Revision>,
@@ -66,6 +69,7 @@ pub(super) fn start(options: Options, log: Arc<dyn Log>, loaded: Loaded) -> Arc<
     let shared = Arc::new(Shared {
         hub: Arc::new(Hub::new(Arc::clone(&log), (horizon, lasts))),
         log,
+        opened: (options.clock.now(), options.clock.monotonic()),
         clock: options.clock,
         present: ArcSwap::from_pointee(Snapshot::new(state)),
         reached: watch::Sender::new(revision),
@@ -89,7 +93,7 @@ async fn compact_when_due(shared: Arc<Shared>, retention: Retention) {
             () = shared.clock.sleep(COMPACTION_PAUSE) => {}
         }
         shared.let_go_of_old_snapshots();
-        let due = shared.history.lock().take_due(retention, shared.clock.now());
+        let due = shared.history.lock().take_due(retention, shared.now());
         let Some(oldest) = due.filter(|oldest| *oldest > shared.hub.horizon.compacted()) else { continue };
         if let Err(error) = shared.compact_before(oldest).await {
             let error: &dyn std::error::Error = &error;
@@ -99,6 +103,13 @@ async fn compact_when_due(shared: Arc<Shared>, retention: Retention) {
 }
 
 impl Shared {
+    /// The time of day as it would be had nobody set the clock since the store was opened: history does not become
+    /// older or younger by that.
+    pub(super) fn now(&self) -> Timestamp {
+        let (at, monotonic) = self.opened;
+        at + self.clock.monotonic().saturating_sub(monotonic)
+    }
+
     fn present(&self) -> Snapshot {
         Snapshot::clone(&self.present.load())
     }

@@ -106,7 +106,7 @@ impl Writer {
         if let Some(cause) = &self.broken {
             return Err(Error::ReadOnly { source: Arc::clone(cause) });
         }
-        let now = self.shared.clock.now();
+        let now = self.shared.now();
         let words = &mut self.words;
         // The new state is built while the disk works.
         let (appended, state) =

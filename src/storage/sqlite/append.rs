@@ -58,7 +58,7 @@ impl SqliteLog {
                 self.backlog.grew(group);
                 Ok(())
             }
-            Err(error) => Err(outcome(half, Arc::new(error)).await),
+            Err(error) => Err(outcome(half, error).await),
         }
     }
 
@@ -140,14 +140,28 @@ async fn insert_lines(connection: &mut SqliteConnection, lines: Vec<Line<'_>>) -
 }
 
 /// Finds out whether a group that failed is in the file.
-async fn outcome(half: &mut WriteHalf, cause: Cause) -> AppendError {
+async fn outcome(half: &mut WriteHalf, error: sqlx::Error) -> AppendError {
     // There may be no transaction to roll back; the question after it tells what matters.
     let _ = sqlx::query(ROLLBACK).execute(&mut half.connection).await;
+    let unsynced = unsynced(&error);
+    let cause: Cause = Arc::new(error);
+    if unsynced {
+        return AppendError::Unknown(cause);
+    }
     let last = sqlx::query(LAST_REVISION).fetch_one(&mut half.connection).await;
     match last.and_then(|row| super::revision(&row, 0)) {
         Ok(last) if last == half.revision => AppendError::NotWritten(cause),
         Ok(_) | Err(_) => AppendError::Unknown(cause),
     }
+}
+
+/// Whether all was written and only could not be brought to the disk: SQLite takes it back, but it stands in the
+/// write-ahead log, and whoever opens the file after a crash finds it there.
+fn unsynced(error: &sqlx::Error) -> bool {
+    /// SQLITE_IOERR_FSYNC and SQLITE_IOERR_DIR_FSYNC.
+    const SYNC_FAILED: [&str; 2] = ["1034", "1290"];
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| SYNC_FAILED.contains(&&*code))
 }
 
 pub(super) fn kind_number(kind: EventKind) -> i64 {

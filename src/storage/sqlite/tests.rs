@@ -315,6 +315,28 @@ async fn too_much_history_is_forgotten_by_size() {
     assert!(store.compacted() < store.revision());
 }
 
+#[tokio::test]
+async fn a_clock_that_is_set_makes_no_history_old() {
+    /// The compactor looks after some of them.
+    const LOOKS: usize = 500;
+    let bench = Bench::new(Backend::Memory).await;
+    let first = bench.create("pods/default/a").await;
+    bench.clock.set("2026-11-21T00:00:00Z".parse().unwrap());
+    let second = bench.update(&first).await;
+    for _ in 0..LOOKS {
+        bench.clock.advance(std::time::Duration::from_millis(100));
+        tokio::task::yield_now().await;
+    }
+    assert!(bench.store.at(first.revision).await.is_ok());
+    bench.update(&second).await;
+    bench.clock.set(Timestamp::UNIX_EPOCH);
+    let forgotten = || {
+        bench.clock.advance(std::time::Duration::from_secs(60));
+        bench.store.compacted() >= second.revision
+    };
+    crate::storage::fixture::eventually(forgotten).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_file_is_bounded_by_what_lives_and_what_is_kept() {
     /// Of the history; 100 objects of 20 KB live, and 120 MB are written.
