@@ -26,7 +26,7 @@ async fn store(path: Option<&Path>) -> (Arc<dyn Store>, Tasks) {
     let options = Options {
         place: path.map_or(Place::Memory, |path| Place::File(path.to_owned())),
         indexes: vec![Index { collection: "pods".into(), field: "spec.nodeName".into() }],
-        retention: Retention::default(),
+        retention: Retention::FILE,
         clock: SystemClock::shared(),
         tasks: tasks.clone(),
     };
@@ -45,7 +45,7 @@ fn pod(number: usize, bytes: usize, expect: Expect) -> Write {
     let padding = "x".repeat(bytes.saturating_sub(at + 20));
     let json = Bytes::from(format!(r#"{head}"}},"spec":"{padding}"}}"#));
     let facts = Facts {
-        uid: format!("0b9c1d3e-0000-4000-8000-{number:012}").into(),
+        uid: format!("0b9c1d3e-0000-4000-8000-{number:012}").as_str().into(),
         labels: [
             pair("app", format!("web-{}", number / 1000)),
             pair("pod-template-hash", format!("{:x}", number / 1000)),

@@ -81,7 +81,7 @@ impl Bench {
 async fn ask(bench: &mut Bench, (sabotage, order): (&Sabotage, Order), words: &[&str]) -> (u64, u64) {
     let count = setting("CORACLE_DAMAGE").unwrap_or(QUESTIONS);
     let seed = setting("CORACLE_SEED").unwrap_or_else(|| rand::rng().random());
-    println!("{count} questions, CORACLE_SEED={seed}");
+    crate::tell(&format!("{count} questions, CORACLE_SEED={seed}"));
     let mut random = StdRng::seed_from_u64(seed);
     let (mut told, mut refused) = (0, 0);
     for number in 0..count {

@@ -252,7 +252,8 @@ async fn a_pod_runs_is_changed_in_part_and_is_evicted() {
         let pod: Pod = serde_json::from_value(pod).unwrap();
         in_time("the default account", await_account(&cluster)).await;
         pods.create(&PostParams::default(), &pod).await.unwrap();
-        in_time("the pod runs", await_condition(pods.clone(), &name, conditions::is_pod_running())).await.unwrap();
+        let running = Box::pin(await_condition(pods.clone(), &name, conditions::is_pod_running()));
+        in_time("the pod runs", running).await.unwrap();
 
         let patch = Patch::Merge(json!({"spec": {"activeDeadlineSeconds": 500}}));
         let changed = pods.patch(&name, &PatchParams::default(), &patch).await.unwrap();
@@ -263,7 +264,7 @@ async fn a_pod_runs_is_changed_in_part_and_is_evicted() {
         assert_eq!(part.annotations()["test"], "123");
         assert_eq!(part.types.unwrap().kind, "PartialObjectMetadata");
         let all = pods.list_metadata(&ListParams::default().labels("app=tests")).await.unwrap();
-        assert_eq!(all.items.iter().map(ResourceExt::name_any).collect::<Vec<_>>(), [name.clone()]);
+        assert_eq!(all.items.iter().map(ResourceExt::name_any).collect::<Vec<_>>(), std::slice::from_ref(&name));
 
         assert_eq!(pods.get_ephemeral_containers(&name).await.unwrap().spec.unwrap().ephemeral_containers, None);
         let patch = Patch::Strategic(json!({"spec": {"ephemeralContainers": [{"name": "e", "image": "x"}]}}));
@@ -273,7 +274,8 @@ async fn a_pod_runs_is_changed_in_part_and_is_evicted() {
         let evicted = pods.evict(&name, &EvictParams::default()).await.unwrap();
         assert!(evicted.is_success() && evicted.code == 201, "{evicted:?}");
         let uid = changed.metadata.uid.unwrap();
-        in_time("the pod goes", await_condition(pods.clone(), &name, conditions::is_deleted(&uid))).await.unwrap();
+        let gone = Box::pin(await_condition(pods.clone(), &name, conditions::is_deleted(&uid)));
+        in_time("the pod goes", gone).await.unwrap();
     }
     cluster.stop().await;
 }

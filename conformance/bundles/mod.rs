@@ -64,7 +64,7 @@ async fn bundles_of_others_and_their_samples_are_taken_as_on_stock() {
 
 /// Plays all of a bundle on two new servers; gives how many answers differed.
 async fn check(kubectl: &Path, bundle: &Bundle, files: &Files) -> usize {
-    println!("{} {}", bundle.name, bundle.version);
+    crate::tell(&format!("{} {}", bundle.name, bundle.version));
     let mut pair = Pair::start(kubectl).await;
     install(&mut pair, files).await;
     let [definitions, _] = pair.ask(&Ask::get(DEFINITIONS)).await;
@@ -82,7 +82,7 @@ async fn check(kubectl: &Path, bundle: &Bundle, files: &Files) -> usize {
     remove(&mut pair, files).await;
     let told: Vec<_> =
         pair.counts.iter().map(|(sort, (asked, wrong))| format!("{sort} {asked} ({wrong} differ)")).collect();
-    println!("{}: {} kinds; {}", bundle.name, kinds.len(), told.join(", "));
+    crate::tell(&format!("{}: {} kinds; {}", bundle.name, kinds.len(), told.join(", ")));
     pair.counts.values().map(|(_, wrong)| wrong).sum()
 }
 

@@ -114,7 +114,7 @@ impl Pair {
         if let Some(text) = difference {
             *wrong += 1;
             if printed < PRINTED_MAX {
-                println!("  {sort}: {text}");
+                crate::tell(&format!("  {sort}: {text}"));
             }
         }
     }
@@ -131,7 +131,6 @@ impl Pair {
             serde_json::json!({"code": output.status.code(), "out": out, "err": err})
         };
         let answers = std::thread::scope(|scope| {
-            #[expect(clippy::disallowed_methods, reason = "two commands of the tests at once")]
             let stock = scope.spawn(|| run(&self.stock, "stock"));
             let ours = run(&self.ours, "ours");
             [stock.join().unwrap(), ours]

@@ -63,7 +63,7 @@ async fn the_history_of_a_server_under_faults_is_that_of_a_correct_one() {
 fn assert_right(history: &History, seed: u64) {
     let violations = checker::check(history);
     for violation in violations.iter().take(TOLD_MAX) {
-        println!("{:?}: {}", violation.rule, violation.what);
+        crate::tell(&format!("{:?}: {}", violation.rule, violation.what));
     }
     assert!(violations.is_empty(), "{} violations; CORACLE_SEED={seed}", violations.len());
 }

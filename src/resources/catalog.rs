@@ -266,8 +266,10 @@ mod tests {
     use crate::resources::{RuntimeConfig, built_in};
     use serde_json::json;
 
+    type Kinds = Vec<Arc<Kind>>;
+
     /// What is always served, and what makes the kinds of a definition: of its group, versions and plural.
-    fn catalog() -> (Served, impl Fn(&str, &[&str], &str) -> Vec<Arc<Kind>>) {
+    fn catalog() -> (Served, impl Fn(&str, &[&str], &str) -> Kinds) {
         let facts = Facts::load();
         let metadata = Metadata::find(&facts.types);
         let made = move |group: &str, versions: &[&str], plural: &str| {

@@ -45,7 +45,7 @@ async fn all(bench: &mut Bench) {
     bench.figures.set(SIZE, stored / f64::from(1 << 20));
     note(bench, SIZE, updates);
     if bench.side == Side::Coracle {
-        let history = (updates as f64 * object).min(Retention::default().bytes_max as f64);
+        let history = (updates as f64 * object).min(Retention::FILE.bytes_max as f64);
         bench.figures.set(SHARE, stored / (WARM as f64 * object + history));
         note(bench, SHARE, updates);
     }
