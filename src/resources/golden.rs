@@ -172,7 +172,9 @@ fn recorded_objects_come_back_from_protobuf() {
     let mut compared = 0;
     each_recorded(&facts, &mut |gvk, mut value| {
         let id = facts.type_of(gvk).unwrap();
-        if normalise(&mut value, &facts.types, id).is_err() {
+        // A text in the place of owned fields is taken for such as they are stored.
+        let owned = value.pointer("/metadata/managedFields/0/fieldsV1");
+        if owned.is_some_and(Value::is_string) || normalise(&mut value, &facts.types, id).is_err() {
             return;
         }
         let raw = protobuf::encode(&value, &facts.types, id).unwrap();
