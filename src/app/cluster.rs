@@ -230,7 +230,6 @@ impl Cluster {
     /// # Errors
     /// When the store cannot.
     pub async fn forget_history(&self) -> anyhow::Result<()> {
-        self.server.parts().registry.forget_pages();
         Ok(self.store.compact_before(self.store.revision()).await?)
     }
 

@@ -47,8 +47,10 @@ struct Rest {
 }
 
 impl Paged {
-    fn keep(&self, snapshot: &Snapshot, rest: Option<Rest>) {
+    /// `compacted`: what is older is let go of, and holds no memory.
+    fn keep(&self, snapshot: &Snapshot, rest: Option<Rest>, compacted: Revision) {
         let mut snapshots = self.snapshots.lock();
+        snapshots.retain(|kept| kept.snapshot.revision() >= compacted);
         if let Some(kept) = snapshots.iter_mut().find(|kept| kept.snapshot.revision() == snapshot.revision()) {
             kept.rest = rest;
             return;
@@ -78,11 +80,6 @@ impl Paged {
 }
 
 impl Registry {
-    /// Lets go of the states that continue tokens point to; pages of what is not kept elsewhere end there.
-    pub fn forget_pages(&self) {
-        self.paged.snapshots.lock().clear();
-    }
-
     /// One object. `not_older_than`: the `resourceVersion` parameter.
     ///
     /// # Errors
@@ -149,7 +146,10 @@ impl Registry {
                 return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
             }
             let Some(revision) = token.revision else { return Ok(self.store.snapshot()) };
-            if let Some(snapshot) = self.paged.find(revision) {
+            // What is compacted is told as such, also to those who go on asking.
+            if revision >= self.store.compacted()
+                && let Some(snapshot) = self.paged.find(revision)
+            {
                 return Ok(snapshot);
             }
             return match self.store.at(revision).await {
@@ -237,7 +237,7 @@ impl Registry {
                     count,
                 });
             }
-            self.paged.keep(snapshot, rest);
+            self.paged.keep(snapshot, rest, self.store.compacted());
         }
         listing
     }

@@ -161,6 +161,22 @@ async fn pages_of_a_list_belong_to_one_revision() {
 }
 
 #[tokio::test]
+async fn a_page_expires_with_its_history_also_while_it_is_asked_for() {
+    let registry = registry().await;
+    for name in ["a", "b", "c"] {
+        create(&registry, "/v1/configmaps", config_map(name)).await.unwrap();
+    }
+    let all = call(&registry, "/v1/configmaps");
+    let first = registry.list(&all, &ListOptions { limit: 2, ..ListOptions::default() }).await.unwrap();
+    create(&registry, "/v1/configmaps", config_map("d")).await.unwrap();
+    let rest = ListOptions { limit: 1, continue_token: first.continue_token, ..ListOptions::default() };
+    assert_eq!(registry.list(&all, &rest).await.unwrap().revision, Revision(3));
+    registry.store.compact_before(Revision(4)).await.unwrap();
+    let expired = registry.list(&all, &rest).await.err().unwrap();
+    assert_eq!(expired.code(), 410);
+}
+
+#[tokio::test]
 async fn a_watcher_with_a_selector_sees_objects_enter_and_leave() {
     let registry = registry().await;
     let mut value = config_map("a");
