@@ -111,15 +111,15 @@ func listsAgain(folder string, streamed bool) {
 	other, _ := server.client()
 	seen.cut()
 	must(other.CoreV1().ConfigMaps(namespace).Delete(ctx(), "gone", metav1.DeleteOptions{}))
-	// More than is kept in memory.
-	bulk := strings.Repeat("x", 900<<10)
+	// More than is kept in memory, of the same type: a watch goes on while recent events of its type are at hand.
+	bulk, elsewhere := strings.Repeat("x", 900<<10), other.CoreV1().ConfigMaps(metav1.NamespaceSystem)
 	for i := range 48 {
-		_, err := other.CoreV1().Secrets(namespace).Create(ctx(), &corev1.Secret{
+		_, err := elsewhere.Create(ctx(), &corev1.ConfigMap{
 			ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("bulk-%02d", i)},
-			Data:       map[string][]byte{"x": []byte(bulk)},
+			Data:       map[string]string{"x": bulk},
 		}, metav1.CreateOptions{})
 		must(err)
-		must(other.CoreV1().Secrets(namespace).Delete(ctx(), fmt.Sprintf("bulk-%02d", i), metav1.DeleteOptions{}))
+		must(elsewhere.Delete(ctx(), fmt.Sprintf("bulk-%02d", i), metav1.DeleteOptions{}))
 	}
 	eventually("history is forgotten", func() error {
 		stream, err := other.CoreV1().ConfigMaps(namespace).Watch(ctx(), metav1.ListOptions{ResourceVersion: "1"})
