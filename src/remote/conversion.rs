@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::{Post, Remote, Site, check_kind, decode};
-use crate::api::field::{Errors, Path, go_quote};
+use crate::api::field::{Errors, Path, go_quote, go_type};
 use crate::api::validation::metadata;
 use crate::api::{GroupVersionKind, Object, Reason, Result, Status, labels};
 use crate::resources::custom::ConversionWebhook;
@@ -122,7 +122,7 @@ fn settle(before: &Object, after: Value, wanted: &GroupVersionKind) -> Result<Ob
 fn restore(before: &Object, after: &Object) -> std::result::Result<Map<String, Value>, String> {
     let given = after.root().get("metadata").ok_or_else(|| "missing metadata in converted object".to_owned())?;
     let given =
-        given.as_object().ok_or_else(|| format!("invalid metadata of type {} in converted object", go(given)))?;
+        given.as_object().ok_or_else(|| format!("invalid metadata of type {} in converted object", go_type(given)))?;
     let mut kept = before.root().get("metadata").and_then(Value::as_object).cloned().unwrap_or_default();
     for field in ["labels", "annotations"] {
         let Some(value) = given.get(field).filter(|value| !value.is_null()) else {
@@ -130,9 +130,13 @@ fn restore(before: &Object, after: &Object) -> std::result::Result<Map<String, V
             continue;
         };
         let map = value.as_object();
-        let map = map.ok_or_else(|| format!("invalid metadata.{field} of type {} in converted object", go(value)))?;
+        let map =
+            map.ok_or_else(|| format!("invalid metadata.{field} of type {} in converted object", go_type(value)))?;
         if let Some((key, value)) = map.iter().find(|(_, value)| !value.is_string()) {
-            return Err(format!("metadata.{field}[{key}] must be a string, but is {} in converted object", go(value)));
+            return Err(format!(
+                "metadata.{field}[{key}] must be a string, but is {} in converted object",
+                go_type(value)
+            ));
         }
         if kept.get(field) != Some(value) {
             check(field, map)?;
@@ -151,19 +155,6 @@ fn check(field: &str, map: &Map<String, Value>) -> std::result::Result<(), Strin
         _ => metadata::annotations(map, &root.child("annotation"), &mut errors),
     }
     if errors.is_empty() { Ok(()) } else { Err(labels::aggregate(&errors)) }
-}
-
-/// What Go calls the type of a JSON value.
-fn go(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use super::types::{Form, Kind, ListType, MapType, Type};
-use crate::api::field::go_quote;
+use crate::api::field::{go_quote, go_type};
 
 /// Whether lists with keys and sets may have an item twice.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -126,19 +126,6 @@ fn fits_at_once(value: &Value, of: Type<'_>) -> bool {
         Form::Scalar(Kind::Boolean) => value.is_boolean() || value.is_null(),
         Form::Scalar(Kind::Any) => true,
         Form::List(_) | Form::Map(_) => value.is_null(),
-    }
-}
-
-/// As Go's `%T`.
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
     }
 }
 
