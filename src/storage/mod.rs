@@ -8,7 +8,7 @@ use std::error::Error as StdError;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use crate::base::{Clock, Tasks};
 
 mod engine;
 mod log;
+mod memo;
 mod memory;
 mod retention;
 mod snapshot;
@@ -26,6 +27,7 @@ mod sqlite;
 mod watch;
 mod writer;
 
+pub use memo::Memos;
 pub use snapshot::{Listing, Snapshot};
 pub use watch::Watch;
 
@@ -127,9 +129,6 @@ pub enum EventKind {
     Deleted,
 }
 
-/// How many encodings of one event are kept with it.
-pub const EVENT_MEMOS: usize = 4;
-
 /// One change as watchers see it. All watchers of a collection share the same value.
 #[derive(Debug)]
 pub struct Event {
@@ -139,14 +138,14 @@ pub struct Event {
     pub object: Arc<Stored>,
     /// The object before the change, to see whether it left or entered a selection. `None` when created.
     pub previous: Option<Arc<Stored>>,
-    /// Encodings made by the layers above, each slot once for all watchers; which slot is which is theirs to say.
-    pub memos: [OnceLock<Bytes>; EVENT_MEMOS],
+    /// Encodings made by the layers above; which slot is which is theirs to say.
+    pub memos: Memos,
 }
 
 impl Event {
     /// An event with no encodings yet.
     pub fn new(kind: EventKind, object: Arc<Stored>, previous: Option<Arc<Stored>>) -> Self {
-        Self { kind, revision: object.revision, object, previous, memos: Default::default() }
+        Self { kind, revision: object.revision, object, previous, memos: Memos::default() }
     }
 }
 
