@@ -7,8 +7,8 @@
 use std::error::Error as StdError;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU32;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -294,19 +294,55 @@ pub struct Options {
     pub tasks: Tasks,
 }
 
+/// A place that no other process has, as long as the claim or the store that is opened with it lives.
+pub struct Claim(Option<sqlite::Claimed>);
+
+/// Claims a place.
+///
+/// # Errors
+/// `InUse`, `NotOurs`, `TooNew`, `Unreadable`: the file is left as it was.
+pub fn claim(place: &Place) -> Result<Claim, Error> {
+    match place {
+        Place::Memory => Ok(Claim(None)),
+        Place::File(path) => Ok(Claim(Some(sqlite::claim(path)?))),
+    }
+}
+
+impl Claim {
+    /// Makes the file if it is not there, and brings it to the present schema. `open_claimed` does it, too; this is for
+    /// those who have something else to do meanwhile.
+    ///
+    /// # Errors
+    /// `Unreadable`: the file is left as it was.
+    pub async fn prepare(&self, clock: &dyn Clock) -> Result<(), Error> {
+        match &self.0 {
+            None => Ok(()),
+            Some(claimed) => claimed.prepare(clock.now()).await,
+        }
+    }
+}
+
 /// Opens or makes a store.
 ///
 /// # Errors
 /// `InUse`, `NotOurs`, `TooNew`, `Corrupt`, `Unreadable`: the file is left as it was.
 pub async fn open(options: Options) -> Result<Arc<dyn Store>, Error> {
+    open_claimed(claim(&options.place)?, options).await
+}
+
+/// As `open`, in the place of the options that is claimed already.
+///
+/// # Errors
+/// `Corrupt`, `Unreadable`: the file is left as it was.
+pub async fn open_claimed(claim: Claim, options: Options) -> Result<Arc<dyn Store>, Error> {
     let empty = snapshot::State::new(&options.indexes);
-    match &options.place {
-        Place::Memory => {
+    match claim.0 {
+        None => {
             let log = Arc::new(memory::MemoryLog::default());
             Ok(engine::start(options, log, log::Loaded::nothing(empty)))
         }
-        Place::File(path) => {
-            let (log, loaded) = sqlite::open(path, &*options.clock, &options.tasks, empty).await?;
+        Some(claimed) => {
+            let (log, loaded) = sqlite::open(claimed, &*options.clock, &options.tasks, empty).await?;
             Ok(engine::start(options, log, loaded))
         }
     }
