@@ -191,10 +191,10 @@ impl Client {
     }
 }
 
-/// Whether an answer says that the disk could not be read, which is better than to say what is not so. To SQLite EIO is
-/// damage; damage that stays would be found when the server starts again.
+/// Whether an answer says that the disk could not be read, which is better than to say what is not so. It must not say
+/// that there is damage: a backup would not help.
 pub(super) fn unreadable(message: &str) -> bool {
-    message.contains("could not be read or written") || message.contains("is damaged (error returned from database")
+    message.contains("could not be read or written")
 }
 
 /// Something that no question about an object was answered with.

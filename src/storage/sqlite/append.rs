@@ -6,7 +6,11 @@ use std::sync::OnceLock;
 use jiff::Timestamp;
 use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 
-use super::{SqliteLog, WriteHalf, integer, record};
+use super::bounds::Bounds;
+use super::load::Latest;
+use super::record::{self, Head, Roll};
+use super::{SqliteLog, WriteHalf, integer};
+use crate::api::Revision;
 use crate::storage::log::AppendError;
 use crate::storage::{Cause, Collection, Event, EventKind};
 
@@ -40,8 +44,8 @@ struct Stamp {
 struct Line<'a> {
     event: &'a Event,
     collection: i64,
-    at: i64,
-    written: i64,
+    head: Head,
+    roll: Roll,
 }
 
 impl SqliteLog {
@@ -52,24 +56,31 @@ impl SqliteLog {
         };
         self.backlog.relieve(&mut half.connection).await;
         match self.insert(half, group, now).await {
-            Ok(written) => {
-                half.written = written;
-                half.revision = group.last().map_or(half.revision, |event| event.revision);
+            Ok(latest) => {
+                half.latest = latest;
                 self.backlog.grew(group);
                 Ok(())
             }
-            Err(error) => Err(outcome(half, error).await),
+            Err(error) => {
+                self.backlog.not_said();
+                Err(outcome(half, error).await)
+            }
         }
     }
 
-    /// Gives the new count of bytes written.
-    async fn insert(&self, half: &mut WriteHalf, group: &[Arc<Event>], now: Timestamp) -> Result<u64, sqlx::Error> {
+    /// Gives what the last row says then.
+    async fn insert(&self, half: &mut WriteHalf, group: &[Arc<Event>], now: Timestamp) -> Result<Latest, sqlx::Error> {
         let new = self.new_collections(group);
-        let mut written = half.written;
-        let alone = new.is_empty() && group.len() <= STATEMENT_ROWS_MAX;
+        let mut latest = half.latest;
+        let moved = self.backlog.moved();
+        let alone = new.is_empty() && !moved && group.len() <= STATEMENT_ROWS_MAX;
         let connection = &mut half.connection;
         if !alone {
             sqlx::query(BEGIN).execute(&mut *connection).await?;
+        }
+        if moved {
+            // This may be the first in a write-ahead log that begins anew.
+            set_reached(connection, half.latest.revision).await?;
         }
         let mut stamp = Stamp { at: now.as_millisecond(), added: Vec::new() };
         for name in new {
@@ -77,7 +88,7 @@ impl SqliteLog {
             stamp.added.push((row.try_get::<i64, _>(0)?, name));
         }
         for part in group.chunks(STATEMENT_ROWS_MAX) {
-            let lines = self.lines(part, &stamp, &mut written);
+            let lines = self.lines(part, &stamp, &mut latest);
             insert_lines(connection, lines).await?;
         }
         if !alone {
@@ -85,7 +96,7 @@ impl SqliteLog {
         }
         let mut collections = self.collections.write();
         stamp.added.into_iter().for_each(|(id, name)| collections.add(id, name));
-        Ok(written)
+        Ok(latest)
     }
 
     fn new_collections(&self, group: &[Arc<Event>]) -> Vec<Collection> {
@@ -100,18 +111,21 @@ impl SqliteLog {
         new
     }
 
-    fn lines<'a>(&self, part: &'a [Arc<Event>], stamp: &Stamp, written: &mut u64) -> Vec<Line<'a>> {
+    fn lines<'a>(&self, part: &'a [Arc<Event>], stamp: &Stamp, latest: &mut Latest) -> Vec<Line<'a>> {
         let known = self.collections.read();
         let line = |event: &'a Arc<Event>| {
             let name = &event.object.key.collection;
             let id = known.ids.get(name).copied();
             let id = id.or_else(|| stamp.added.iter().find(|(_, new)| new == name).map(|(id, _)| *id));
-            *written += event.object.body.json.len() as u64;
+            latest.written += event.object.body.json.len() as u64;
+            let head = Head::of(event, (stamp.at, i64::try_from(latest.written).expect("nobody writes 8 EiB")));
+            latest.revision = event.revision;
+            latest.roll.follow(head.kind, head.revision, head.previous);
             Line {
                 event,
                 collection: id.expect("new collections were inserted before the rows"),
-                at: stamp.at,
-                written: i64::try_from(*written).expect("nobody writes 8 EiB"),
+                head,
+                roll: latest.roll,
             }
         };
         part.iter().map(line).collect()
@@ -120,23 +134,39 @@ impl SqliteLog {
 
 async fn insert_lines(connection: &mut SqliteConnection, lines: Vec<Line<'_>>) -> Result<(), sqlx::Error> {
     let mut query = sqlx::query(AssertSqlSafe(insert(lines.len())));
-    for Line { event, collection, at, written } in lines {
-        let object = &event.object;
-        let body = (event.kind != EventKind::Deleted).then(|| object.body.json.to_vec());
-        let previous = event.previous.as_ref().map(|previous| integer(previous.revision));
+    for Line { event, collection, head, roll } in lines {
+        let body = (event.kind != EventKind::Deleted).then(|| event.object.body.json.to_vec());
+        let sealed = head.seal(roll, (&record::facts(event), body.as_deref().unwrap_or_default()));
         query = query
-            .bind(integer(event.revision))
-            .bind(at)
-            .bind(written)
-            .bind(kind_number(event.kind))
-            .bind(previous)
+            .bind(integer(head.revision))
+            .bind(head.at)
+            .bind(head.written)
+            .bind(kind_number(head.kind))
+            .bind(head.previous.map(integer))
             .bind(collection)
-            .bind(Arc::clone(&object.key.namespace))
-            .bind(Arc::clone(&object.key.name))
-            .bind(record::encode(event))
+            .bind(head.key.namespace)
+            .bind(head.key.name)
+            .bind(sealed)
             .bind(body);
     }
     query.execute(connection).await.map(drop)
+}
+
+/// Has the file say that it reaches as far as it does, before it is closed.
+pub(super) async fn note(half: &mut WriteHalf) -> Result<(), sqlx::Error> {
+    if half.latest.revision == Revision::default() {
+        return Ok(());
+    }
+    set_reached(&mut half.connection, half.latest.revision).await
+}
+
+/// Has the file say how far it reaches.
+async fn set_reached(connection: &mut SqliteConnection, reached: Revision) -> Result<(), sqlx::Error> {
+    match Bounds::read(connection).await? {
+        Some(bounds) if bounds.reached < reached => Bounds { reached, ..bounds }.write(connection).await,
+        // What is damaged stays so, and is named when the file is opened.
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Finds out whether a group that failed is in the file.
@@ -150,7 +180,7 @@ async fn outcome(half: &mut WriteHalf, error: sqlx::Error) -> AppendError {
     }
     let last = sqlx::query(LAST_REVISION).fetch_one(&mut half.connection).await;
     match last.and_then(|row| super::revision(&row, 0)) {
-        Ok(last) if last == half.revision => AppendError::NotWritten(cause),
+        Ok(last) if last == half.latest.revision => AppendError::NotWritten(cause),
         Ok(_) | Err(_) => AppendError::Unknown(cause),
     }
 }

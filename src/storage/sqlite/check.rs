@@ -1,5 +1,5 @@
-//! Whether a file is whole: SQLite's own structures, every row as it was written, and the rows together a history. Reads
-//! only, also while a process works on the file; then it is the state of one moment.
+//! Whether a file is whole: SQLite's own structures, every row as it was written, the rows together a history, and none
+//! of the present missing. Reads only, also while a process works on the file; then it is the state of one moment.
 //!
 //! Example: rows 1 creates a, 2 updates a (previous 1), 4 deletes a (previous 2). 3 is missing: nothing takes a row of
 //! the history away after the compacted revision, so what was written at 3 is lost.
@@ -7,13 +7,17 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use futures::TryStreamExt;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 
+use super::bounds::{BOUNDS_DAMAGED, Bounds};
 use super::open::{self, Header};
-use super::{Collections, append, compact, failed, record, revision};
+use super::record::{Head, Roll, Sealed};
+use super::row::{COLUMNS, Line, columns, line};
+use super::{Collections, ahead, doubt, failed, record};
 use crate::api::Revision;
 use crate::storage::snapshot::Words;
 use crate::storage::{Checked, Error, EventKind, Key, Stored};
@@ -22,8 +26,7 @@ use crate::storage::{Checked, Error, EventKind, Key, Stored};
 const FAULTS_MAX: usize = 100;
 
 const INTEGRITY: &str = "PRAGMA integrity_check(100)";
-pub(super) const ROWS: &str = "SELECT revision, collection, namespace, name, facts, body, kind, previous, written \
-    FROM log ORDER BY revision";
+pub(super) const ROWS: &str = concat!("SELECT ", columns!("l"), ", l.body FROM log l ORDER BY l.revision");
 
 /// What else must be true of a stored object; a sentence if it is not.
 type Judge<'a> = dyn FnMut(&Stored) -> Result<(), String> + Send + 'a;
@@ -49,9 +52,15 @@ fn in_use(path: &Path) -> bool {
 pub(in crate::storage) async fn check(path: &Path, judge: &mut Judge<'_>) -> Result<Checked, Error> {
     let mut connection = reading(path)?.connect().await.map_err(|error| failed(path, error))?;
     let mut checked = Checked::default();
+    // While somebody writes to it, it cannot be looked through.
+    if !in_use(path) {
+        let damaged = ahead::damaged_frame(path);
+        let damaged = damaged.map_err(|error| Error::Unreadable { path: path.to_owned(), source: Arc::new(error) })?;
+        damaged.into_iter().for_each(|frame| checked.fault(ahead::fault(frame)));
+    }
     match walk(&mut connection, &mut checked, judge).await {
         Ok(()) => {}
-        Err(error) => match failed(path, error) {
+        Err(error) => match doubt::told(path, error).await {
             Error::Corrupt { what, .. } => checked.fault(what),
             other => return Err(other),
         },
@@ -74,13 +83,18 @@ async fn walk(
         }
     }
     let collections = open::load_collections(&mut transaction).await?;
-    let compacted = compact::compacted(&mut transaction).await?;
+    let bounds = Bounds::read(&mut transaction).await?;
+    if bounds.is_none() {
+        checked.fault(BOUNDS_DAMAGED.to_owned());
+    }
+    let Bounds { compacted, reached } = bounds.unwrap_or_default();
     let mut walk = Walk {
         collections,
         compacted,
         checked: &mut *checked,
         words: Words::default(),
         present: HashMap::new(),
+        roll: Roll::default(),
         last: Revision::default(),
         written: 0,
     };
@@ -90,6 +104,9 @@ async fn walk(
     }
     drop(rows);
     let (last, objects) = (walk.last, walk.present.len());
+    if last < reached {
+        checked.fault(format!("the last row is {last}, but {reached} was reached"));
+    }
     if last < compacted {
         checked.fault(format!("the last row is {last}, but the history was compacted to {compacted}"));
     }
@@ -113,53 +130,42 @@ struct Walk<'a> {
     words: Words,
     /// The revision of each object that there is.
     present: HashMap<Key, Revision>,
+    /// The same in a number.
+    roll: Roll,
     last: Revision,
-    written: i64,
-}
-
-/// A row in columns.
-struct Line {
-    key: Key,
-    revision: Revision,
-    facts: Vec<u8>,
-    body: Option<Vec<u8>>,
-    kind: Option<EventKind>,
-    previous: Option<Revision>,
     written: i64,
 }
 
 impl Walk<'_> {
     fn row(&mut self, row: &SqliteRow, judge: &mut Judge<'_>) -> Result<(), sqlx::Error> {
-        let revision = revision(row, 0)?;
         self.checked.rows += 1;
-        match self.line(row, revision)? {
-            Some(line) => {
-                self.order(&line);
-                self.step(&line);
-                self.content(line, judge);
+        match line(row, 0, (&self.collections, &mut self.words))? {
+            Line::Row(head, blob) => {
+                self.order(&head);
+                self.step(&head);
+                self.last = head.revision;
+                match head.open(blob) {
+                    Some(sealed) => {
+                        self.rolled(&head, &sealed);
+                        self.content((head, &sealed), row.try_get(COLUMNS)?, judge);
+                    }
+                    None => self.changed(head.revision),
+                }
             }
-            None => self.checked.fault(format!("row {revision} is of a collection that does not exist")),
+            Line::Odd(revision, what) => {
+                self.checked.fault(format!("row {revision} {what}"));
+                self.last = revision;
+            }
         }
-        self.last = revision;
         Ok(())
     }
 
-    fn line(&self, row: &SqliteRow, revision: Revision) -> Result<Option<Line>, sqlx::Error> {
-        let Some(collection) = self.collections.names.get(&row.try_get(1)?).cloned() else { return Ok(None) };
-        let text = |column| row.try_get::<&str, _>(column).map(std::sync::Arc::from);
-        Ok(Some(Line {
-            key: Key { collection, namespace: text(2)?, name: text(3)? },
-            revision,
-            facts: row.try_get(4)?,
-            body: row.try_get(5)?,
-            kind: append::kind_of(row.try_get(6)?),
-            previous: row.try_get::<Option<i64>, _>(7)?.map(|number| Revision(number.cast_unsigned())),
-            written: row.try_get(8)?,
-        }))
+    fn changed(&mut self, revision: Revision) {
+        self.checked.fault(format!("row {revision} is not as it was written"));
     }
 
     /// After the compacted revision no row is missing.
-    fn order(&mut self, line: &Line) {
+    fn order(&mut self, line: &Head) {
         let revision = line.revision;
         let before = self.last.max(self.compacted);
         if revision > self.compacted && revision.0 != before.0 + 1 {
@@ -172,48 +178,52 @@ impl Walk<'_> {
     }
 
     /// A change follows from the state before it.
-    fn step(&mut self, line: &Line) {
+    fn step(&mut self, line: &Head) {
         let (revision, key) = (line.revision, &line.key);
         let before = self.present.get(key).copied();
         // The states that were replaced until then are forgotten.
         let forgotten = revision <= self.compacted && before.is_none();
         let name = format!("{} {}/{}", key.collection, key.namespace, key.name);
         match line.kind {
-            Some(EventKind::Created) if line.previous.is_some() || before.is_some() => {
+            EventKind::Created if line.previous.is_some() || before.is_some() => {
                 self.checked.fault(format!("row {revision} creates {name}, which there is"));
             }
-            Some(EventKind::Updated | EventKind::Deleted) if line.previous.is_none() => {
+            EventKind::Updated | EventKind::Deleted if line.previous.is_none() => {
                 self.checked.fault(format!("row {revision} changes {name} and does not say from what"));
             }
-            Some(EventKind::Updated | EventKind::Deleted) if !forgotten && line.previous != before => {
+            EventKind::Updated | EventKind::Deleted if !forgotten && line.previous != before => {
                 let known = before.map_or_else(|| "is not there".to_owned(), |before| format!("is at {before}"));
                 self.checked.fault(format!("row {revision} changes {name} at {:?}, which {known}", line.previous));
             }
-            Some(_) => {}
-            None => self.checked.fault(format!("row {revision} is of no known kind")),
+            EventKind::Created | EventKind::Updated | EventKind::Deleted => {}
         }
+        // What was replaced until the compacted revision is not there any more.
+        self.roll.follow(line.kind, revision, line.previous.filter(|_| revision > self.compacted));
         match line.kind {
-            Some(EventKind::Deleted) => self.present.remove(key),
-            Some(EventKind::Created | EventKind::Updated) | None => self.present.insert(key.clone(), revision),
+            EventKind::Deleted => self.present.remove(key),
+            EventKind::Created | EventKind::Updated => self.present.insert(key.clone(), revision),
         };
     }
 
+    /// From the compacted revision on a row says what is present.
+    fn rolled(&mut self, line: &Head, sealed: &Sealed<'_>) {
+        if line.revision >= self.compacted && self.roll != sealed.roll {
+            let revision = line.revision;
+            self.checked.fault(format!("row {revision} was written when other rows were present; some are missing"));
+            // Told once.
+            self.roll = sealed.roll;
+        }
+    }
+
     /// The object is as it was written, and as others say that it must be.
-    fn content(&mut self, line: Line, judge: &mut Judge<'_>) {
+    fn content(&mut self, (line, sealed): (Head, &Sealed<'_>), body: Option<Vec<u8>>, judge: &mut Judge<'_>) {
         let revision = line.revision;
-        let head = record::Head { key: line.key, revision, facts: &line.facts };
-        let stored = match (line.kind, line.body) {
-            (Some(EventKind::Deleted), None) => {
-                if record::intact(&head, &[]).is_none() {
-                    self.checked.fault(format!("row {revision} is not as it was written"));
-                }
-                return;
-            }
-            (Some(EventKind::Created | EventKind::Updated), Some(body)) => record::decode(head, body, &mut self.words),
-            (_, _) => None,
-        };
+        if line.kind == EventKind::Deleted && body.is_none() {
+            return;
+        }
+        let stored = body.and_then(|body| record::decode(line, sealed, (body, &mut self.words)));
         let Some(stored) = stored else {
-            self.checked.fault(format!("row {revision} is not as it was written"));
+            self.changed(revision);
             return;
         };
         if stored.body.json[stored.body.revision_at.clone()] != *revision.to_string().as_bytes() {

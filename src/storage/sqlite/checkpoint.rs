@@ -29,6 +29,10 @@ pub(super) struct Backlog {
     wake: Notify,
     /// The task has copied most of it.
     nearly_done: AtomicBool,
+    /// The task copies now …
+    copying: AtomicBool,
+    /// … or somebody copied since an append said how far the file is.
+    copied: AtomicBool,
     closed: AtomicBool,
 }
 
@@ -54,6 +58,20 @@ impl Backlog {
         }
     }
 
+    /// Whether the next append may be the first in a write-ahead log that begins anew, and must say how far the file is.
+    pub(super) fn moved(&self) -> bool {
+        // Asked first: whoever copies says so again at the end.
+        match self.copying.load(Ordering::Acquire) {
+            true => true,
+            false => self.copied.swap(false, Ordering::AcqRel),
+        }
+    }
+
+    /// The append that was to say it failed.
+    pub(super) fn not_said(&self) {
+        self.copied.store(true, Ordering::Release);
+    }
+
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.wake.notify_one();
@@ -71,8 +89,10 @@ impl Backlog {
             }
             match connections.acquire().await {
                 Ok(mut connection) => {
+                    self.copying.store(true, Ordering::Release);
                     self.checkpoint(&mut connection).await;
                     self.nearly_done.store(true, Ordering::Release);
+                    self.copying.store(false, Ordering::Release);
                 }
                 Err(sqlx::Error::PoolClosed) => return,
                 Err(error) => {
@@ -85,6 +105,7 @@ impl Backlog {
     /// Copies what can be copied. A failure loses nothing: the write-ahead log stays, and the next try comes with the
     /// next append.
     async fn checkpoint(&self, connection: &mut SqliteConnection) {
+        self.copied.store(true, Ordering::Release);
         let before = self.bytes.load(Ordering::Acquire);
         let counts = sqlx::query(CHECKPOINT)
             .fetch_one(connection)
@@ -99,5 +120,6 @@ impl Backlog {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the write-ahead log could not be copied");
             }
         }
+        self.copied.store(true, Ordering::Release);
     }
 }

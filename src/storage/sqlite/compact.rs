@@ -4,11 +4,17 @@
 //! and 2, which 3 and 4 name as previous. Row 4 itself goes with the next compaction: the row of the oldest readable
 //! revision stays, so that the last revision can always be read from the file.
 
+use std::fmt::Write;
+use std::sync::atomic::Ordering;
+
 use sqlx::{Connection, SqliteConnection};
 
-use super::{SqliteLog, integer, open, revision};
+use super::bounds::{BOUNDS_DAMAGED, Bounds};
+use super::row::{Stretch, columns};
+use super::{SqliteLog, integer, open};
 use crate::api::Revision;
-use crate::storage::Error;
+use crate::storage::snapshot::Words;
+use crate::storage::{Error, EventKind};
 
 /// How many revisions are compacted while a commit waits.
 const STEP_REVISIONS: u64 = 256;
@@ -17,40 +23,81 @@ const STEP_PAGES: i64 = 256;
 /// Free pages up to this share of the file are kept for new rows: one in …
 const FREE_PAGES_SHARE: i64 = 4;
 
-pub(super) const FORGET_REPLACED: &str = "DELETE FROM log WHERE revision IN \
-    (SELECT previous FROM log WHERE revision > ?1 AND revision <= ?2 AND previous IS NOT NULL)";
-pub(super) const FORGET_DELETIONS: &str = "DELETE FROM log WHERE revision >= ?1 AND revision < ?2 AND kind = 2";
-pub(super) const SET_COMPACTED: &str = "UPDATE bounds SET compacted = ?1 WHERE id = 0";
-pub(super) const COMPACTED: &str = "SELECT compacted FROM bounds WHERE id = 0";
+/// What may be forgotten is worked out of rows that are as they were written: damage takes nothing else away.
+pub(super) const STEP: &str =
+    concat!("SELECT ", columns!("l"), " FROM log l WHERE l.revision >= ?1 AND l.revision <= ?2 ORDER BY l.revision");
+pub(super) const FORGET: &str = "DELETE FROM log WHERE revision IN (SELECT value FROM json_each(?1))";
 const FREE_PAGES: &str = "PRAGMA freelist_count";
 const PAGES: &str = "PRAGMA page_count";
 const GIVE_BACK_PAGES: &str = "PRAGMA incremental_vacuum(256)";
 
 impl SqliteLog {
     pub(super) async fn compact(&self, oldest: Revision) -> Result<(), Error> {
-        while self.compact_step(oldest).await.map_err(|error| self.failed(error))? {}
+        self.forgotten.fetch_max(oldest.0, Ordering::AcqRel);
+        while self.compact_step(oldest).await? {}
         while self.give_back_step().await.map_err(|error| self.failed(error))? {}
         Ok(())
     }
 
     /// Whether there is more to do.
-    async fn compact_step(&self, oldest: Revision) -> Result<bool, sqlx::Error> {
+    async fn compact_step(&self, oldest: Revision) -> Result<bool, Error> {
+        let failed = |error| self.failed(error);
         let mut writer = self.writer.lock().await;
         let Some(half) = &mut *writer else { return Ok(false) };
-        let mut transaction = half.connection.begin_with("BEGIN IMMEDIATE").await?;
+        let reached = half.latest.revision;
+        let mut transaction = half.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
         // The file knows how far an interrupted compaction came.
-        let from = compacted(&mut transaction).await?;
+        let bounds = self.bounds(&mut transaction).await?;
+        let from = bounds.compacted;
         let to = Revision(oldest.0.min(from.0 + STEP_REVISIONS));
         if to <= from {
             return Ok(false);
         }
-        for statement in [FORGET_REPLACED, FORGET_DELETIONS] {
-            sqlx::query(statement).bind(integer(from)).bind(integer(to)).execute(&mut *transaction).await?;
+        let forgettable = self.forgettable(&mut transaction, (from, to)).await?;
+        let forgotten =
+            sqlx::query(FORGET).bind(list(&forgettable)).execute(&mut *transaction).await.map_err(failed)?;
+        if forgotten.rows_affected() != forgettable.len() as u64 {
+            return Err(self.corrupt(format!("some of what was replaced between {from} and {to} is missing")));
         }
-        sqlx::query(SET_COMPACTED).bind(integer(to)).execute(&mut *transaction).await?;
-        transaction.commit().await?;
+        Bounds { compacted: to, reached }.write(&mut transaction).await.map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
         self.backlog.add((to.0 - from.0) * PAGE_BYTES);
         Ok(to < oldest)
+    }
+
+    /// What was replaced after `from` and until `to`, and what was deleted before `to`.
+    async fn forgettable(
+        &self,
+        connection: &mut SqliteConnection,
+        (from, to): (Revision, Revision),
+    ) -> Result<Vec<Revision>, Error> {
+        let query = sqlx::query(STEP).bind(integer(from)).bind(integer(to));
+        let rows = query.fetch_all(connection).await.map_err(|error| self.failed(error))?;
+        let mut words = Words::default();
+        // There is no revision 0.
+        let mut stretch = Stretch::after(self, Revision(from.0.saturating_sub(1)));
+        let mut forgettable = Vec::new();
+        for row in &rows {
+            let (head, _) = self.intact(row, (0, &mut words))?;
+            stretch.take(head.revision)?;
+            if head.revision > from {
+                forgettable.extend(head.previous);
+            }
+            if head.revision < to && head.kind == EventKind::Deleted {
+                forgettable.push(head.revision);
+            }
+        }
+        stretch.end(to)?;
+        Ok(forgettable)
+    }
+
+    pub(super) async fn bounds(&self, connection: &mut SqliteConnection) -> Result<Bounds, Error> {
+        let bounds = Bounds::read(connection).await.map_err(|error| self.failed(error))?;
+        bounds.ok_or_else(|| self.bounds_damaged())
+    }
+
+    pub(super) fn bounds_damaged(&self) -> Error {
+        self.corrupt(BOUNDS_DAMAGED.to_owned())
     }
 
     /// Makes the file smaller if much of it is free; whether there is more to do.
@@ -72,9 +119,15 @@ impl SqliteLog {
 /// Of a page of the file; see `open`.
 const PAGE_BYTES: u64 = open::PAGE_BYTES as u64;
 
-pub(super) async fn compacted(connection: &mut SqliteConnection) -> Result<Revision, sqlx::Error> {
-    let row = sqlx::query(COMPACTED).fetch_one(connection).await?;
-    revision(&row, 0)
+/// Revisions as a list in JSON.
+fn list(revisions: &[Revision]) -> String {
+    let mut list = "[".to_owned();
+    for (number, revision) in revisions.iter().enumerate() {
+        let comma = if number == 0 { "" } else { "," };
+        write!(list, "{comma}{revision}").expect("a string takes whatever is written");
+    }
+    list.push(']');
+    list
 }
 
 async fn number(connection: &mut SqliteConnection, statement: &'static str) -> Result<i64, sqlx::Error> {

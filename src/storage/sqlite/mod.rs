@@ -1,6 +1,9 @@
 //! A log in one SQLite file: one connection appends, a few read, a task moves the write-ahead log into the file. The
 //! only place with SQL.
 //!
+//! SQLite has no checksums, so the rows have: a page that is damaged is never taken for the truth, whichever rows it
+//! shows or hides (`record`, `row`, `bounds`).
+//!
 //! An append is one statement or one transaction, durable when it answers (`synchronous=FULL`). When it fails, the
 //! file is asked whether the rows are there: if not, nothing happened and the store goes on; if nobody can tell, the
 //! store refuses writes until it is opened again.
@@ -9,6 +12,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -21,21 +25,28 @@ use super::log::{AppendError, Log, Page, PageQuery, PastState};
 use super::{Checked, Collection, Error, Event};
 use crate::api::Revision;
 
+mod ahead;
 mod append;
 mod backup;
+mod bounds;
 mod check;
 mod checkpoint;
 mod compact;
+mod doubt;
+#[cfg(test)]
+mod flipped;
 mod load;
 mod open;
 mod read;
 mod record;
+mod reseal;
+mod row;
 #[cfg(test)]
 mod tests;
 
 pub(super) use backup::back_up;
 pub(super) use check::check;
-pub(super) use open::{Claimed, claim, open};
+pub(super) use open::open;
 
 /// A log in a file.
 pub(super) struct SqliteLog {
@@ -46,16 +57,18 @@ pub(super) struct SqliteLog {
     /// Protects the names of collections; held for a look, or for the insertion of one.
     collections: RwLock<Collections>,
     backlog: Arc<checkpoint::Backlog>,
+    /// The revision before which history is being forgotten.
+    forgotten: AtomicU64,
+    /// Held while something is read a second time, so that damage does not have everybody read everything.
+    doubts: tokio::sync::Mutex<()>,
     /// Keeps other processes out while it is open.
     lock: parking_lot::Mutex<Option<File>>,
 }
 
 struct WriteHalf {
     connection: SqliteConnection,
-    /// Of the last row.
-    revision: Revision,
-    /// Bytes of bodies ever written.
-    written: u64,
+    /// What the last row says.
+    latest: load::Latest,
 }
 
 /// The numbers of collections in the file.
@@ -73,9 +86,8 @@ impl Collections {
 }
 
 impl SqliteLog {
-    fn collection(&self, id: i64) -> Result<Collection, Error> {
-        let name = self.collections.read().names.get(&id).cloned();
-        name.ok_or_else(|| self.corrupt(format!("a row names collection {id}, which does not exist")))
+    fn forgotten(&self) -> Revision {
+        Revision(self.forgotten.load(Ordering::Acquire))
     }
 
     fn corrupt(&self, what: String) -> Error {
@@ -89,16 +101,26 @@ impl SqliteLog {
 
 /// Tells damage from other failures.
 fn failed(path: &Path, error: sqlx::Error) -> Error {
-    /// SQLITE_CORRUPT and SQLITE_NOTADB.
-    const DAMAGED: [i32; 2] = [11, 26];
-    let damaged = error
-        .as_database_error()
-        .and_then(|error| error.code()?.parse::<i32>().ok())
-        // The low byte is the primary code.
-        .is_some_and(|code| DAMAGED.contains(&(code & 0xff)));
+    /// SQLITE_CORRUPT, SQLITE_FORMAT and SQLITE_NOTADB; and SQLITE_ERROR, for the statements are right, and what they
+    /// name is there in a file that is whole.
+    const DAMAGED: [i32; 4] = [11, 24, 26, 1];
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<i32>().ok());
+    // The low byte is the primary code; a column that holds something else than its type is SQLite's damage too.
+    let damaged = code.is_some_and(|code| DAMAGED.contains(&(code & 0xff)))
+        || matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_));
     match damaged {
         true => Error::Corrupt { path: path.to_owned(), what: error.to_string() },
         false => Error::Unreadable { path: path.to_owned(), source: Arc::new(error) },
+    }
+}
+
+async fn close_half(mut half: WriteHalf) {
+    // All is durable already; the next start reads the write-ahead log.
+    if let Err(error) = append::note(&mut half).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the database does not say how far it goes");
+    }
+    if let Err(error) = half.connection.close().await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "the database was not closed in order");
     }
 }
 
@@ -143,12 +165,8 @@ impl Log for SqliteLog {
         async {
             self.backlog.close();
             self.readers.close().await;
-            let half = self.writer.lock().await.take();
-            if let Some(half) = half
-                && let Err(error) = half.connection.close().await
-            {
-                // All is durable already; the next start reads the write-ahead log.
-                tracing::warn!(error = &error as &dyn std::error::Error, "the database was not closed in order");
+            if let Some(half) = self.writer.lock().await.take() {
+                close_half(half).await;
             }
             self.lock.lock().take();
         }

@@ -1,8 +1,8 @@
 //! Opening a file: whose is it, is it whole, bring it to our schema, load the present state.
 //!
 //! What the file is, is read from its first bytes, so that a file which is not ours is left as it was. Damage is found
-//! by loading: every row of the present state is read and its checksum compared; a row of the past is checked when it
-//! is read.
+//! by loading: every row is read and its checksum compared, and that none is missing; a body of the past is checked when
+//! it is read.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -11,20 +11,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 
-use super::load::load;
-use super::{Collections, SqliteLog, WriteHalf, append, checkpoint, compact, failed, integer, revision};
+use super::bounds::Bounds;
+use super::load::{Ended, load};
+use super::reseal::{self, Refusal};
+use super::{Collections, SqliteLog, WriteHalf, ahead, append, checkpoint, doubt, failed, integer, revision};
 use crate::api::Revision;
 use crate::base::{Clock, Tasks};
 use crate::storage::Error;
 use crate::storage::log::{Loaded, Log};
 use crate::storage::retention::Mark;
-use crate::storage::snapshot::State;
+use crate::storage::snapshot::{State, Words};
 
 /// The schema, one step after the other; the position plus one is the version.
-const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/0001_log.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("../../../migrations/0001_log.sql"), include_str!("../../../migrations/0002_whole_rows.sql")];
 
 /// Marks a SQLite file as ours: "Crcl".
 const APPLICATION_ID: u32 = 0x4372_636c;
@@ -44,8 +47,6 @@ const MARKS_MAX: u64 = 64;
 const CREATE_MIGRATIONS: &str = "CREATE TABLE IF NOT EXISTS migrations \
     (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT";
 const APPLIED: &str = "INSERT INTO migrations (version, applied_at) VALUES (?, ?)";
-/// Takes effect only in a file that is empty yet, and writes it.
-const GIVE_BACK_PAGES: &str = "PRAGMA auto_vacuum = INCREMENTAL";
 const LOG_AHEAD: &str = "PRAGMA journal_mode = WAL";
 /// What `options` say, for a connection that is open.
 const DURABLE: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0";
@@ -60,94 +61,104 @@ pub(super) enum Header {
     Ours(u32),
 }
 
-/// A file that no other process has, not there yet or ours.
-pub(in crate::storage) struct Claimed {
-    path: PathBuf,
-    lock: File,
-}
-
-/// Keeps other processes out of the file at `path`.
-pub(in crate::storage) fn claim(path: &Path) -> Result<Claimed, Error> {
-    // Looked at before the lock, so that nothing is put beside a file that is not ours.
-    header(path)?;
-    let lock = lock(path)?;
-    header(path)?;
-    Ok(Claimed { path: path.to_owned(), lock })
-}
-
-impl Claimed {
-    /// Makes the file if it is not there, and brings it to our schema.
-    pub(in crate::storage) async fn prepare(&self, now: Timestamp) -> Result<(), Error> {
-        match header(&self.path)? {
-            Header::Empty => create(&self.path, now).await,
-            Header::Ours(version) if (version as usize) < MIGRATIONS.len() => migrate(&self.path, version, now).await,
-            Header::Ours(_) => Ok(()),
-        }
-    }
-}
-
-/// Opens a file; its present state is put into `state`, which is empty.
+/// Opens or makes the file at `path`; its present state is put into `state`, which is empty.
 pub(in crate::storage) async fn open(
-    claimed: Claimed,
+    path: &Path,
     clock: &dyn Clock,
     tasks: &Tasks,
     mut state: State,
 ) -> Result<(Arc<SqliteLog>, Loaded), Error> {
-    claimed.prepare(clock.now()).await?;
-    let Claimed { path, lock } = claimed;
-    let path = path.as_path();
+    // Looked at before the lock, so that nothing is put beside a file that is not ours.
+    header(path)?;
+    let lock = lock(path)?;
+    let found = header(path)?;
+    if matches!(found, Header::Ours(_)) {
+        log_is_whole(path)?;
+    }
+    match found {
+        Header::Empty => create(path, clock.now()).await?,
+        Header::Ours(version) if (version as usize) < MIGRATIONS.len() => migrate(path, version, clock.now()).await?,
+        Header::Ours(_) => {}
+    }
     let mut connection = bare_options(path).connect().await.map_err(|error| failed(path, error))?;
     let known = match known(&mut connection).await {
         Ok(known) => known,
         Err(error) => {
             close_refused(connection).await;
-            return Err(failed(path, error));
+            return Err(doubt::told(path, error).await);
         }
     };
     let backlog = Arc::new(checkpoint::Backlog::default());
     let pool = SqlitePoolOptions::new().max_connections(READERS_MAX).min_connections(0);
-    let written = known.marks.last().map_or(0, |mark| mark.written);
+    let latest = super::load::Latest::default();
     let log = Arc::new(SqliteLog {
         path: path.to_owned(),
-        writer: tokio::sync::Mutex::new(Some(WriteHalf { connection, revision: known.last, written })),
+        writer: tokio::sync::Mutex::new(Some(WriteHalf { connection, latest })),
         readers: pool.connect_lazy_with(options(path)),
         collections: parking_lot::RwLock::new(known.collections),
         backlog: Arc::clone(&backlog),
+        forgotten: known.bounds.unwrap_or_default().compacted.0.into(),
+        doubts: tokio::sync::Mutex::default(),
         lock: parking_lot::Mutex::new(Some(lock)),
     });
-    // A log that never had a row costs no connection to read it.
-    let loaded = if known.last == Revision(0) { Ok(Default::default()) } else { load(&log, tasks, &mut state).await };
-    let (words, lasts) = match loaded {
+    let (words, ended) = match fill(&log, (tasks, known.bounds), &mut state).await {
         Ok(loaded) => loaded,
         Err(error) => {
             // Otherwise SQLite's companions of the file stay, and it does not lie as it was found.
             log.close().await;
-            return Err(error);
+            return Err(match error {
+                Error::Corrupt { .. } => doubt::sifted(path, error).await,
+                other => other,
+            });
         }
     };
-    state.revision = known.last;
+    let compacted = known.bounds.unwrap_or_default().compacted;
     // What an earlier process left in its write-ahead log.
     backlog.add(beside(path, "-wal").metadata().map_or(0, |metadata| metadata.len()));
     tasks.spawn_to_end("storage-checkpointer", backlog.relieve_when_due(log.readers.clone()));
-    Ok((log, Loaded { state, compacted: known.compacted, marks: known.marks, words, lasts }))
+    Ok((log, Loaded { state, compacted, marks: known.marks, words, lasts: ended.lasts }))
+}
+
+/// Loads the present state, and has the writer go on from there.
+async fn fill(
+    log: &Arc<SqliteLog>,
+    (tasks, bounds): (&Tasks, Option<Bounds>),
+    state: &mut State,
+) -> Result<(Words, Ended), Error> {
+    let bounds = bounds.ok_or_else(|| log.bounds_damaged())?;
+    let (words, ended) = load(log, (tasks, bounds), state).await?;
+    state.revision = ended.latest.revision;
+    if let Some(half) = &mut *log.writer.lock().await {
+        half.latest = ended.latest;
+    }
+    Ok((words, ended))
+}
+
+/// Before SQLite forgets what comes after damage.
+fn log_is_whole(path: &Path) -> Result<(), Error> {
+    match ahead::damaged_frame(path).map_err(|error| unreadable(path, error))? {
+        Some(frame) => Err(Error::Corrupt { path: beside(path, "-wal"), what: ahead::fault(frame) }),
+        None => Ok(()),
+    }
 }
 
 /// What the file says before its objects are read.
 struct Known {
     collections: Collections,
-    compacted: Revision,
-    last: Revision,
+    /// `None` if they are damaged.
+    bounds: Option<Bounds>,
     marks: Vec<Mark>,
 }
 
 async fn known(connection: &mut SqliteConnection) -> Result<Known, sqlx::Error> {
     sqlx::raw_sql(DURABLE).execute(&mut *connection).await?;
     let collections = load_collections(connection).await?;
-    let compacted = compact::compacted(connection).await?;
+    let bounds = Bounds::read(connection).await?;
     let row = sqlx::query(append::LAST_REVISION).fetch_one(&mut *connection).await?;
     let last = revision(&row, 0)?;
-    let marks = load_marks(connection, compacted, last).await?;
-    Ok(Known { collections, compacted, last, marks })
+    let first = bounds.unwrap_or_default().compacted.min(last);
+    let marks = load_marks(connection, first, last).await?;
+    Ok(Known { collections, bounds, marks })
 }
 
 /// Waits until SQLite has taken away what it put beside the file.
@@ -164,7 +175,7 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn options(path: &Path) -> SqliteConnectOptions {
+pub(super) fn options(path: &Path) -> SqliteConnectOptions {
     bare_options(path)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
@@ -282,30 +293,35 @@ async fn migrate(path: &Path, version: u32, now: Timestamp) -> Result<(), Error>
     let options = SqliteConnectOptions::new()
         .filename(path)
         .page_size(PAGE_BYTES)
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Delete)
         .synchronous(synchronous)
         .busy_timeout(BUSY_MAX)
         .disable_statement_logging();
     let mut connection = options.connect().await.map_err(failed)?;
-    if version == 0 {
-        // As an option it would be set before `synchronous`, and the disk be waited for four times.
-        sqlx::raw_sql(GIVE_BACK_PAGES).execute(&mut connection).await.map_err(failed)?;
-    }
-    apply_migrations(&mut connection, version, now).await.map_err(failed)?;
+    let applied = apply_migrations(&mut connection, version, now).await;
+    // Also when nothing was changed: the file lies as it was then.
     sqlx::query(LOG_AHEAD).execute(&mut connection).await.map_err(failed)?;
-    connection.close().await.map_err(failed)
+    connection.close().await.map_err(failed)?;
+    applied.map_err(|refusal| match refusal {
+        Refusal::Failed(error) => failed(error),
+        Refusal::Damaged(what) => Error::Corrupt { path: path.to_owned(), what },
+    })
 }
 
-async fn apply_migrations(connection: &mut SqliteConnection, version: u32, now: Timestamp) -> Result<(), sqlx::Error> {
+async fn apply_migrations(connection: &mut SqliteConnection, version: u32, now: Timestamp) -> Result<(), Refusal> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::query(CREATE_MIGRATIONS).execute(&mut *transaction).await?;
     for (migration, version) in MIGRATIONS.into_iter().zip(1_u32..).skip(version as usize) {
         sqlx::raw_sql(migration).execute(&mut *transaction).await?;
+        if version == reseal::VERSION {
+            reseal::reseal(&mut transaction).await?;
+        }
         sqlx::query(APPLIED).bind(version).bind(now.as_millisecond()).execute(&mut *transaction).await?;
     }
     let pragmas = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}", MIGRATIONS.len());
     sqlx::raw_sql(sqlx::AssertSqlSafe(pragmas)).execute(&mut *transaction).await?;
-    transaction.commit().await
+    Ok(transaction.commit().await?)
 }
 
 pub(super) async fn load_collections(connection: &mut SqliteConnection) -> Result<Collections, sqlx::Error> {
