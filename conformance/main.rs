@@ -11,6 +11,7 @@ mod damage;
 mod differential;
 mod documents;
 mod durability;
+mod entrance;
 mod faults;
 mod files;
 mod hostile;

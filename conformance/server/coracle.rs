@@ -8,10 +8,15 @@ use super::{Compactor, Running, Server, USERS, eventually, tail};
 
 /// Starts the binary of this build on a free port with everything off that acts by itself.
 pub(crate) async fn coracle() -> Server {
+    coracle_with(|_| Vec::new()).await
+}
+
+/// The same with more flags, which are told after its folder is there.
+pub(crate) async fn coracle_with(flags: impl Fn(&Path) -> Vec<String>) -> Server {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let mut command = command(folder.path());
-    command.arg("--ephemeral");
+    command.arg("--ephemeral").args(flags(folder.path()));
     let processes = vec![Process::start(&mut command, &at("coracle.log"))];
 
     let log = at("coracle.log");

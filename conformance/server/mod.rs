@@ -11,11 +11,11 @@ mod stock;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub(crate) use coracle::{chosen, coracle, program};
+pub(crate) use coracle::{chosen, coracle, coracle_with, program};
 pub(crate) use durable::{Connection, DataFolder, Life, Protocol, Signal};
 pub(crate) use in_process::in_process;
 pub(crate) use sabotage::{Order, Sabotage};
-pub(crate) use stock::{BINARIES, stock};
+pub(crate) use stock::{BINARIES, stock, stock_with};
 
 use process::Process;
 
@@ -32,6 +32,7 @@ pub(crate) struct Server {
     pub(crate) client: reqwest::Client,
     /// The same over HTTP/1.1, which alone can switch to another protocol.
     pub(crate) upgrading: reqwest::Client,
+    ca: PathBuf,
     running: Running,
 }
 
@@ -66,6 +67,11 @@ impl Server {
         }
     }
 
+    /// A client that shows a certificate: a PEM text of it and its key.
+    pub(crate) fn client_with(&self, identity: &[u8]) -> reqwest::Client {
+        client_builder(&self.ca).identity(reqwest::Identity::from_pem(identity).unwrap()).build().unwrap()
+    }
+
     /// The memory that the server takes now.
     pub(crate) fn resident_bytes(&self) -> u64 {
         self.running.processes[0].resident_bytes()
@@ -75,7 +81,7 @@ impl Server {
     async fn ready(base: String, ca: &Path, running: Running) -> Self {
         let client = client(ca);
         let upgrading = client_builder(ca).http1_only().build().unwrap();
-        let server = Self { base, client, upgrading, running };
+        let server = Self { base, client, upgrading, ca: ca.to_owned(), running };
         let up = || async {
             let answer = server.client.get(format!("{}/readyz", server.base)).bearer_auth("admin-token").send().await;
             answer.is_ok_and(|answer| answer.status() == 200)

@@ -15,6 +15,11 @@ pub(crate) const BINARIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/conforma
 
 /// Starts both on free ports with all data in a folder of their own.
 pub(crate) async fn stock() -> Server {
+    stock_with(|_| Vec::new()).await
+}
+
+/// The same with more flags of kube-apiserver, which are told after its folder is there.
+pub(crate) async fn stock_with(flags: impl Fn(&Path) -> Vec<String>) -> Server {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let etcd = format!("http://127.0.0.1:{}", free_port());
@@ -47,6 +52,7 @@ pub(crate) async fn stock() -> Server {
     ] {
         command.arg(flag).arg(at(file));
     }
+    command.args(flags(folder.path()));
     processes.insert(0, Process::start(&mut command, &at("kube-apiserver.log")));
 
     let certificate = at("certs/apiserver.crt");

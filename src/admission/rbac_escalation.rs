@@ -5,7 +5,7 @@ use futures::future::BoxFuture;
 use serde::Deserialize;
 
 use super::{Attributes, Context, Operation, Plugin};
-use crate::api::{GroupResource, Object, Result, Status};
+use crate::api::{Object, Result, Status};
 use crate::auth::authorize::SUPERUSERS;
 use crate::auth::authorize::rbac::{PolicyRule, RoleRef, confirm_no_escalation, full_authority};
 use crate::auth::{self, Decision};
@@ -77,9 +77,8 @@ async fn binding(ctx: &Context, attributes: &Attributes<'_>, binding: &Object) -
     let snapshot = ctx.store.snapshot();
     let stored = snapshot.find(&format!("{resource}.{GROUP}"), home, &reference.name);
     let role = stored.and_then(|stored| Object::from_json(&stored.body.json).ok()).ok_or_else(|| {
-        // Upstream's lister names the kind where a resource would stand.
-        let resource = GroupResource { group: GROUP.into(), resource: reference.kind.to_lowercase().into() };
-        Status::not_found(&resource, &reference.name)
+        // Upstream names the resource of the request, not that of the role.
+        Status::not_found(&attributes.kind.group_resource(), &reference.name)
     })?;
     let held = ctx.authorizer.rules(attributes.user, &attributes.target.namespace);
     confirm_no_escalation(attributes.user, &held, &rules(&role))
@@ -184,7 +183,7 @@ mod tests {
         trial.admit(&RbacEscalation, resource, binding("big")).await.unwrap();
         assert_eq!(trial.admit(&RbacEscalation, resource, binding("reader")).await.unwrap_err().code(), 403);
         let gone = trial.admit(&RbacEscalation, resource, binding("gone")).await.unwrap_err();
-        assert_eq!(gone.message(), "clusterrole.rbac.authorization.k8s.io \"gone\" not found");
+        assert_eq!(gone.message(), "clusterrolebindings.rbac.authorization.k8s.io \"gone\" not found");
     }
 
     #[tokio::test]

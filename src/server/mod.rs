@@ -93,6 +93,7 @@ struct Inner {
     began: (Timestamp, Duration),
     in_flight: InFlight,
     flows: filters::Flows,
+    last_modes: filters::LastModes,
     discovery: discovery::Documents,
     openapi: openapi::Documents,
     metrics: metrics::Metrics,
@@ -108,8 +109,10 @@ impl Server {
         let metrics = metrics::Metrics::default();
         let flows = filters::Flows::default();
         let rooms = Rooms::default();
+        let last_modes = filters::LastModes::default();
         let began = (parts.clock.now(), parts.clock.monotonic());
-        Self { inner: Arc::new(Inner { parts, began, in_flight, flows, discovery, openapi, metrics, rooms }) }
+        let inner = Inner { parts, began, in_flight, flows, last_modes, discovery, openapi, metrics, rooms };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Ends all watches.
@@ -136,6 +139,10 @@ impl Server {
 
     fn flows(&self) -> &filters::Flows {
         &self.inner.flows
+    }
+
+    fn last_modes(&self) -> &filters::LastModes {
+        &self.inner.last_modes
     }
 
     fn discovery(&self) -> &discovery::Documents {

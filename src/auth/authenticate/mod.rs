@@ -26,6 +26,8 @@ use certificate::Certificates;
 use service_account::ServiceAccounts;
 use token_file::TokenFile;
 
+/// What is said of a token that nobody knows.
+pub(super) const UNKNOWN_TOKEN: &str = "invalid bearer token";
 const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 
 /// What to accept.
@@ -102,7 +104,7 @@ impl Authenticators {
         let known = self.service_accounts.authenticate((token, &digest), wanted, self.clock.now())?;
         known
             .map(|known| Known { user: authenticated(known.user), ..known })
-            .ok_or_else(|| Refused("invalid bearer token".to_owned()))
+            .ok_or_else(|| Refused(UNKNOWN_TOKEN.to_owned()))
     }
 
     fn find(&self, credentials: &Credentials, now: Timestamp) -> Result<Option<User>, Refused> {

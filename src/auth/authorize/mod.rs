@@ -58,29 +58,40 @@ impl Mode {
         }
         Ok(modes)
     }
+
+    /// Before the reasons that its authorizer gives, when none had an opinion (upstream from v1.37).
+    fn name(self) -> &'static str {
+        match self {
+            Self::Node => "node",
+            Self::Rbac => "rbac",
+            Self::AlwaysAllow => "alwaysallow",
+            Self::AlwaysDeny => "alwaysdeny",
+        }
+    }
 }
 
 /// Asks authorizers in order until one has an opinion.
 pub struct Union {
-    members: Vec<Arc<dyn Authorizer>>,
+    members: Vec<(Mode, Arc<dyn Authorizer>)>,
 }
 
 /// The authorizer for a list of modes.
 pub fn authorizer(modes: &[Mode], store: &Arc<dyn Store>) -> Arc<dyn Authorizer> {
-    let member = |mode: &Mode| -> Arc<dyn Authorizer> {
-        match mode {
+    let member = |mode: &Mode| -> (Mode, Arc<dyn Authorizer>) {
+        let authorizer: Arc<dyn Authorizer> = match mode {
             Mode::Node => Arc::new(NodeAuthorizer::new(store.clone())),
             Mode::Rbac => Arc::new(Rbac::new(store.clone())),
             Mode::AlwaysAllow => Arc::new(Always(true)),
             Mode::AlwaysDeny => Arc::new(Always(false)),
-        }
+        };
+        (*mode, authorizer)
     };
     Arc::new(Union::new(modes.iter().map(member).collect()))
 }
 
 impl Union {
     /// Members in the order in which they are asked.
-    pub fn new(members: Vec<Arc<dyn Authorizer>>) -> Self {
+    pub fn new(members: Vec<(Mode, Arc<dyn Authorizer>)>) -> Self {
         Self { members }
     }
 }
@@ -92,10 +103,10 @@ impl Authorizer for Union {
                 return Decision::Allow { reason: String::new() };
             }
             let mut reasons = Vec::new();
-            for member in &self.members {
+            for (mode, member) in &self.members {
                 match member.authorize(attributes).await {
                     Decision::NoOpinion { reason } if reason.is_empty() => {}
-                    Decision::NoOpinion { reason } => reasons.push(reason),
+                    Decision::NoOpinion { reason } => reasons.push(format!("{}: {reason}", mode.name())),
                     decided @ (Decision::Allow { .. } | Decision::Deny { .. }) => return decided,
                 }
             }
@@ -106,7 +117,7 @@ impl Authorizer for Union {
     fn rules(&self, user: &User, namespace: &str) -> Rules {
         let mut all = Rules::default();
         let mut errors = Vec::new();
-        for part in self.members.iter().map(|member| member.rules(user, namespace)) {
+        for part in self.members.iter().map(|(_, member)| member.rules(user, namespace)) {
             all.rules.extend(part.rules);
             all.incomplete |= part.incomplete;
             errors.extend((!part.error.is_empty()).then_some(part.error));
@@ -175,16 +186,18 @@ mod tests {
 
     #[test]
     fn masters_may_everything_even_where_everything_is_denied() {
-        let deny = Union::new(vec![Arc::new(Always(false))]);
+        let deny = Union::new(vec![(Mode::AlwaysDeny, Arc::new(Always(false)))]);
         let master = User { groups: vec![SUPERUSERS.to_owned()], ..User::default() };
         assert_eq!(decide(&deny, &master), Decision::Allow { reason: String::new() });
-        let reason = "Everything is forbidden.".to_owned();
+        let reason = "alwaysdeny: Everything is forbidden.".to_owned();
         assert_eq!(decide(&deny, &User::default()), Decision::NoOpinion { reason });
     }
 
     #[test]
     fn the_first_opinion_counts() {
-        let union = Union::new(vec![Arc::new(Always(false)), Arc::new(Always(true))]);
+        let members: [(Mode, Arc<dyn Authorizer>); 2] =
+            [(Mode::AlwaysDeny, Arc::new(Always(false))), (Mode::AlwaysAllow, Arc::new(Always(true)))];
+        let union = Union::new(members.into());
         assert_eq!(decide(&union, &User::default()), Decision::Allow { reason: String::new() });
     }
 

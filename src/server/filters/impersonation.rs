@@ -1,8 +1,10 @@
 //! `Impersonate-*` headers: may the user act as somebody else in this request. The constrained modes are tried first
 //! (apiserver `endpoints/filters/impersonation`), each for its kind of identity; last comes the verb `impersonate`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::api::field::{FieldError, Path};
 use crate::api::request::User;
@@ -42,6 +44,34 @@ enum Mode {
 const MODES: [Mode; 5] =
     [Mode::AssociatedNode, Mode::ArbitraryNode, Mode::ServiceAccount, Mode::UserInfo, Mode::Legacy];
 
+/// Which way each user impersonated last: it is tried first the next time, which decides who `system:node:a` is when
+/// two ways are open (v1.37).
+#[derive(Default)]
+pub(in crate::server) struct LastModes {
+    /// Protects the modes by user; held for a look. When there are too many, all are forgotten.
+    by_user: Mutex<HashMap<String, Mode>>,
+}
+
+/// How many users are remembered.
+const USERS_MAX: usize = 10_000;
+
+impl LastModes {
+    fn of(&self, user: &str) -> Option<Mode> {
+        self.by_user.lock().get(user).copied()
+    }
+
+    fn set(&self, user: &str, mode: Mode) {
+        let mut modes = self.by_user.lock();
+        if modes.get(user) == Some(&mode) {
+            return;
+        }
+        if modes.len() >= USERS_MAX {
+            modes.clear();
+        }
+        modes.insert(user.to_owned(), mode);
+    }
+}
+
 /// The user that the request acts as. `asked` gives the request as authorization sees it, of the user who sent it.
 ///
 /// # Errors
@@ -60,12 +90,15 @@ pub(super) async fn impersonate(
     let authorizer = &*server.parts().authorizer;
     let mut first = None;
     let constrained = server.parts().registry.enabled("ConstrainedImpersonation");
-    for mode in MODES.into_iter().filter(|mode| constrained || *mode == Mode::Legacy) {
+    let last = server.last_modes().of(&user.name);
+    let others = MODES.into_iter().filter(|mode| Some(*mode) != last);
+    for mode in last.into_iter().chain(others).filter(|mode| constrained || *mode == Mode::Legacy) {
         if !mode.is_for(&wish, &asked.user) {
             continue;
         }
         match mode.check(&wish, &asked, authorizer).await {
             Ok(()) => {
+                server.last_modes().set(&user.name, mode);
                 let acting = wish.granted(mode);
                 tracing::debug!(user = asked.user.name, acting_as = acting.name, ?mode, "impersonating");
                 return Ok(Arc::new(acting));

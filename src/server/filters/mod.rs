@@ -17,6 +17,7 @@ use std::time::Duration;
 use futures::FutureExt;
 
 pub(super) use flow::Flows;
+pub(super) use impersonation::LastModes;
 pub use in_flight::InFlight;
 pub(super) use request_info::RequestInfo;
 
