@@ -8,6 +8,7 @@ mod bundles;
 mod clock;
 mod connections;
 mod damage;
+mod decoders;
 mod differential;
 mod documents;
 mod durability;

@@ -307,14 +307,14 @@ impl GoDuration {
             };
             let whole: u128 = if whole.is_empty() { 0 } else { whole.parse::<u64>().map_err(|_| invalid())?.into() };
             total += whole * scale;
-            let mut unit = scale;
+            let mut ones = 1;
             let mut part = 0;
             // More digits than the unit has are of no effect.
             for digit in fraction.bytes().take(18) {
                 part = part * 10 + u128::from(digit - b'0');
-                unit *= 10;
+                ones *= 10;
             }
-            total += part * scale * scale / unit;
+            total += part * scale / ones;
             if total > 1 << 63 {
                 return Err(invalid());
             }
