@@ -265,3 +265,91 @@ pub(super) fn share_words(object: &mut Stored, words: &mut Words) {
     }
     object.facts.owners.iter_mut().for_each(|uid| words.share(uid));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::FutureExt;
+    use futures::future::{BoxFuture, join_all};
+    use jiff::Timestamp;
+    use tokio::sync::Semaphore;
+    use tokio::task::unconstrained;
+
+    use super::super::engine;
+    use super::super::fixture::{Backend, create, options};
+    use super::super::log::{Loaded, Log, Page, PageQuery, PastState};
+    use super::super::memory::MemoryLog;
+    use super::super::{Checked, Store};
+    use super::*;
+    use crate::base::ManualClock;
+
+    /// A disk that writes a group each time it is let.
+    struct Gated {
+        log: MemoryLog,
+        gate: Semaphore,
+        begun: AtomicUsize,
+    }
+
+    impl Log for Gated {
+        fn append<'a>(&'a self, group: &'a [Arc<Event>], now: Timestamp) -> BoxFuture<'a, Result<(), AppendError>> {
+            self.begun.fetch_add(1, Ordering::AcqRel);
+            async move {
+                self.gate.acquire().await.unwrap().forget();
+                self.log.append(group, now).await
+            }
+            .boxed()
+        }
+
+        fn page(&self, query: PageQuery) -> BoxFuture<'_, Result<Page, Error>> {
+            self.log.page(query)
+        }
+
+        fn undo(&self, after: Revision, up_to: Revision) -> BoxFuture<'_, Result<Vec<PastState>, Error>> {
+            self.log.undo(after, up_to)
+        }
+
+        fn compact(&self, oldest: Revision) -> BoxFuture<'_, Result<(), Error>> {
+            self.log.compact(oldest)
+        }
+
+        fn bytes(&self) -> u64 {
+            self.log.bytes()
+        }
+
+        fn back_up<'a>(&'a self, to: &'a Path) -> BoxFuture<'a, Result<Checked, Error>> {
+            self.log.back_up(to)
+        }
+
+        fn close(&self) -> BoxFuture<'_, ()> {
+            self.log.close()
+        }
+    }
+
+    /// As many as may be in flight by default (`--max-mutating-requests-inflight`), and as many as a group takes.
+    #[tokio::test]
+    async fn a_commit_waits_for_the_group_before_it_and_its_own_and_for_no_more() {
+        for waiting in [200, GROUP_COMMITS_MAX] {
+            let gate = Semaphore::new(0);
+            let log = Arc::new(Gated { log: MemoryLog::default(), gate, begun: AtomicUsize::new(0) });
+            let options = options(Backend::Memory, Path::new(""), &ManualClock::new(Timestamp::UNIX_EPOCH));
+            let loaded = Loaded::nothing(State::new(&options.indexes));
+            let store: Arc<dyn Store> = engine::start(options, Arc::clone(&log) as Arc<dyn Log>, loaded);
+            let mut first = store.commit(vec![create("pods/x/first")]);
+            assert!(futures::poll!(&mut first).is_pending());
+            while log.begun.load(Ordering::Acquire) == 0 {
+                tokio::task::yield_now().await;
+            }
+            let commit = |number| unconstrained(store.commit(vec![create(&format!("pods/x/{number}"))]));
+            let mut commits: Vec<_> = (0..waiting).map(commit).collect();
+            for commit in &mut commits {
+                assert!(futures::poll!(commit).is_pending());
+            }
+            log.gate.add_permits(waiting);
+            first.await.unwrap();
+            assert!(join_all(commits).await.into_iter().all(|committed| committed.is_ok()));
+            assert_eq!(log.begun.load(Ordering::Acquire), 2, "{waiting} waited");
+        }
+    }
+}

@@ -55,3 +55,36 @@ pub(super) struct Permit(
 pub(super) fn refused() -> Response {
     Response::text(429, "Too many requests, please try again later.\n").with_header("retry-after", "1")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_are_in_flight_than_may_be_however_many_come() {
+        let bounds = InFlight::new(40, 20);
+        let user = User { groups: vec!["system:authenticated".to_owned()], ..User::default() };
+        for (verb, most) in [("create", 20), ("list", 40)] {
+            let info = RequestInfo { verb: verb.to_owned(), ..RequestInfo::default() };
+            let mut admitted: Vec<_> = (0..10 * most).filter_map(|_| bounds.enter(&info, &user)).collect();
+            assert_eq!(admitted.len(), most, "{verb}");
+            // Each that is answered makes room for one.
+            admitted.pop();
+            assert!(bounds.enter(&info, &user).is_some());
+        }
+        let refusal = refused();
+        assert_eq!((refusal.status, refusal.headers.get("retry-after")), (429, Some("1")));
+    }
+
+    #[test]
+    fn superusers_and_watches_are_never_refused() {
+        let bounds = InFlight::new(1, 1);
+        let master = User { groups: vec!["system:masters".to_owned()], ..User::default() };
+        let info = |verb: &str| RequestInfo { verb: verb.to_owned(), ..RequestInfo::default() };
+        let held: Vec<_> = (0..5).map(|_| bounds.enter(&info("create"), &master)).collect();
+        assert!(held.iter().all(Option::is_some));
+        let watches: Vec<_> = (0..5).map(|_| bounds.enter(&info("watch"), &User::default())).collect();
+        assert!(watches.iter().all(Option::is_some));
+        assert_eq!(bounds.now(), (0, 1));
+    }
+}
