@@ -227,6 +227,9 @@ impl Registry {
                 let before = start.filter(|_| first.is_none());
                 let before = before.and_then(|start| self.paged.rest(snapshot, selection, start));
                 let known = before.and_then(|before| before.checked_sub(listing.items.len() as u64));
+                // Of the first page it is known how many there are in all.
+                let all = || selection.count(snapshot).checked_sub(listing.items.len());
+                let known = known.or_else(|| all().filter(|_| page.token.is_none()).map(|rest| rest as u64));
                 let counted = |last| selection.candidates(snapshot, Some(last)).count() as u64;
                 let count = known.unwrap_or_else(|| counted((&*last.key.namespace, &*last.key.name)));
                 listing.remaining = Some(count);

@@ -117,6 +117,14 @@ impl Selection {
         self.labels.is_empty() && self.fields.is_empty()
     }
 
+    /// How many objects the path says, meant by the selectors or not.
+    pub(super) fn count(&self, snapshot: &Snapshot) -> usize {
+        match self.namespace() {
+            "" => snapshot.count(&self.collection),
+            namespace => snapshot.count_in(&self.collection, namespace),
+        }
+    }
+
     /// Whether an object of the collection is meant.
     pub(super) fn matches(&self, stored: &Stored) -> bool {
         (self.namespace.is_empty() || stored.key.namespace == self.namespace)

@@ -153,6 +153,8 @@ async fn pages_of_a_list_belong_to_one_revision() {
     let all = call(&registry, "/v1/configmaps");
     let first = registry.list(&all, &ListOptions { limit: 2, ..ListOptions::default() }).await.unwrap();
     assert_eq!((first.items.len(), first.remaining, first.revision), (2, Some(1), Revision(3)));
+    let newest = ListOptions { limit: 1, ..ListOptions::default() };
+    assert_eq!(registry.list(&all, &newest).await.unwrap().remaining, Some(2));
     create(&registry, "/v1/configmaps", config_map("d")).await.unwrap();
     let rest = ListOptions { limit: 2, continue_token: first.continue_token, ..ListOptions::default() };
     let second = registry.list(&all, &rest).await.unwrap();

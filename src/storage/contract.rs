@@ -575,6 +575,9 @@ async fn counts_are_those_of_the_present(bench: Bench) {
     let a = bench.create("pods/default/a").await;
     let b = bench.create("pods/default/b").await;
     bench.delete(&a).await;
+    let counts = |snapshot: &Snapshot| ["default", "x"].map(|namespace| snapshot.count_in("pods", namespace));
+    assert_eq!(counts(&bench.store.snapshot()), [1, 0]);
+    assert_eq!(counts(&bench.store.at(b.revision).await.unwrap()), [2, 0]);
     let watch = bench.watch(0, Scope::Namespace("x".into())).unwrap();
     let _other = bench.watch(0, Scope::All).unwrap();
     let stats = bench.store.stats();

@@ -64,6 +64,12 @@ impl Snapshot {
         self.state.shelves.get(collection).map_or(0, |shelf| shelf.objects.len())
     }
 
+    /// How many objects a namespace of a collection has; kept, not counted.
+    pub fn count_in(&self, collection: &str, namespace: &str) -> usize {
+        let shelf = self.state.shelves.get(collection);
+        shelf.and_then(|shelf| shelf.namespaces.get(namespace)).copied().unwrap_or(0)
+    }
+
     /// When a collection last changed; none when it never had an object. Compiled forms of it are current as long as
     /// this is the same.
     pub fn changed(&self, collection: &str) -> Revision {
@@ -208,6 +214,8 @@ impl State {
 #[derive(Clone, Default)]
 struct Shelf {
     objects: OrdMap<Name, Arc<Stored>>,
+    /// How many objects each namespace has that has any.
+    namespaces: OrdMap<Arc<str>, usize>,
     /// All indexes in one: the first letter of a term tells which. An entry has no object but its name, so that an
     /// update which changes no indexed fact leaves the indexes alone.
     terms: OrdSet<Posting>,
@@ -225,6 +233,7 @@ impl Shelf {
             for term in terms(&object.facts, fields) {
                 self.terms.insert(Posting { term: words.word(&term), name: name.clone() });
             }
+            *self.namespaces.entry(Arc::clone(&object.key.namespace)).or_insert(0) += 1;
             self.objects.insert(name, object);
             self.bytes += bytes;
             return;
@@ -251,6 +260,10 @@ impl Shelf {
             return;
         };
         self.bytes -= before.body.json.len() as u64;
+        match self.namespaces.get_mut(&key.namespace) {
+            Some(count) if *count > 1 => *count -= 1,
+            Some(_) | None => drop(self.namespaces.remove(&key.namespace)),
+        }
         for term in terms(&before.facts, fields) {
             self.terms.remove(&Posting { term: Arc::from(term), name: name.clone() });
         }
