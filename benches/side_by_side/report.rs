@@ -136,7 +136,11 @@ fn page(results: &Value) -> String {
     let judged = rows().into_iter().filter_map(|row| measures.get(&row.name)?["met"].as_bool()).collect::<Vec<_>>();
     let met = judged.iter().filter(|met| **met).count();
     let say = |page: &mut String, text: &str| writeln!(page, "{text}").expect("a string takes all");
-    say(&mut page, &format!("{machine}\n\n{met} of {} goals that could be judged are met.\n", judged.len()));
+    let met = format!(
+        "{met} of {} goals that could be judged are met; [gaps.md](gaps.md) explains the others.",
+        judged.len()
+    );
+    say(&mut page, &format!("{machine}\n\n{met}\n"));
     say(&mut page, "![How the cost grows with the number of objects](growth.svg)\n");
     say(
         &mut page,
