@@ -79,6 +79,7 @@ async fn check(kubectl: &Path, bundle: &Bundle, files: &Files) -> usize {
         pair.same("tables", &kind.plural, table).await;
     }
     vary(&mut pair, &taken).await;
+    let_go(&pair, &taken).await;
     remove(&mut pair, files).await;
     let told: Vec<_> =
         pair.counts.iter().map(|(sort, (asked, wrong))| format!("{sort} {asked} ({wrong} differ)")).collect();
@@ -283,6 +284,15 @@ fn unlike(sent: [&Value; 2], answers: [Answer; 2]) -> Option<String> {
     });
     let (stock, ours) = (texts.next()?, texts.next()?);
     (stock != ours).then(|| format!("    stock: {stock}\n    ours:  {ours}"))
+}
+
+/// Takes away the finalizers whose controllers are not here.
+async fn let_go(pair: &Pair, samples: &[&Sample]) {
+    for sample in samples.iter().filter(|sample| sample.object["metadata"]["finalizers"].is_array()) {
+        let body = json!({ "metadata": { "finalizers": null } }).to_string().into_bytes();
+        let content_type = "application/merge-patch+json";
+        pair.ask(&Ask { method: Method::PATCH, path: &sample.path(), content_type, body }).await;
+    }
 }
 
 /// Takes the bundle away, and every object with it.

@@ -44,7 +44,7 @@ pub use components::Component;
 pub use connect::{Connected, Wish, is_connection};
 pub use definitions::Definitions;
 pub use expiry::Expiry;
-pub use extensions::{Extension, Extensions, Said};
+pub use extensions::{Extension, Extensions, Said, Swagger};
 pub use persist::check as check_stored;
 pub use watch::Watching;
 

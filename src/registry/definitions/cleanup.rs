@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 
 use super::{call, server_itself, write_status};
 use crate::api::request::{DeleteOptions, ListOptions, Target};
-use crate::api::{Object, Reason, Result};
+use crate::api::{Object, Reason, Result, Status};
 use crate::registry::{Call, Registry, persist};
 use crate::resources::Kind;
 use crate::resources::apiextensions::conditions::{self, Cleanup};
@@ -21,6 +21,8 @@ pub(super) type Running = BoxFuture<'static, Arc<str>>;
 /// Between looks at objects that take their time to go.
 const POLL_MIN: Duration = Duration::from_millis(20);
 const POLL_MAX: Duration = Duration::from_secs(5);
+/// How long objects may take to go before that is told, and they are deleted again.
+const CONFIRM_MAX: Duration = Duration::from_secs(60);
 /// How often a status that others write too is tried.
 const ATTEMPTS_MAX: usize = 8;
 
@@ -46,9 +48,17 @@ pub(super) fn run(registry: Arc<Registry>, name: Arc<str>, kind: Option<Arc<Kind
 async fn clean(registry: &Registry, name: &str, kind: Option<&Arc<Kind>>) -> Result<()> {
     tell(registry, name, Cleanup::Running).await?;
     let Some(kind) = kind else { return tell(registry, name, Cleanup::NeverServed).await };
-    delete_all(registry, kind).await?;
+    if let Err(status) = delete_all(registry, kind).await {
+        tell(registry, name, Cleanup::Failed(status.message())).await?;
+        return Err(status);
+    }
     let mut pause = POLL_MIN;
+    let start = registry.clock.monotonic();
     while !namespaces(registry, kind).is_empty() {
+        if registry.clock.monotonic().saturating_sub(start) >= CONFIRM_MAX {
+            tell(registry, name, Cleanup::Unconfirmed).await?;
+            return Err(Status::internal("its objects are still there"));
+        }
         registry.clock.sleep(pause).await;
         pause = (pause * 2).min(POLL_MAX);
     }
@@ -56,7 +66,7 @@ async fn clean(registry: &Registry, name: &str, kind: Option<&Arc<Kind>>) -> Res
 }
 
 /// Writes how far it is; at the end the finalizer goes with it.
-async fn tell(registry: &Registry, name: &str, cleanup: Cleanup) -> Result<()> {
+async fn tell(registry: &Registry, name: &str, cleanup: Cleanup<'_>) -> Result<()> {
     let mut attempts = 0;
     loop {
         let call = call(registry, name, "status")?;

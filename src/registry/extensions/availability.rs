@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use serde_json::{Value, json};
 
 use super::super::{Call, Input, persist};
-use super::{COLLECTION, Extension, Extensions, Said};
+use super::{COLLECTION, Extension, Extensions, Said, Swagger};
 use crate::api::request::{FieldValidation, Target, WriteOptions};
 use crate::api::{Reason, Result, Revision, Status};
 use crate::registry::definitions::server_itself;
@@ -145,7 +145,9 @@ impl Extensions {
                 let openapi = self.ask(extension, "/openapi/v3").await.unwrap_or_default();
                 let at = format!("/paths/{}/serverRelativeURL", extension.path().trim_matches('/').replace('/', "~1"));
                 let openapi = openapi.pointer(&at).and_then(Value::as_str).unwrap_or_default().to_owned();
-                self.note(&extension.name, Said { resources, openapi });
+                let swagger = self.ask(extension, "/openapi/v2").await.ok();
+                let swagger = swagger.and_then(|document| Swagger::of(document, &extension.path())).map(Arc::new);
+                self.note(&extension.name, Said { resources, openapi, swagger });
                 Finding { status: "True", reason: "Passed", message: "all checks passed".to_owned() }
             }
             Err(why) => {

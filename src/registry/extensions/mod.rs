@@ -2,6 +2,7 @@
 //! (kube-aggregator). One task looks after them; without any it waits for one.
 
 mod availability;
+mod swagger;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use super::Registry;
 use crate::api::Revision;
 use crate::remote::{Place, Remote, Site};
 use crate::storage::{Collection, Stored};
+
+pub use swagger::Swagger;
 
 const COLLECTION: &str = "apiservices.apiregistration.k8s.io";
 
@@ -52,6 +55,8 @@ pub struct Said {
     pub resources: Value,
     /// The address of its OpenAPI document with its hash, if it has one.
     pub openapi: String,
+    /// Its part of OpenAPI v2, if it has one.
+    pub swagger: Option<Arc<Swagger>>,
 }
 
 impl Extensions {

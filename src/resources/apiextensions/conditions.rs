@@ -230,15 +230,20 @@ fn violations(definition: &Object) -> Errors {
 
 /// How far the deletion of a definition's objects is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Cleanup {
+pub enum Cleanup<'a> {
     Pending,
     Running,
+    /// They cannot be deleted, because of this.
+    Failed(&'a str),
+    /// They are not gone in the time that they get at once.
+    Unconfirmed,
     NeverServed,
     Done,
 }
 
 /// The definition with the condition that tells of it.
-pub fn terminating(definition: &Object, cleanup: Cleanup, moment: &Moment) -> Object {
+pub fn terminating(definition: &Object, cleanup: Cleanup<'_>, moment: &Moment) -> Object {
+    let failed;
     let (status, reason, message) = match cleanup {
         Cleanup::Pending => (
             "True",
@@ -246,6 +251,15 @@ pub fn terminating(definition: &Object, cleanup: Cleanup, moment: &Moment) -> Ob
             "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
         ),
         Cleanup::Running => ("True", "InstanceDeletionInProgress", "CustomResource deletion is in progress"),
+        Cleanup::Failed(why) => {
+            failed = format!("could not issue all deletes: {why}");
+            ("True", "InstanceDeletionFailed", failed.as_str())
+        }
+        Cleanup::Unconfirmed => (
+            "True",
+            "InstanceDeletionCheck",
+            "could not confirm zero CustomResources remaining: context deadline exceeded",
+        ),
         Cleanup::NeverServed => ("False", "NeverEstablished", "resource was never established"),
         Cleanup::Done => ("False", "InstanceDeletionCompleted", "removed all instances"),
     };

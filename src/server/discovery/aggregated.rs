@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Scope;
+use crate::api::GroupVersionKind;
 use crate::registry::Extensions;
 use crate::resources::{Group, Kind, Served};
 use crate::server::message::Request;
@@ -104,10 +105,15 @@ fn group(served: &Served, group: &Group) -> Value {
 }
 
 fn resource(kind: &Kind) -> Value {
+    // Group and version are left empty where they are those of the list, but for custom resources (v1.37).
+    let response_kind = |payload: &GroupVersionKind| {
+        let own = payload.group == kind.gvk.group && payload.version == kind.gvk.version && !kind.is_custom();
+        let (group, version) = if own { ("", "") } else { (payload.group.as_ref(), payload.version.as_ref()) };
+        json!({"group": group, "version": version, "kind": payload.kind})
+    };
     let mut row = json!({
         "resource": kind.resource,
-        // Group and version are left empty where they are those of the list (v1.37).
-        "responseKind": {"group": "", "version": "", "kind": kind.gvk.kind},
+        "responseKind": response_kind(&kind.gvk),
         "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": kind.singular,
         "verbs": kind.verbs,
@@ -119,16 +125,11 @@ fn resource(kind: &Kind) -> Value {
         row["categories"] = json!(kind.categories);
     }
     let mut subresources: Vec<_> = kind.subresources.iter().collect();
-    subresources.sort_by(|a, b| a.name.cmp(&b.name));
-    let subresource = |sub: &crate::resources::Subresource| {
-        let own = sub.payload.group == kind.gvk.group && sub.payload.version == kind.gvk.version;
-        let (group, version) = if own { ("", "") } else { (sub.payload.group.as_ref(), sub.payload.version.as_ref()) };
-        json!({
-            "subresource": sub.name,
-            "responseKind": {"group": group, "version": version, "kind": sub.payload.kind},
-            "verbs": sub.verbs,
-        })
-    };
+    // Upstream tells the status of custom resources before their scale.
+    if !kind.is_custom() {
+        subresources.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+    let subresource = |sub: &crate::resources::Subresource| json!({ "subresource": sub.name, "responseKind": response_kind(&sub.payload), "verbs": sub.verbs });
     if !subresources.is_empty() {
         row["subresources"] = subresources.into_iter().map(subresource).collect();
     }

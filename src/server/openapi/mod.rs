@@ -21,13 +21,13 @@ use jiff::{Timestamp, ToSpan};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use self::schemas::Source;
+use self::schemas::{Source, Whose};
 use super::discovery::etag;
 use super::filters::Admitted;
 use super::message::{Body, Headers, Method, Response};
 use super::{Parts, Server, negotiation, respond};
 use crate::api::{Result, Status};
-use crate::registry::Extensions;
+use crate::registry::{Extensions, Swagger};
 use crate::resources::facts::Descriptions;
 use crate::resources::{Kind, Served};
 
@@ -69,7 +69,7 @@ impl Documents {
     fn maker<'a>(&'a self, parts: &'a Parts, served: &'a Served) -> Maker<'a> {
         let descriptions = self.descriptions.get_or_init(Descriptions::load);
         let enums = parts.registry.enabled("OpenAPIEnums");
-        Maker { source: Source { facts: &parts.facts, descriptions, enums, version: None }, served }
+        Maker { source: Source { facts: &parts.facts, descriptions, enums, whose: Whose::All }, served }
     }
 
     fn hashes(&self, maker: Maker<'_>) -> Arc<BTreeMap<String, String>> {
@@ -100,13 +100,19 @@ impl Documents {
         by_path
     }
 
-    fn all_in_one(&self, maker: Maker<'_>, hashes: &BTreeMap<String, String>, etag: &str) -> AllInOne {
+    fn all_in_one(
+        &self,
+        maker: Maker<'_>,
+        (hashes, others): (&BTreeMap<String, String>, &[Arc<Swagger>]),
+        etag: &str,
+    ) -> AllInOne {
         let mut slot = self.v2.lock();
         match &*slot {
             Some(kept) if kept.etag == etag => kept.clone(),
             Some(_) | None => {
                 let documents = hashes.keys().filter_map(|path| maker.tree(path));
-                let all = v2::document(&maker.version(), maker.custom_definitions(), documents);
+                let mut all = v2::document(&maker.version(), maker.custom_definitions(), documents);
+                others.iter().for_each(|other| v2::merge(&mut all, other));
                 let protobuf = respond::gzip_all(&gnostic::encode(&all));
                 let json = respond::gzip_all(all.to_string().as_bytes());
                 slot.insert(AllInOne { etag: etag.to_owned(), json, protobuf }).clone()
@@ -144,7 +150,8 @@ pub(super) fn serve(server: &Server, admitted: &Admitted) -> Option<Result<Respo
     let maker = server.openapi().maker(parts, &served);
     let hashes = server.openapi().hashes(maker);
     let Some(rest) = path.strip_prefix("/openapi/v3") else {
-        return Some(Ok(all_in_one(server.openapi(), maker, (admitted, &hashes))));
+        let others = others(&parts.extensions);
+        return Some(Ok(all_in_one(server.openapi(), maker, (admitted, &hashes, &others))));
     };
     let path = rest.trim_matches('/');
     if path.is_empty() {
@@ -203,21 +210,28 @@ fn one(maker: Maker<'_>, (admitted, path, hash): (&Admitted, &str, &String), now
     Some(response.with_header("cache-control", "public, immutable").with_header("expires", expires))
 }
 
+/// What extension servers that can be reached say in OpenAPI v2.
+fn others(extensions: &Extensions) -> Vec<Arc<Swagger>> {
+    let all = extensions.all();
+    all.iter().filter(|other| other.available).filter_map(|other| extensions.said(other)?.swagger).collect()
+}
+
 /// `/openapi/v2`. Its hash is that of all the hashes of version 3, of which it is made.
 fn all_in_one(
     documents: &Documents,
     maker: Maker<'_>,
-    (admitted, hashes): (&Admitted, &BTreeMap<String, String>),
+    (admitted, hashes, others): (&Admitted, &BTreeMap<String, String>, &[Arc<Swagger>]),
 ) -> Response {
     let Some(protobuf) = wants_protobuf(admitted.request.headers.text("accept"), PROTOBUF_V2) else {
         return Response::full(406, "text/plain; charset=utf-8", "");
     };
-    let etag = etag(hashes.values().cloned().collect::<String>().as_bytes());
+    let told = hashes.values().chain(others.iter().map(|other| &other.etag));
+    let etag = etag(told.cloned().collect::<String>().as_bytes());
     let content_type = if protobuf { PROTOBUF_V2.0 } else { "application/json" };
     let response = if admitted.request.headers.get("if-none-match") == Some(&etag) {
         Response::full(304, content_type, Bytes::new())
     } else {
-        let kept = documents.all_in_one(maker, hashes, &etag);
+        let kept = documents.all_in_one(maker, (hashes, others), &etag);
         let gzip = if protobuf { kept.protobuf } else { kept.json };
         if respond::names_gzip(&admitted.request) {
             let response = Response::full(200, content_type, gzip);
@@ -268,9 +282,11 @@ impl Maker<'_> {
             ["apis", group, version] => (group, version),
             _ => ("", "v1"),
         };
-        // Of custom resources upstream makes a document apart, in which a type is known by all of its kinds.
-        let version = Some(version).filter(|(group, version)| !self.is_custom(group, version));
-        let source = Source { version, ..self.source };
+        let whose = match version {
+            (group, version) if self.is_custom(group, version) => Whose::Custom,
+            (group, version) => Whose::Version(group, version),
+        };
+        let source = Source { whose, ..self.source };
         Maker { source, ..self }.tree(path)
     }
 
@@ -302,7 +318,7 @@ impl Maker<'_> {
             components.insert("schemas".to_owned(), Value::Object(schemas));
         }
         let (mut title, mut version) = ("Kubernetes", self.version());
-        if self.source.version.is_none() {
+        if !matches!(self.source.whose, Whose::Version(..)) {
             (title, version) = ("Kubernetes CRD Swagger", "v0.1.0".to_owned());
         } else {
             components.insert("securitySchemes".to_owned(), json!({ "BearerToken": bearer_token() }));

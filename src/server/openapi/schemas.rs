@@ -19,8 +19,17 @@ pub(super) struct Source<'a> {
     pub descriptions: &'a Descriptions,
     /// Whether the values of enums are told (`OpenAPIEnums`).
     pub enums: bool,
-    /// Whose document it is; `None`: that of everything.
-    pub version: Option<(&'a str, &'a str)>,
+    pub whose: Whose<'a>,
+}
+
+/// Of what a document tells.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Whose<'a> {
+    All,
+    /// A built-in group and version.
+    Version(&'a str, &'a str),
+    /// The custom resources of a group and version.
+    Custom,
 }
 
 /// Where a description begins to tell the values of an enum.
@@ -154,11 +163,20 @@ fn schema(source: Source<'_>, id: TypeId, of: &Struct) -> Value {
     out
 }
 
+/// Groups whose kinds upstream's documents of custom resources do not know: they are made with the types of its client
+/// (v1.37).
+const UNKNOWN_TO_CLIENTS: [&str; 4] =
+    ["admission.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io", "imagepolicy.k8s.io"];
+
 /// What a type is known as: in the document of a version what that version and the oldest one call it.
 fn kinds(source: Source<'_>, id: TypeId) -> Vec<Value> {
     let told = |gvk: &&GroupVersionKind| {
         let version = (&*gvk.group, &*gvk.version);
-        source.version.is_none_or(|own| version == own || version == ("", "v1"))
+        match source.whose {
+            Whose::All => true,
+            Whose::Version(group, own) => version == (group, own) || version == ("", "v1"),
+            Whose::Custom => !UNKNOWN_TO_CLIENTS.contains(&&*gvk.group),
+        }
     };
     let all = source.facts.openapi_kinds.get(&id).map_or(&[][..], Vec::as_slice);
     let own: Vec<&GroupVersionKind> = all.iter().filter(told).collect();

@@ -1,6 +1,10 @@
 //! OpenAPI v2 for clients before version 3 was there: the documents of all groups turned into one.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
+
+use crate::registry::Swagger;
 
 const REF: &str = "#/components/schemas/";
 
@@ -48,6 +52,81 @@ pub(super) fn document(version: &str, own: Map<String, Value>, documents: impl I
         "security": [{ "BearerToken": [] }],
         "securityDefinitions": { "BearerToken": super::bearer_token() },
     })
+}
+
+/// Adds what an extension server says (kube-openapi `pkg/aggregator`): paths that are not there yet, and definitions,
+/// under another name where one of ours has theirs and is another type.
+pub(super) fn merge(document: &mut Value, other: &Swagger) {
+    let mut renamed: BTreeMap<String, String> = BTreeMap::new();
+    let Some(definitions) = document.get_mut("definitions").and_then(Value::as_object_mut) else { return };
+    for (name, definition) in &other.definitions {
+        let Some(known) = definitions.get_mut(name) else { continue };
+        if is_same(known, definition) {
+            add_kinds(known, definition);
+        } else {
+            let free = (2..).map(|number| format!("{name}_v{number}")).find(|name| !definitions.contains_key(name));
+            renamed.extend(free.map(|free| (name.clone(), free)));
+        }
+    }
+    for (name, definition) in &other.definitions {
+        let name = renamed.get(name).unwrap_or(name);
+        if !definitions.contains_key(name) {
+            let mut definition = definition.clone();
+            rename(&mut definition, &renamed);
+            definitions.insert(name.clone(), definition);
+        }
+    }
+    let Some(paths) = document.get_mut("paths").and_then(Value::as_object_mut) else { return };
+    for (path, item) in &other.paths {
+        if !paths.contains_key(path) {
+            let mut item = item.clone();
+            rename(&mut item, &renamed);
+            paths.insert(path.clone(), item);
+        }
+    }
+}
+
+const KINDS: &str = "x-kubernetes-group-version-kind";
+
+/// Whether two definitions are of one type: alike but for what they are known as and for the words about them.
+fn is_same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Object(one), Value::Object(other)) => {
+            fn told((key, value): &(&String, &Value)) -> bool {
+                *key != KINDS && (*key != "description" || !value.is_string()) && *key != "default"
+            }
+            let (mut ones, mut others) = (one.iter().filter(told), other.iter().filter(told));
+            let alike = ones.by_ref().all(|(key, value)| other.get(key).is_some_and(|other| is_same(value, other)));
+            alike && others.all(|(key, _)| one.contains_key(key))
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
+        }
+        (one, other) => one == other,
+    }
+}
+
+fn add_kinds(known: &mut Value, other: &Value) {
+    let Some(others) = other.get(KINDS).and_then(Value::as_array) else { return };
+    let mut kinds = known.get(KINDS).and_then(Value::as_array).cloned().unwrap_or_default();
+    kinds.extend(others.iter().filter(|kind| !kinds.contains(kind)).cloned().collect::<Vec<_>>());
+    known[KINDS] = kinds.into();
+}
+
+/// Lets references follow definitions that got another name.
+fn rename(tree: &mut Value, names: &BTreeMap<String, String>) {
+    match tree {
+        Value::Object(map) => {
+            if let Some(Value::String(target)) = map.get_mut("$ref")
+                && let Some(name) = target.strip_prefix("#/definitions/").and_then(|name| names.get(name))
+            {
+                *target = format!("#/definitions/{name}");
+            }
+            map.values_mut().for_each(|value| rename(value, names));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|value| rename(value, names)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 /// A schema: references point elsewhere and may have siblings, and there are no defaults.
@@ -189,5 +268,26 @@ mod tests {
         assert_eq!(converted["parameters"][1]["schema"], json!({"$ref": "#/definitions/a.B"}));
         assert_eq!(converted["responses"]["200"]["schema"], json!({"type": "object"}));
         assert_eq!(converted["produces"], json!(["application/json"]));
+    }
+
+    #[test]
+    fn an_extension_servers_types_stand_beside_ours() {
+        let mut document = json!({ "paths": { "/a": 1 }, "definitions": {
+            "Meta": { "type": "object", "description": "ours", "x-kubernetes-group-version-kind": [1] },
+            "Thing": { "type": "string" } } });
+        let of = |value: Value| value.as_object().unwrap().clone();
+        let other = Swagger {
+            etag: String::new(),
+            paths: of(json!({ "/a": 2, "/b": { "$ref": "#/definitions/Thing" } })),
+            definitions: of(json!({
+                "Meta": { "type": "object", "description": "theirs", "x-kubernetes-group-version-kind": [1, 2] },
+                "Thing": { "type": "object", "properties": { "next": { "$ref": "#/definitions/Thing" } } } })),
+        };
+        merge(&mut document, &other);
+        let thing = json!({ "type": "object", "properties": { "next": { "$ref": "#/definitions/Thing_v2" } } });
+        let meta = json!({ "type": "object", "description": "ours", "x-kubernetes-group-version-kind": [1, 2] });
+        let definitions = json!({ "Meta": meta, "Thing": { "type": "string" }, "Thing_v2": thing });
+        assert_eq!(document["definitions"], definitions);
+        assert_eq!(document["paths"], json!({ "/a": 1, "/b": { "$ref": "#/definitions/Thing_v2" } }));
     }
 }
