@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::params;
 use crate::admission::matching::Criteria;
 use crate::api::GroupVersionKind;
 use crate::api::cel::Expressions;
@@ -14,6 +15,8 @@ pub(super) struct Policy {
     /// `None` when the policy has none, which is an error of its own.
     pub criteria: Option<Criteria>,
     pub param_kind: Option<GroupVersionKind>,
+    /// Parameters that a webhook converted.
+    pub converted: params::Converted,
     pub failure: Failure,
     pub variables: Composition,
     pub conditions: MatchConditions,
@@ -134,6 +137,7 @@ fn compile(name: &str, policy: &Value, body: impl FnOnce(&Value, &Compiler, Decl
         name: name.to_owned(),
         criteria: spec.get("matchConstraints").filter(|of| of.is_object()).map(Criteria::of_policy),
         param_kind,
+        converted: params::Converted::default(),
         failure,
         variables,
         conditions,

@@ -71,10 +71,10 @@ impl Plugin for ValidatingAdmissionPolicy {
     }
 
     fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(ready(match self.0.hooks(ctx) {
-            None => Ok(()),
-            Some(hooks) => validating::dispatch(ctx, attributes, &hooks),
-        }))
+        match self.0.hooks(ctx) {
+            None => Box::pin(ready(Ok(()))),
+            Some(hooks) => Box::pin(validating::dispatch(ctx, attributes, hooks)),
+        }
     }
 }
 
@@ -89,9 +89,9 @@ impl Plugin for MutatingAdmissionPolicy {
     }
 
     fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(ready(match self.0.hooks(ctx) {
-            None => Ok(()),
-            Some(hooks) => mutating::dispatch(ctx, attributes, &hooks),
-        }))
+        match self.0.hooks(ctx) {
+            None => Box::pin(ready(Ok(()))),
+            Some(hooks) => Box::pin(mutating::dispatch(ctx, attributes, hooks)),
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Runs the mutating policies over one request, one after another (apiserver
 //! `pkg/admission/plugin/policy/mutating/dispatcher.go`).
 
+use std::sync::Arc;
+
 use super::compile::{Binding, Body, Mutation, Policy};
 use super::params;
 use super::patch::{self, Failure as PatchFailure};
@@ -17,7 +19,8 @@ use crate::resources::Kind;
 struct Turn<'a> {
     policy: &'a Policy,
     binding: &'a Binding,
-    invocation: Invocation,
+    /// Which of the scenes it is about.
+    scene: usize,
     params: Option<Object>,
 }
 
@@ -62,94 +65,138 @@ impl Problems {
     }
 }
 
+/// What is to be done with one request.
+#[derive(Default)]
+struct Plan<'a> {
+    turns: Vec<Turn<'a>>,
+    /// The request in each version that a policy asked for, as it is before any of them changes it.
+    scenes: Vec<Scene>,
+    /// The version that was evaluated last, once one was changed: only this one is written (v1.37).
+    last: Option<(usize, bool)>,
+    problems: Problems,
+}
+
 /// Lets all policies change the object.
 ///
 /// # Errors
 /// 403 for what goes wrong, unless the policy is to be passed over then.
-pub(super) fn dispatch(ctx: &Context, attributes: &mut Attributes<'_>, hooks: &[Hook]) -> Result<()> {
-    let mut problems = Problems::default();
-    let mut turns = Vec::new();
-    for hook in hooks {
-        collect(ctx, attributes, hook, (&mut turns, &mut problems));
+pub(super) async fn dispatch(ctx: &Context, attributes: &mut Attributes<'_>, hooks: Arc<Vec<Hook>>) -> Result<()> {
+    let mut plan = Plan::default();
+    for hook in hooks.iter() {
+        plan.collect(ctx, attributes, hook).await;
     }
-    if !turns.is_empty() {
-        let second = attributes.reinvocation.second();
-        if second {
-            let object = attributes.object.as_deref();
-            attributes.reinvocation.policies.compare(object);
-        }
-        let stage = Stage::new(ctx, attributes)?;
-        let outcome = turns.iter().try_for_each(|turn| take(attributes, &stage, turn, &mut problems));
+    if !plan.turns.is_empty() {
+        let outcome = plan.run(ctx, attributes).await;
         let object = attributes.object.as_deref();
         attributes.reinvocation.policies.leave(object);
         outcome?;
     }
-    problems.refusal(attributes)
+    plan.problems.refusal(attributes)
 }
 
-fn collect<'a>(
-    ctx: &Context,
-    attributes: &Attributes<'_>,
-    hook: &'a Hook,
-    (turns, problems): (&mut Vec<Turn<'a>>, &mut Problems),
-) {
-    let policy = &*hook.policy;
-    let found = match &policy.criteria {
-        Some(criteria) => criteria.matches(ctx, attributes).map_err(|status| status.message().to_owned()),
-        None => Err("policy contained no match constraints, a required field".to_owned()),
-    };
-    let invocation = match found {
-        Ok(Some(invocation)) => invocation,
-        Ok(None) => return,
-        Err(why) => return problems.misconfigured(policy, None, &why),
-    };
-    let kind = match params::kind(ctx, policy) {
-        Ok(kind) => kind,
-        Err(why) => return problems.misconfigured(policy, None, &why),
-    };
-    for binding in &hook.bindings {
-        match bound(ctx, attributes, (kind.as_deref(), binding)) {
-            Ok(all) => turns.extend(all.into_iter().map(|params| {
-                let invocation = invocation.clone();
-                Turn { policy, binding, invocation, params }
-            })),
-            Err(why) => problems.misconfigured(policy, Some(binding), &why),
+impl<'a> Plan<'a> {
+    async fn collect(&mut self, ctx: &Context, attributes: &Attributes<'_>, hook: &'a Hook) {
+        let policy = &*hook.policy;
+        let found = match &policy.criteria {
+            Some(criteria) => criteria.matches(ctx, attributes).map_err(|status| status.message().to_owned()),
+            None => Err("policy contained no match constraints, a required field".to_owned()),
+        };
+        let invocation = match found {
+            Ok(Some(invocation)) => invocation,
+            Ok(None) => return,
+            Err(why) => return self.problems.misconfigured(policy, None, &why),
+        };
+        let kind = match params::kind(ctx, policy) {
+            Ok(kind) => kind,
+            Err(why) => return self.problems.misconfigured(policy, None, &why),
+        };
+        for binding in &hook.bindings {
+            match bound(ctx, attributes, binding) {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(why) => {
+                    self.problems.misconfigured(policy, Some(binding), &why);
+                    continue;
+                }
+            }
+            let scene = match self.scene(ctx, attributes, &invocation).await {
+                Ok(scene) => scene,
+                Err(status) => {
+                    self.problems.misconfigured(policy, None, status.message());
+                    continue;
+                }
+            };
+            let of = (binding.as_ref(), attributes.namespace());
+            match params::collect(ctx, (policy, kind.as_deref()), of).await {
+                Ok(all) => self.turns.extend(all.into_iter().map(|params| Turn { policy, binding, scene, params })),
+                Err(why) => self.problems.misconfigured(policy, Some(binding), &why),
+            }
         }
     }
-}
 
-fn take(attributes: &mut Attributes<'_>, stage: &Stage, turn: &Turn<'_>, problems: &mut Problems) -> Result<()> {
-    let Turn { policy, binding, invocation, params } = turn;
-    let Body::Mutating { mutations, reinvoked } = &policy.body else { return Ok(()) };
-    let mut scene = Scene::new(attributes, invocation);
-    match policy.conditions.matches(&policy.variables, &scene.conditions(stage, params.as_ref())) {
-        Ok(true) => {}
-        Ok(false) => return Ok(()),
-        Err(why) => {
-            problems.add(policy, Some(binding), (&why, true));
-            return Ok(());
+    /// The place of the request in a version, which is made for the first policy that asks for it.
+    async fn scene(&mut self, ctx: &Context, attributes: &Attributes<'_>, invocation: &Invocation) -> Result<usize> {
+        if let Some(at) = self.scenes.iter().position(|scene| scene.kind.gvk == invocation.kind.gvk) {
+            return Ok(at);
         }
+        self.scenes.push(Scene::new(ctx, attributes, invocation).await?);
+        Ok(self.scenes.len() - 1)
     }
-    let named = |object: &Object| format!("{}/{}", object.namespace(), object.name());
-    let id = format!("{}\n{}\n{}", policy.name, binding.name, params.as_ref().map(named).unwrap_or_default());
-    if attributes.reinvocation.second() && !attributes.reinvocation.policies.again(&id) {
-        return Ok(());
-    }
-    let before = scene.object.clone();
-    for mutation in mutations {
-        mutate(attributes, (stage, &mut scene), (turn, mutation), problems)?;
-    }
-    if scene.object != before {
+
+    async fn run(&mut self, ctx: &Context, attributes: &mut Attributes<'_>) -> Result<()> {
+        if attributes.reinvocation.second() {
+            let object = attributes.object.as_deref();
+            attributes.reinvocation.policies.compare(object);
+        }
+        let stage = Stage::new(ctx, attributes)?;
+        for turn in std::mem::take(&mut self.turns) {
+            self.take(attributes, &stage, &turn)?;
+        }
+        let Some((at, true)) = self.last else { return Ok(()) };
+        let Some(scene) = self.scenes.get_mut(at) else { return Ok(()) };
         attributes.reinvocation.policies.require();
         attributes.reinvocation.want();
-        if let Some(object) = scene.object.clone() {
-            put_back(attributes, &scene.kind, object)?;
+        match scene.object.take() {
+            Some(object) => put_back(ctx, attributes, (&scene.kind, object)).await,
+            None => Ok(()),
         }
     }
-    if *reinvoked {
-        attributes.reinvocation.policies.invoked(&id);
+
+    fn take(&mut self, attributes: &mut Attributes<'_>, stage: &Stage, turn: &Turn<'_>) -> Result<()> {
+        let Turn { policy, binding, scene: at, params } = turn;
+        let Body::Mutating { mutations, reinvoked } = &policy.body else { return Ok(()) };
+        let Some(scene) = self.scenes.get_mut(*at) else { return Ok(()) };
+        match policy.conditions.matches(&policy.variables, &scene.conditions(stage, params.as_ref())) {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(why) => {
+                self.problems.add(policy, Some(binding), (&why, true));
+                return Ok(());
+            }
+        }
+        let named = |object: &Object| format!("{}/{}", object.namespace(), object.name());
+        let id = format!("{}\n{}\n{}", policy.name, binding.name, params.as_ref().map(named).unwrap_or_default());
+        if attributes.reinvocation.second() && !attributes.reinvocation.policies.again(&id) {
+            return Ok(());
+        }
+        let before = scene.object.clone();
+        for mutation in mutations {
+            mutate(attributes, (stage, scene), (turn, mutation), &mut self.problems)?;
+        }
+        let changed = scene.object != before;
+        scene.changed |= changed;
+        if !mutations.is_empty() {
+            self.last = Some((*at, scene.changed));
+        }
+        if changed {
+            attributes.reinvocation.policies.require();
+            attributes.reinvocation.want();
+        }
+        if *reinvoked {
+            attributes.reinvocation.policies.invoked(&id);
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn mutate(
@@ -179,7 +226,7 @@ fn mutate(
 }
 
 /// Takes a changed object back to the version in which it is written.
-fn put_back(attributes: &mut Attributes<'_>, shown: &Kind, changed: Object) -> Result<()> {
+async fn put_back(ctx: &Context, attributes: &mut Attributes<'_>, (shown, changed): (&Kind, Object)) -> Result<()> {
     let (asked, subresource) = (attributes.kind, attributes.target.subresource.as_str());
     let Some(slot) = attributes.object.as_deref_mut() else { return Ok(()) };
     if subresource == "scale" {
@@ -192,11 +239,9 @@ fn put_back(attributes: &mut Attributes<'_>, shown: &Kind, changed: Object) -> R
     *slot = if *shown.payload(subresource) != shown.gvk {
         changed
     } else if shown.is_custom() {
-        let mut changed = changed;
-        if changed.gvk() != asked.gvk {
-            asked.behaviour.revive(&mut changed)?;
-        }
-        changed
+        let back = ctx.converted(asked, Some(changed)).await;
+        let why = |status: Status| Status::internal(format!("failed to convert object: {}", status.message()));
+        back.map_err(why)?.ok_or_else(|| Status::internal("an object was lost in conversion"))?
     } else {
         shown.stored(changed)
     };

@@ -34,18 +34,22 @@ pub(super) struct Scene {
     pub kind: Arc<crate::resources::Kind>,
     pub object: Option<Object>,
     pub old: Option<Object>,
+    /// Whether a policy changed the object.
+    pub changed: bool,
     /// `request` of match conditions, which are told the resource of the request itself.
     condition_request: Value,
     request: Value,
 }
 
 impl Scene {
-    pub(super) fn new(attributes: &Attributes<'_>, invocation: &Invocation) -> Self {
-        let (object, old) = attributes.shown(&invocation.kind);
+    /// # Errors
+    /// Those of the webhook that converts between the versions.
+    pub(super) async fn new(ctx: &Context, attributes: &Attributes<'_>, invocation: &Invocation) -> Result<Self> {
+        let (object, old) = ctx.shown(attributes, &invocation.kind).await?;
         let request = Value::Object(attributes.request(invocation));
         let mut condition_request = request.clone();
         condition_request["resource"] = request["requestResource"].clone();
-        Self { kind: invocation.kind.clone(), object, old, condition_request, request }
+        Ok(Self { kind: invocation.kind.clone(), object, old, changed: false, condition_request, request })
     }
 
     /// What match conditions see.

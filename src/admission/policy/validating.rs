@@ -1,6 +1,7 @@
 //! Runs the validating policies over one request (apiserver `pkg/admission/plugin/policy/validating/dispatcher.go`).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -13,7 +14,6 @@ use crate::admission::{Attributes, Context, Invocation};
 use crate::api::cel::admission::Failure;
 use crate::api::status::Cause;
 use crate::api::{Object, Reason, Result, Status};
-use crate::resources::Kind;
 
 /// How many failures one request's annotation names.
 const FAILURES_MAX: usize = 50;
@@ -56,10 +56,10 @@ impl Outcome {
 ///
 /// # Errors
 /// With the first refusal.
-pub(super) fn dispatch(ctx: &Context, attributes: &mut Attributes<'_>, hooks: &[Hook]) -> Result<()> {
+pub(super) async fn dispatch(ctx: &Context, attributes: &mut Attributes<'_>, hooks: Arc<Vec<Hook>>) -> Result<()> {
     let mut run = Run { ctx, stage: None, scenes: Vec::new(), outcome: Outcome::default() };
-    for hook in hooks {
-        run.policy(attributes, hook)?;
+    for hook in hooks.iter() {
+        run.policy(attributes, hook).await?;
     }
     let Outcome { denied, mut failures } = run.outcome;
     if !failures.is_empty() {
@@ -78,7 +78,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn policy(&mut self, attributes: &mut Attributes<'_>, hook: &Hook) -> Result<()> {
+    async fn policy(&mut self, attributes: &mut Attributes<'_>, hook: &Hook) -> Result<()> {
         let policy = &*hook.policy;
         let found = match &policy.criteria {
             Some(criteria) => criteria.matches(self.ctx, attributes).map_err(|status| status.message().to_owned()),
@@ -101,11 +101,27 @@ impl Run<'_> {
         };
         let mut annotations: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for binding in &hook.bindings {
-            match bound(self.ctx, attributes, (kind.as_deref(), binding)) {
+            let params = match bound(self.ctx, attributes, binding) {
+                Ok(true) => {
+                    params::collect(self.ctx, (policy, kind.as_deref()), (binding, attributes.namespace())).await
+                }
+                Ok(false) => continue,
+                Err(why) => Err(why),
+            };
+            match params {
                 Err(why) => self.outcome.misconfigured(policy, Some(binding), &why),
+                Ok(params) if params.is_empty() => {}
                 Ok(params) => {
+                    let scene = match self.scene(attributes, &invocation).await {
+                        Ok(scene) => scene,
+                        Err(status) => {
+                            let why = format!("failed to convert object version: {}", status.message());
+                            self.outcome.misconfigured(policy, Some(binding), &why);
+                            continue;
+                        }
+                    };
                     for param in params {
-                        let verdict = self.evaluate(attributes, (policy, &invocation), param.as_ref())?;
+                        let verdict = self.evaluate(attributes, (policy, scene), param.as_ref())?;
                         self.act(attributes, (policy, binding), (verdict, &mut annotations));
                     }
                 }
@@ -117,24 +133,26 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// The place of the request in a version, which is made for the first policy that asks for it.
+    async fn scene(&mut self, attributes: &Attributes<'_>, invocation: &Invocation) -> Result<usize> {
+        if let Some(at) = self.scenes.iter().position(|scene| scene.kind.gvk == invocation.kind.gvk) {
+            return Ok(at);
+        }
+        self.scenes.push(Scene::new(self.ctx, attributes, invocation).await?);
+        Ok(self.scenes.len() - 1)
+    }
+
     fn evaluate(
         &mut self,
         attributes: &Attributes<'_>,
-        (policy, invocation): (&Policy, &Invocation),
+        (policy, scene): (&Policy, usize),
         params: Option<&Object>,
     ) -> Result<Verdict> {
         let Body::Validating { validations, annotations } = &policy.body else { return Ok(Verdict::default()) };
         if self.stage.is_none() {
             self.stage = Some(Stage::new(self.ctx, attributes)?);
         }
-        let at = match self.scenes.iter().position(|scene| scene.kind.gvk == invocation.kind.gvk) {
-            Some(at) => at,
-            None => {
-                self.scenes.push(Scene::new(attributes, invocation));
-                self.scenes.len() - 1
-            }
-        };
-        let (Some(stage), Some(scene)) = (&self.stage, self.scenes.get(at)) else { return Ok(Verdict::default()) };
+        let (Some(stage), Some(scene)) = (&self.stage, self.scenes.get(scene)) else { return Ok(Verdict::default()) };
         Ok(evaluate(policy, (validations, annotations), (stage, scene), params))
     }
 
@@ -181,23 +199,17 @@ impl Run<'_> {
     }
 }
 
-/// The parameters with which a binding applies its policy to a request; none when it is not meant for it.
+/// Whether a binding is meant for a request.
 ///
 /// # Errors
 /// In upstream's words, for a binding that cannot be applied.
 pub(super) fn bound(
     ctx: &Context,
     attributes: &Attributes<'_>,
-    (kind, binding): (Option<&Kind>, &Binding),
-) -> std::result::Result<Vec<Option<Object>>, String> {
-    if let Some(criteria) = &binding.criteria {
-        match criteria.matches(ctx, attributes) {
-            Ok(Some(_)) => {}
-            Ok(None) => return Ok(Vec::new()),
-            Err(status) => return Err(status.message().to_owned()),
-        }
-    }
-    params::collect(ctx, kind, binding, attributes.namespace())
+    binding: &Binding,
+) -> std::result::Result<bool, String> {
+    let Some(criteria) = &binding.criteria else { return Ok(true) };
+    criteria.matches(ctx, attributes).map(|found| found.is_some()).map_err(|status| status.message().to_owned())
 }
 
 fn refusal(attributes: &Attributes<'_>, message: &str, reason: &str) -> Status {
