@@ -29,7 +29,7 @@ async fn cluster() -> (Cluster, [Client; 2]) {
     cluster_of(Config { controllers, ..Config::default() }).await
 }
 
-async fn cluster_of(config: Config) -> (Cluster, [Client; 2]) {
+pub(crate) async fn cluster_of(config: Config) -> (Cluster, [Client; 2]) {
     // Another test of this process may have installed it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let cluster = Cluster::start(config).await.unwrap();
@@ -59,7 +59,7 @@ fn value(map: &ConfigMap) -> &str {
     &map.data.as_ref().unwrap()["k"]
 }
 
-async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(WAIT_MAX, future).await.unwrap_or_else(|_| panic!("{what}: not in time"))
 }
 

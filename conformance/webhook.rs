@@ -73,9 +73,32 @@ impl Drop for Webhook {
     }
 }
 
+/// What makes the response to the request of an AdmissionReview, by the path that was asked.
+pub(crate) type Judge = fn(&str, &Value) -> Value;
+
+/// How a webhook comes by its answers.
+enum Logic {
+    Behaviours(BTreeMap<String, Behaviour>),
+    Judge(Judge),
+}
+
 /// Starts a webhook whose paths behave as they are named.
-#[expect(clippy::disallowed_methods, reason = "a server of the tests, which ends with them")]
 pub(crate) async fn start(behaviours: BTreeMap<String, Behaviour>) -> Webhook {
+    serving(Logic::Behaviours(behaviours)).await
+}
+
+/// Starts a webhook that thinks for itself.
+pub(crate) async fn judging(judge: Judge) -> Webhook {
+    serving(Logic::Judge(judge)).await
+}
+
+/// The response that patches an object.
+pub(crate) fn patched(operations: &Value) -> Value {
+    json!({ "allowed": true, "patchType": "JSONPatch", "patch": STANDARD.encode(operations.to_string()) })
+}
+
+#[expect(clippy::disallowed_methods, reason = "a server of the tests, which ends with them")]
+async fn serving(logic: Logic) -> Webhook {
     let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned(), "hook.outside.svc".to_owned()];
     let made = rcgen::generate_simple_self_signed(names).unwrap();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
@@ -89,15 +112,15 @@ pub(crate) async fn start(behaviours: BTreeMap<String, Behaviour>) -> Webhook {
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let behaviours = Arc::new(behaviours);
+    let logic = Arc::new(logic);
     let task = tokio::spawn(async move {
         // Dropped with the server, and every connection with it.
         let mut connections = JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
-            let (acceptor, behaviours) = (acceptor.clone(), behaviours.clone());
+            let (acceptor, logic) = (acceptor.clone(), logic.clone());
             connections.spawn(async move {
                 if let Ok(mut stream) = acceptor.accept(stream).await {
-                    while serve(&mut stream, &behaviours).await.is_some() {}
+                    while serve(&mut stream, &logic).await.is_some() {}
                     let _ = stream.shutdown().await;
                 }
             });
@@ -107,7 +130,7 @@ pub(crate) async fn start(behaviours: BTreeMap<String, Behaviour>) -> Webhook {
 }
 
 /// One request; `None` when the connection is over.
-async fn serve(stream: &mut TlsStream<tokio::net::TcpStream>, behaviours: &BTreeMap<String, Behaviour>) -> Option<()> {
+async fn serve(stream: &mut TlsStream<tokio::net::TcpStream>, logic: &Logic) -> Option<()> {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -128,9 +151,18 @@ async fn serve(stream: &mut TlsStream<tokio::net::TcpStream>, behaviours: &BTree
     }
     let target = head.split(' ').nth(1)?;
     let name = target.split('?').next()?.trim_matches('/');
+    let review: Value = serde_json::from_slice(&bytes[end..]).unwrap_or_default();
+    let behaviours = match logic {
+        Logic::Behaviours(behaviours) => behaviours,
+        Logic::Judge(judge) => {
+            let mut response = judge(name, &review["request"]);
+            response["uid"] = review["request"]["uid"].clone();
+            let answer = json!({ "kind": review["kind"], "apiVersion": review["apiVersion"], "response": response });
+            return say(stream, (200, "application/json", ""), &answer.to_string()).await;
+        }
+    };
     let default = Behaviour { status: Some(404), body: Some("no such behaviour".to_owned()), ..Behaviour::default() };
     let behaviour = behaviours.get(name).unwrap_or(&default);
-    let review: Value = serde_json::from_slice(&bytes[end..]).unwrap_or_default();
     match behaviour.fault.as_str() {
         "hang" => std::future::pending().await,
         "close" => return None,
@@ -157,9 +189,17 @@ async fn serve(stream: &mut TlsStream<tokio::net::TcpStream>, behaviours: &BTree
     let kind = behaviour.content_type.as_deref().unwrap_or("application/json");
     let status = behaviour.status.unwrap_or(200);
     let location = if (300..400).contains(&status) { "location: /accept\r\n" } else { "" };
+    say(stream, (status, kind, location), &body).await
+}
+
+async fn say(
+    stream: &mut TlsStream<tokio::net::TcpStream>,
+    (status, kind, location): (u16, &str, &str),
+    body: &str,
+) -> Option<()> {
     let head =
         format!("HTTP/1.1 {status} Said\r\ncontent-type: {kind}\r\n{location}content-length: {}\r\n\r\n", body.len());
-    stream.write_all((head + &body).as_bytes()).await.ok()?;
+    stream.write_all((head + body).as_bytes()).await.ok()?;
     stream.flush().await.ok()
 }
 

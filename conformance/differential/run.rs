@@ -54,7 +54,7 @@ impl Asked<'_> {
                     method: method.as_str().parse().unwrap(),
                     target: target.to_owned(),
                     content_type: "application/json",
-                    accept: "application/json",
+                    accept: "application/json".into(),
                     body: serde_json::to_vec(body).unwrap().into(),
                     user: Arc::new(user),
                     agent: "conformance/1.0",

@@ -257,7 +257,9 @@ impl Client {
     ) -> Result<Reply, Error> {
         let content_type = if body.is_empty() { "" } else { content_type };
         let user = Arc::clone(&self.user);
-        self.transport.exchange(Ask { method, target, content_type, accept, body, user, agent: self.agent }).await
+        self.transport
+            .exchange(Ask { method, target, content_type, accept: accept.into(), body, user, agent: self.agent })
+            .await
     }
 
     async fn whole(&self, reply: Reply) -> Result<Bytes, Error> {

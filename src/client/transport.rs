@@ -1,6 +1,7 @@
 //! The way to an API server. A `Transport` carries requests as values; the server in this process is one, a
 //! `kube::Client` (any other API server) another, and `kube_client` makes a `kube::Client` of any of them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -21,7 +22,7 @@ pub struct Ask {
     pub target: String,
     /// Empty without a body.
     pub content_type: &'static str,
-    pub accept: &'static str,
+    pub accept: Cow<'static, str>,
     pub body: Bytes,
     pub user: Arc<User>,
     /// The name in `User-Agent`; it becomes the field manager.
@@ -67,7 +68,7 @@ impl Transport for kube::Client {
             let mut request = http::Request::builder()
                 .method(ask.method)
                 .uri(ask.target)
-                .header(http::header::ACCEPT, ask.accept)
+                .header(http::header::ACCEPT, &*ask.accept)
                 .header(http::header::USER_AGENT, agent);
             if !ask.content_type.is_empty() {
                 request = request.header(http::header::CONTENT_TYPE, ask.content_type);
@@ -119,15 +120,9 @@ async fn carry(
         Some(_) | None if body.is_empty() => "",
         Some(_) | None => "application/json",
     };
-    let accepts_metadata = parts.headers.get(http::header::ACCEPT).and_then(|v| v.to_str().ok()).map_or("", |accept| {
-        match (accept.contains("as=PartialObjectMetadataList"), accept.contains("as=PartialObjectMetadata")) {
-            (true, _) => METADATA_LIST,
-            (false, true) => METADATA,
-            (false, false) => "",
-        }
-    });
+    let accept = parts.headers.get(http::header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let accept = accept.map_or(Cow::Borrowed("application/json"), |accept| Cow::Owned(accept.to_owned()));
     let target = parts.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
-    let accept = if accepts_metadata.is_empty() { "application/json" } else { accepts_metadata };
     let ask = Ask { method: parts.method, target, content_type, accept, body, user, agent: "kube-rs" };
     let reply = transport.exchange(ask).await?;
     let body = match reply.payload {
