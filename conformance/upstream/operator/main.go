@@ -28,6 +28,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/util/retry"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
@@ -119,9 +120,7 @@ func comesIntoBeing(admin client.Client) {
 }
 
 func changes(admin client.Client) {
-	one := get(admin, "one")
-	one.Spec.Size = 5
-	must(admin.Update(ctx(), one))
+	one := change(admin, "one", func(one *Shelf) { one.Spec.Size = 5 })
 	eventually("five boards", func() error { return filled(admin, "one", 5) })
 	one = get(admin, "one")
 	one.Spec.Colour = "red"
@@ -162,13 +161,9 @@ func isMendedWhenABoardIsLost(admin client.Client) {
 	eventually("the board is back", func() error {
 		return admin.Get(ctx(), client.ObjectKey{Namespace: namespace, Name: "one-0"}, &corev1.ConfigMap{})
 	})
-	one := get(admin, "one")
-	one.Annotations = map[string]string{"locked": "true"}
-	must(admin.Update(ctx(), one))
+	one := change(admin, "one", func(one *Shelf) { one.Annotations = map[string]string{"locked": "true"} })
 	refused(admin.Delete(ctx(), one), "the shelf is locked")
-	one = get(admin, "one")
-	one.Annotations = nil
-	must(admin.Update(ctx(), one))
+	change(admin, "one", func(one *Shelf) { one.Annotations = nil })
 	ok("what is lost is made again; a locked shelf is not deleted")
 }
 
@@ -209,6 +204,17 @@ func get(admin client.Client, name string) *Shelf {
 	var found Shelf
 	must(admin.Get(ctx(), client.ObjectKey{Namespace: namespace, Name: name}, &found))
 	return &found
+}
+
+// change edits a shelf that the operator may be writing too.
+func change(admin client.Client, name string, edit func(*Shelf)) *Shelf {
+	var changed *Shelf
+	must(retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		changed = get(admin, name)
+		edit(changed)
+		return admin.Update(ctx(), changed)
+	}))
+	return changed
 }
 
 func refused(err error, words string) {
