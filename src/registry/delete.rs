@@ -66,7 +66,12 @@ impl Registry {
         let asked = if call.one_of_many { Options::DeleteMany(options) } else { Options::Delete(options) };
         let admission = Admission { operation: Operation::Delete, call, old: Some(&old), options: asked, dry_run };
         let mut companions = self.admit(admission, None).await?;
-        companions.extend(self.admit_finally(admission, None).await?);
+        let mut pinned = options.clone();
+        if call.kind.behaviour.deleted_by_uid() {
+            pinned.preconditions.uid.get_or_insert_with(|| old.uid().to_owned());
+        }
+        let asked = if call.one_of_many { Options::DeleteMany(&pinned) } else { Options::Delete(&pinned) };
+        companions.extend(self.admit_finally(Admission { options: asked, ..admission }, None).await?);
         let key = self.key(call, &call.target.name);
         let expect = Expect::At(stored.revision);
         match plan(&call.kind, &old, options, self.clock.now()) {

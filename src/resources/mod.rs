@@ -328,6 +328,11 @@ pub trait Behaviour: Send + Sync + 'static {
         let _ = object;
     }
 
+    /// A delete is of the object that was found, whatever has its name later: who judges it is told the uid.
+    fn deleted_by_uid(&self) -> bool {
+        false
+    }
+
     /// A delete answers with the object instead of a `Status` (upstream's `ReturnDeletedObject`).
     fn returns_deleted(&self) -> bool {
         false

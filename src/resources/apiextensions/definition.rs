@@ -50,6 +50,10 @@ impl Behaviour for CustomResourceDefinition {
         true
     }
 
+    fn deleted_by_uid(&self) -> bool {
+        true
+    }
+
     fn validate(&self, _: &Kind, object: &Object) -> Errors {
         validation::create(object)
     }

@@ -49,6 +49,10 @@ impl Behaviour for Namespace {
         keep_status(new, old);
     }
 
+    fn deleted_by_uid(&self) -> bool {
+        true
+    }
+
     fn validate(&self, _: &Kind, object: &Object) -> Errors {
         let mut errors = Errors::new();
         let path = Path::new("spec");
