@@ -45,6 +45,7 @@ pub use error::Error;
 pub use escape::{KEYWORDS, escape, unescape};
 pub use estimate::Range;
 pub use eval::Activation;
+pub use library::check_pattern;
 pub use program::{MATCH_CONDITIONS_COST_BUDGET, Outcome, PER_CALL_LIMIT, Program, RUNTIME_COST_BUDGET};
 pub use schema::{Declared, Root, Schema};
 pub use source::{Issue, Issues};

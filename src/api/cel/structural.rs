@@ -7,6 +7,7 @@ use serde_json::{Map as JsonMap, Value as Json};
 
 use super::error::Error;
 use super::escape::{escape, unescape};
+use super::library::lists::ELEMENTS_MAX;
 use super::number;
 use super::schema::Schema;
 use super::time::Timestamp;
@@ -208,7 +209,13 @@ pub(super) fn maps_equal<'a>(
 }
 
 /// Two lists one after the other. To a set only new elements are added; in a list with keys they replace.
+///
+/// # Errors
+/// When they are longer than any budget lets be looked at: upstream makes no copy and counts none.
 pub(super) fn concatenated<'a>(one: &List<'a>, other: &List<'a>) -> Result<Value<'a>, Error> {
+    if one.len() + other.len() > ELEMENTS_MAX {
+        return Err(Error::BudgetExceeded);
+    }
     let mut values = one.values()?;
     let (List::Json { schema: Some(schema), .. }, true) = (one, has_identity(one)) else {
         values.extend(other.values()?);

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::print;
 use crate::api::cel::{self, Declared, Expressions, Program};
-use crate::api::field::{Errors, FieldError, Path};
+use crate::api::field::{Errors, FieldError, Path, Shown};
 use crate::api::schema::structural::check::{Props, any, child, entries, flag, list, text};
 use crate::resources::custom::rules::{compile, compile_message};
 
@@ -21,10 +22,9 @@ pub(super) fn validate(props: &Props, path: &Path<'_>, errors: &mut Errors) {
     if !any(props, &|of| of.contains_key("x-kubernetes-validations")) {
         return;
     }
-    let mut walk = Walk { errors, costs: Vec::new() };
+    let mut walk = Walk { errors, costs: Vec::new(), total: 0 };
     walk.node(props, &At { root: cel::Root::Yes, times: Some(1), uncorrelated: None }, path);
-    let Walk { errors, mut costs } = walk;
-    let total = costs.iter().fold(0_u64, |sum, (cost, _)| sum.saturating_add(*cost));
+    let Walk { errors, mut costs, total } = walk;
     if total <= TOTAL_COST_MAX {
         return;
     }
@@ -48,7 +48,9 @@ struct At<'a> {
 
 struct Walk<'e> {
     errors: &'e mut Errors,
-    /// What each expression costs at most, with its field.
+    /// What all expressions cost at most.
+    total: u64,
+    /// What each expression costs at most that costs a hundredth of what all may, with its field.
     costs: Vec<(u64, String)>,
 }
 
@@ -95,13 +97,16 @@ impl Walk<'_> {
         let times = at.times.unwrap_or_else(|| declared.cardinality_max());
         for (index, rule) in list(props, "x-kubernetes-validations").enumerate() {
             let place = all.index(index);
-            let whole = Value::Object(rule.clone());
+            let invalid = |field: &Path<'_>, error: String| {
+                let whole = Value::Object(rule.clone());
+                FieldError::invalid(field, whole, error).shown(Shown::Text(print::rule(rule)))
+            };
             match compile(rule, &declared, Expressions::New) {
                 Ok(program) => {
                     self.cost(&program, times, (&place.child("rule"), "estimated rule cost"));
                     self.old_self(rule, &program, (at, &place));
                 }
-                Err(error) => self.errors.push(FieldError::invalid(&place.child("rule"), whole.clone(), error)),
+                Err(error) => self.errors.push(invalid(&place.child("rule"), error)),
             }
             if text(rule, "messageExpression").is_empty() {
                 continue;
@@ -109,7 +114,7 @@ impl Walk<'_> {
             let field = place.child("messageExpression");
             match compile_message(rule, &declared, Expressions::New) {
                 Ok(program) => self.cost(&program, 1, (&field, "estimated messageExpression cost")),
-                Err(error) => self.errors.push(FieldError::invalid(&field, whole, error)),
+                Err(error) => self.errors.push(invalid(&field, error)),
             }
         }
     }
@@ -119,7 +124,10 @@ impl Walk<'_> {
         if cost > COST_MAX {
             self.errors.push(FieldError::forbidden(field, too_much(name, cost, COST_MAX)));
         }
-        self.costs.push((cost, field.to_string()));
+        if cost >= TOTAL_COST_MAX / 100 {
+            self.costs.push((cost, field.to_string()));
+        }
+        self.total = self.total.saturating_add(cost);
     }
 
     fn old_self(&mut self, rule: &Props, program: &Program, (at, place): (&At<'_>, &Path<'_>)) {

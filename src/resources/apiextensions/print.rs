@@ -131,6 +131,11 @@ pub(super) fn schema(props: &Props) -> String {
     fields(props, SCHEMA)
 }
 
+/// A rule.
+pub(super) fn rule(props: &Props) -> String {
+    fields(props, RULE)
+}
+
 fn fields(of: &Props, table: &[Field]) -> String {
     let texts = table.iter().map(|(name, key, holds)| format!("\"{name}\":{}", field(of.get(*key), *holds)));
     joined('{', texts, '}')

@@ -24,8 +24,8 @@ pub(super) const NAMES: &[&str] = &[
     "sets.intersects",
 ];
 
-/// How many elements `lists.range` and `flatten` make at most; longer lists would cost more than any budget.
-const ELEMENTS_MAX: usize = 2_000_000;
+/// How many elements `lists.range`, `flatten` and `+` make at most; longer lists would cost more than any budget.
+pub(in super::super) const ELEMENTS_MAX: usize = 2_000_000;
 
 /// The index that a value is.
 pub(in super::super) fn index(key: &Value<'_>) -> Result<Option<usize>, Error> {

@@ -17,6 +17,7 @@ mod strings;
 mod times;
 pub(super) mod urls;
 
+pub use regex::check_pattern;
 pub(super) use string_format::{Directive, directives, refusal as string_format_refusal};
 
 use super::error::Error;

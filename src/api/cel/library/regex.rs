@@ -20,6 +20,14 @@ pub(in super::super) fn check(pattern: &str) -> Result<(), Error> {
     compile(pattern).map(|_| ())
 }
 
+/// What is wrong with a pattern, in the words of Go.
+///
+/// # Errors
+/// When it is none.
+pub fn check_pattern(pattern: &str) -> Result<(), String> {
+    check(pattern).map_err(|error| error.to_string())
+}
+
 /// Compiles a pattern.
 ///
 /// # Errors
@@ -197,9 +205,15 @@ fn go_message(pattern: &str, error: &regex::Error) -> String {
     } else if last.contains("repetition operator missing expression") {
         let at = pattern.find(['*', '+', '?']).unwrap_or(0);
         format!("missing argument to repetition operator: `{}`", &pattern[at..=at])
+    } else if last.contains("look-around")
+        && let Some(at) = pattern.find("(?<")
+    {
+        format!("invalid named capture: `{}`", &pattern[at..])
     } else if last.contains("look-around") {
         let at = pattern.find("(?").unwrap_or(0);
         format!("invalid or unsupported Perl syntax: `{}`", pattern[at..].chars().take(3).collect::<String>())
+    } else if last.contains("exceeds the maximum nest depth") || last.contains("nest limit") {
+        format!("expression nests too deeply: `{pattern}`")
     } else if matches!(error, regex::Error::CompiledTooBig(_)) {
         "expression too large".to_owned()
     } else {

@@ -218,7 +218,7 @@ fn value_validation(props: &Props, skip: Skip, path: &Path<'_>, errors: &mut Err
     }
     let written = text(props, "pattern");
     if !written.is_empty()
-        && let Err(error) = pattern::compile(written)
+        && let Err(error) = pattern::check(written)
     {
         let detail = format!("must be a valid regular expression, but isn't: {error}");
         errors.push(FieldError::invalid(&path.child("pattern"), written, detail));

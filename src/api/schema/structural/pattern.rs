@@ -49,6 +49,19 @@ impl fmt::Debug for Pattern {
     }
 }
 
+/// What is wrong with a pattern, in the words of Go.
+///
+/// # Errors
+/// When it is none, or repeats more often than Go lets it.
+pub(super) fn check(text: &str) -> Result<(), String> {
+    let told = crate::api::cel::check_pattern(text);
+    match (compile(text), told) {
+        (Err(_), Err(told)) => Err(told),
+        (Ok(_), Err(told)) if told.contains("invalid repeat count") => Err(told),
+        (compiled, _) => compiled.map(|_| ()),
+    }
+}
+
 /// Compiles a pattern of Go.
 ///
 /// # Errors
