@@ -88,8 +88,6 @@ impl Registry {
         action.default(&mut object);
         metadata::dedup_owners(&mut object, &call.warnings, false);
         self.own_payload(call, &mut object, options)?;
-        // As Go's type would be written.
-        call.kind.fit(self.payload(&object.gvk())?, &mut object);
         let dry_run = options.dry_run;
         let asked = Options::Create(options);
         let admission = Admission { operation: Operation::Create, call, old: None, options: asked, dry_run };

@@ -212,14 +212,29 @@ fn go_message(pattern: &str, error: &regex::Error) -> String {
     } else if last.contains("look-around") {
         let at = pattern.find("(?").unwrap_or(0);
         format!("invalid or unsupported Perl syntax: `{}`", pattern[at..].chars().take(3).collect::<String>())
-    } else if last.contains("exceeds the maximum nest depth") || last.contains("nest limit") {
+    } else if last.contains("invalid character class range") {
+        format!("invalid character class range: `{}`", reversed_range(pattern))
+    } else if last.contains("backreferences") {
+        let at = pattern.find(|c: char| c.is_ascii_digit()).unwrap_or(0);
+        format!("invalid escape sequence: `\\{}`", pattern[at..].chars().take(1).collect::<String>())
+    } else if last.contains("nested parentheses") {
         format!("expression nests too deeply: `{pattern}`")
     } else if matches!(error, regex::Error::CompiledTooBig(_)) {
-        "expression too large".to_owned()
+        match pattern.rfind('{').and_then(|at| Some(&pattern[at..at + pattern[at..].find('}')? + 1])) {
+            Some(count) if matches!(counted(&count[1..]), Ok(Some(_))) => format!("invalid repeat count: `{count}`"),
+            _ => "expression too large".to_owned(),
+        }
     } else {
         format!("{last}: `{pattern}`")
     };
     format!("error parsing regexp: {reason}")
+}
+
+/// The first range of a pattern that ends before it begins.
+fn reversed_range(pattern: &str) -> String {
+    let chars: Vec<char> = pattern.chars().collect();
+    let reversed = chars.windows(3).find(|three| three[1] == '-' && three[0] > three[2]);
+    reversed.map(|three| three.iter().collect()).unwrap_or_default()
 }
 
 /// Runs a function with its pattern compiled.

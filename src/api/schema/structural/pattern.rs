@@ -185,6 +185,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_pattern_is_told_of_as_go_does() {
+        let told = |pattern: &str| super::check(pattern).unwrap_err();
+        assert_eq!(told("[z-a]"), "error parsing regexp: invalid character class range: `z-a`");
+        assert_eq!(told(r"(a)\1"), r"error parsing regexp: invalid escape sequence: `\1`");
+        assert_eq!(told("(a{1000}){1000}"), "error parsing regexp: invalid repeat count: `{1000}`");
+        assert_eq!(told("a{1001}"), "error parsing regexp: invalid repeat count: `{1001}`");
+        assert_eq!(told("(?<=a)b"), "error parsing regexp: invalid named capture: `(?<=a)b`");
+        let deep = format!("{}a{}", "(".repeat(1100), ")".repeat(1100));
+        assert_eq!(told(&deep), format!("error parsing regexp: expression nests too deeply: `{deep}`"));
+        assert_eq!(super::check("^(a+)+$"), Ok(()));
+    }
+
+    #[test]
     fn patterns_mean_what_they_mean_in_go() {
         check(r"^\d+$", "42", true);
         check(r"^\d+$", "٤٢", false);
