@@ -93,6 +93,7 @@ async fn install(pair: &mut Pair, files: &Files) {
         arguments.extend(["-f", file.to_str().unwrap()]);
     }
     pair.kubectl(&arguments);
+    established(pair).await;
     pair.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "customresourcedefinitions", "--all"]);
     // Again: nothing changes.
     pair.kubectl(&arguments);
@@ -105,6 +106,20 @@ async fn install(pair: &mut Pair, files: &Files) {
     for (name, definition) in stock {
         pair.compare_trees("definitions", &name, [definition, ours.remove(&name).unwrap_or_default()]);
     }
+}
+
+/// Waits for both servers: kubectl gives up on a definition that has no conditions at all yet.
+async fn established(pair: &Pair) {
+    eventually(async || {
+        let answers = pair.ask(&Ask::get(DEFINITIONS)).await;
+        answers.iter().all(|answer| answer.tree()["items"].as_array().into_iter().flatten().all(is_established))
+    })
+    .await;
+}
+
+fn is_established(definition: &Value) -> bool {
+    let conditions = definition.pointer("/status/conditions").and_then(Value::as_array);
+    conditions.into_iter().flatten().any(|one| one["type"] == "Established" && one["status"] == "True")
 }
 
 /// A definition with its conditions in order: which controller of stock's comes first is chance.
