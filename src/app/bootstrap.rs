@@ -12,7 +12,8 @@ use crate::auth::bootstrap;
 use crate::base::Clock;
 use crate::registry::{Call, Input, Registry};
 
-/// How many objects are written at the same time; the store commits them in groups.
+/// How many objects are written at the same time; the store commits them in groups. More would be ready no sooner, and
+/// what they all hold at once stays in the process.
 const WRITES_AT_ONCE: usize = 64;
 
 /// How often it is looked whether what is kept is there, and the lease of this server renewed (upstream's interval of
@@ -37,7 +38,7 @@ pub(super) async fn keep(registry: &Registry, mut wished: Vec<Object>, clock: Ar
     }
 }
 
-/// Writes what is missing or not as it must be. Namespaces come first, the rest in any order.
+/// Writes what is missing or not as it must be. Namespaces come before what is in them, the rest in any order.
 ///
 /// # Errors
 /// The first refusal.
@@ -47,15 +48,19 @@ pub(super) async fn write(registry: &Registry, wished: Vec<Object>) -> Result<()
         groups: vec!["system:masters".to_owned(), "system:authenticated".to_owned()],
         ..User::default()
     });
-    let (namespaces, rest): (Vec<_>, Vec<_>) = wished.into_iter().partition(|object| object.gvk().kind == "Namespace");
-    for objects in [namespaces, rest] {
+    let (namespaced, wide): (Vec<_>, Vec<_>) = wished.into_iter().partition(|object| !object.namespace().is_empty());
+    let (namespaces, wide): (Vec<_>, Vec<_>) = wide.into_iter().partition(|object| object.gvk().kind == "Namespace");
+    let settled = |objects: Vec<Object>| {
         stream::iter(objects)
             .map(|object| settle(registry, user.clone(), object))
             .buffer_unordered(WRITES_AT_ONCE)
             .try_collect::<()>()
-            .await?;
-    }
-    Ok(())
+    };
+    let inside = async {
+        settled(namespaces).await?;
+        settled(namespaced).await
+    };
+    futures::try_join!(inside, settled(wide)).map(drop)
 }
 
 async fn settle(registry: &Registry, user: Arc<User>, wished: Object) -> Result<()> {

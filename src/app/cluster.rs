@@ -25,7 +25,7 @@ use crate::node;
 use crate::registry::{self, Actions, Definitions, Expiry, Extensions, Registry};
 use crate::remote::{ClientIdentity, Remote};
 use crate::resources::facts::{self, Facts};
-use crate::resources::{Catalog, Group, Served, built_in};
+use crate::resources::{Catalog, Group, RuntimeConfig, Served, built_in};
 use crate::scheduler;
 use crate::server::health::{Flag, Scope};
 use crate::server::transport::{Listen, Listening};
@@ -75,13 +75,9 @@ impl Cluster {
 
     async fn start_in(config: &Config, clock: Arc<dyn Clock>, tasks: &Tasks) -> anyhow::Result<Self> {
         config.check()?;
-        let facts = Arc::new(Facts::load());
-        let runtime = config.runtime(&facts)?;
         let listener = port::bind(config.bind_address, config.secure_port)?;
         let address = listener.local_addr()?;
-        let served = built_in(&facts, &runtime);
-        let store = open_store(config, &served, (&clock, tasks)).await?;
-        let pki = Arc::new(open_pki(config, &*clock)?);
+        let Opened { facts, runtime, served, pki, store } = opened(config, (&clock, tasks)).await?;
         let modes = Mode::parse_all(&config.authorization_modes).map_err(anyhow::Error::msg)?;
         let authorizer = authorize::authorizer(&modes, &store);
         let authenticators = Arc::new(authenticators(config, &pki, (&store, &clock))?);
@@ -345,11 +341,36 @@ fn tokens(config: &Config, pki: &Pki) -> Tokens {
     }
 }
 
-async fn open_store(
-    config: &Config,
-    served: &Served,
-    (clock, tasks): (&Arc<dyn Clock>, &Tasks),
-) -> anyhow::Result<Arc<dyn Store>> {
+/// What is read, or made, before anything runs.
+struct Opened {
+    facts: Arc<Facts>,
+    runtime: RuntimeConfig,
+    served: Served,
+    pki: Arc<Pki>,
+    store: Arc<dyn Store>,
+}
+
+async fn opened(config: &Config, (clock, tasks): (&Arc<dyn Clock>, &Tasks)) -> anyhow::Result<Opened> {
+    let (place, retention) = place(config)?;
+    // From here on the folder is this process's alone. Those that wait for the disk do so at the same time.
+    let claim = storage::claim(&place)?;
+    let (certificates, now) = (certificates(config), clock.now());
+    let (pki, prepared, facts) =
+        futures::join!(tasks.beside(move || Pki::open(certificates, now)), claim.prepare(&**clock), async {
+            Arc::new(Facts::load())
+        },);
+    prepared?;
+    let pki = Arc::new(pki?);
+    let runtime = config.runtime(&facts)?;
+    let served = built_in(&facts, &runtime);
+    let indexes = indexes(&served);
+    let options = storage::Options { place, indexes, retention, clock: clock.clone(), tasks: tasks.clone() };
+    let store = storage::open_claimed(claim, options).await?;
+    Ok(Opened { facts, runtime, served, pki, store })
+}
+
+/// Where the store is, and how much history it keeps. Makes the folder.
+fn place(config: &Config) -> anyhow::Result<(Place, Retention)> {
     let (place, retention) = match &config.data {
         Data::Ephemeral => (Place::Memory, Retention::MEMORY),
         Data::Folder(folder) => {
@@ -358,6 +379,11 @@ async fn open_store(
             (Place::File(folder.join(DATABASE)), Retention::FILE)
         }
     };
+    Ok((place, Retention { age_max: config.history, ..retention }))
+}
+
+/// The fields by which objects are looked up.
+fn indexes(served: &Served) -> Vec<Index> {
     let indexed = |kind: &Arc<crate::resources::Kind>| {
         let collection = kind.collection.clone();
         let fields = kind.behaviour.fields().iter().filter(|field| field.indexed);
@@ -366,23 +392,20 @@ async fn open_store(
     let mut indexes: Vec<Index> = served.kinds().flat_map(indexed).collect();
     indexes.sort_by(|a, b| (&a.collection, &a.field).cmp(&(&b.collection, &b.field)));
     indexes.dedup();
-    let retention = Retention { age_max: config.history, ..retention };
-    let options = storage::Options { place, indexes, retention, clock: clock.clone(), tasks: tasks.clone() };
-    Ok(storage::open(options).await?)
+    indexes
 }
 
-fn open_pki(config: &Config, clock: &dyn Clock) -> anyhow::Result<Pki> {
+fn certificates(config: &Config) -> PkiConfig {
     let mut addresses = vec![config.advertised()];
     addresses.extend(config.service_cluster_ip_ranges.iter().filter_map(|range| range.hosts().next()));
-    let pki = PkiConfig {
+    PkiConfig {
         directory: config.certificates(),
         names: Vec::new(),
         addresses,
         client_ca_file: config.client_ca_file.clone(),
         signing_key_file: config.service_account_signing_key_file.clone(),
         key_files: config.service_account_key_files.clone(),
-    };
-    Ok(Pki::open(pki, clock.now())?)
+    }
 }
 
 fn authenticators(

@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::pki::{file_error, write_atomic};
+use super::files::{file_error, write_atomic};
 use super::{Error, Identity};
 
 /// How long another program may hold the lock.
@@ -37,7 +37,7 @@ pub struct Entry<'a> {
 /// When the file cannot be written.
 pub fn write(path: &Path, entry: &Entry<'_>) -> Result<(), Error> {
     make_folder(path)?;
-    write_atomic(path, render(path, &merged(&Value::Null, entry).map_err(unusable(path))?)?.as_bytes(), 0o600)
+    write_atomic(path, &render(path, &merged(&Value::Null, entry).map_err(unusable(path))?)?, 0o600)
 }
 
 /// What a merge took the place of.
@@ -114,7 +114,7 @@ fn change(path: &Path, next: impl FnOnce(&Value) -> Result<Value, String>) -> Re
     if next == present {
         return Ok(());
     }
-    write_atomic(path, render(path, &next)?.as_bytes(), mode)
+    write_atomic(path, &render(path, &next)?, mode)
 }
 
 /// The file that is the user's own: of several in `$KUBECONFIG` the first that exists, or the last; else the one in

@@ -4,6 +4,7 @@ pub mod authenticate;
 pub mod authorize;
 pub mod bootstrap;
 mod claims;
+mod files;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod keys;

@@ -2,9 +2,7 @@
 //! only), used again afterwards, leaves renewed before they expire. Private files are readable by their owner alone.
 
 use std::fs;
-use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +19,7 @@ use tokio::sync::watch;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 
+use super::files::{Folder, file_error, read_if_there};
 use super::keys::{SigningKey, VerifyingKey};
 use super::signing::CertificateSigner;
 use super::{Error, tls};
@@ -94,20 +93,18 @@ impl Pki {
     /// When a file cannot be read or written, or an authority in the folder is not usable (never replaced, since
     /// others trust it).
     pub fn open(config: PkiConfig, now: Timestamp) -> Result<Self, Error> {
-        let directory = config.directory.as_deref();
-        if let Some(directory) = directory {
-            fs::create_dir_all(directory).map_err(file_error(directory, "created"))?;
-        }
-        let authority = Authority::open(directory, ("ca", "kubernetes"), now)?;
-        let front_proxy = Authority::open(directory, ("front-proxy-ca", "front-proxy-ca"), now)?;
-        let serving = leaf(directory, &authority, serving_leaf(&config), now)?;
-        let admin = leaf(directory, &authority, ADMIN, now)?;
-        let front_proxy_client = leaf(directory, &front_proxy, FRONT_PROXY_CLIENT, now)?;
+        let mut folder = Folder::open(config.directory.as_deref())?;
+        let authority = Authority::open(&mut folder, ("ca", "kubernetes"), now)?;
+        let front_proxy = Authority::open(&mut folder, ("front-proxy-ca", "front-proxy-ca"), now)?;
+        let serving = leaf(&mut folder, &authority, serving_leaf(&config), now)?;
+        let admin = leaf(&mut folder, &authority, ADMIN, now)?;
+        let front_proxy_client = leaf(&mut folder, &front_proxy, FRONT_PROXY_CLIENT, now)?;
         let mut client_authorities = authority.pem.clone();
         if let Some(path) = &config.client_ca_file {
             client_authorities.push_str(&certificates_of(path)?);
         }
-        let signing_key = Arc::new(signing_key(&config)?);
+        let signing_key = Arc::new(signing_key(&config, &mut folder)?);
+        folder.write()?;
         let verifying_keys = verifying_keys(&config, &signing_key)?;
         let serving = Arc::new(tls::Serving::new(certified(&serving)?));
         Ok(Self {
@@ -192,20 +189,26 @@ impl Pki {
     pub async fn keep_renewed(&self, clock: Arc<dyn Clock>) {
         loop {
             clock.sleep(RENEW_CHECK).await;
-            let directory = self.config.directory.as_deref();
-            let renewed = leaf(directory, &self.authority, serving_leaf(&self.config), clock.now());
-            match renewed.and_then(|identity| certified(&identity)) {
+            match self.renewed(serving_leaf(&self.config), clock.now()).and_then(|identity| certified(&identity)) {
                 Ok(certificate) => self.serving.replace(certificate),
                 Err(error) => tracing::error!(%error, "the serving certificate could not be renewed"),
             }
             if self.authority.accepts(&self.admin(), &ADMIN, clock.now()) {
                 continue;
             }
-            match leaf(directory, &self.authority, ADMIN, clock.now()) {
+            match self.renewed(ADMIN, clock.now()) {
                 Ok(admin) => drop(self.admin.send_replace(Arc::new(admin))),
                 Err(error) => tracing::error!(%error, "the administrator's certificate could not be renewed"),
             }
         }
+    }
+
+    /// A leaf of the cluster's authority as it is, or made anew when it ends soon.
+    fn renewed(&self, wished: Leaf, now: Timestamp) -> Result<Identity, Error> {
+        let mut folder = Folder::open(self.config.directory.as_deref())?;
+        let identity = leaf(&mut folder, &self.authority, wished, now)?;
+        folder.write()?;
+        Ok(identity)
     }
 }
 
@@ -254,10 +257,8 @@ fn serving_leaf(config: &PkiConfig) -> Leaf {
 }
 
 impl Authority {
-    fn open(directory: Option<&Path>, (file, name): (&str, &str), now: Timestamp) -> Result<Self, Error> {
-        if let Some(directory) = directory
-            && let Some(identity) = Self::stored(directory, file, now)?
-        {
+    fn open(folder: &mut Folder<'_>, (file, name): (&str, &str), now: Timestamp) -> Result<Self, Error> {
+        if let Some(identity) = Self::stored(folder, file, now)? {
             return Self::from_identity(&identity);
         }
         let mut params = params(now, AUTHORITY_LIFE);
@@ -268,14 +269,14 @@ impl Authority {
         let key = KeyPair::generate().map_err(Error::Certificate)?;
         let certificate = params.self_signed(&key).map_err(Error::Certificate)?;
         let identity = Identity { certificate: certificate.pem(), key: key.serialize_pem() };
-        identity.store(directory, file)?;
+        folder.put_identity(file, &identity);
         Self::from_identity(&identity)
     }
 
-    fn stored(directory: &Path, file: &str, now: Timestamp) -> Result<Option<Identity>, Error> {
-        let path = directory.join(format!("{file}.crt"));
+    fn stored(folder: &Folder<'_>, file: &str, now: Timestamp) -> Result<Option<Identity>, Error> {
+        let Some(path) = folder.at(&format!("{file}.crt")) else { return Ok(None) };
         let unusable = |why: &str| Error::Unusable { path: path.clone(), why: why.to_owned() };
-        let (certificate, key) = Identity::read(directory, file)?;
+        let (certificate, key) = folder.read(file)?;
         let (certificate, key) = match (certificate, key) {
             (None, None) => return Ok(None),
             (Some(certificate), Some(key)) => (certificate, key),
@@ -338,10 +339,9 @@ fn same_name(name: &GeneralName<'_>, wish: &SanType) -> bool {
     }
 }
 
-fn leaf(directory: Option<&Path>, authority: &Authority, wished: Leaf, now: Timestamp) -> Result<Identity, Error> {
-    if let Some(directory) = directory
-        && let (Some(certificate), Some(key)) = Identity::read(directory, wished.file)?
-    {
+/// A leaf as it is in the folder, or a new one that is put there.
+fn leaf(folder: &mut Folder<'_>, authority: &Authority, wished: Leaf, now: Timestamp) -> Result<Identity, Error> {
+    if let (Some(certificate), Some(key)) = folder.read(wished.file)? {
         let identity = Identity { certificate, key };
         if authority.accepts(&identity, &wished, now) {
             return Ok(identity);
@@ -355,7 +355,7 @@ fn leaf(directory: Option<&Path>, authority: &Authority, wished: Leaf, now: Time
     params.extended_key_usages.push(wished.usage);
     params.subject_alt_names = wished.names;
     let identity = authority.sign(params)?;
-    identity.store(directory, wished.file)?;
+    folder.put_identity(wished.file, &identity);
     Ok(identity)
 }
 
@@ -394,20 +394,19 @@ fn certificates_of(path: &Path) -> Result<String, Error> {
     Ok(text)
 }
 
-fn signing_key(config: &PkiConfig) -> Result<SigningKey, Error> {
+fn signing_key(config: &PkiConfig, folder: &mut Folder<'_>) -> Result<SigningKey, Error> {
     if let Some(path) = &config.signing_key_file {
         let pem = fs::read(path).map_err(file_error(path, "read"))?;
         return SigningKey::from_pem(&pem)
             .map_err(|error| Error::Unusable { path: path.clone(), why: error.to_string() });
     }
-    let Some(directory) = &config.directory else { return SigningKey::generate().map(|(key, _)| key) };
-    let path = directory.join("sa.key");
+    let Some(path) = folder.at("sa.key") else { return SigningKey::generate().map(|(key, _)| key) };
     if let Some(pem) = read_if_there(&path)? {
         return SigningKey::from_pem(pem.as_bytes()).map_err(|error| Error::Unusable { path, why: error.to_string() });
     }
     let (key, pem) = SigningKey::generate()?;
-    write_private(&path, pem.as_bytes())?;
-    write_atomic(&directory.join("sa.pub"), key.public().to_pem().as_bytes(), 0o644)?;
+    folder.put("sa.key", &pem, 0o600);
+    folder.put("sa.pub", &key.public().to_pem(), 0o644);
     Ok(key)
 }
 
@@ -423,62 +422,6 @@ fn verifying_keys(config: &PkiConfig, signing: &SigningKey) -> Result<Vec<Verify
         keys.push(signing.public().clone());
     }
     Ok(keys)
-}
-
-impl Identity {
-    fn read(directory: &Path, file: &str) -> Result<(Option<String>, Option<String>), Error> {
-        let certificate = read_if_there(&directory.join(format!("{file}.crt")))?;
-        Ok((certificate, read_if_there(&directory.join(format!("{file}.key")))?))
-    }
-
-    /// The key goes first: a certificate without its key would look like a mistake of the user's.
-    fn store(&self, directory: Option<&Path>, file: &str) -> Result<(), Error> {
-        let Some(directory) = directory else { return Ok(()) };
-        let certificate = directory.join(format!("{file}.crt"));
-        match fs::remove_file(&certificate) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(file_error(&certificate, "removed")(error));
-            }
-            Ok(()) | Err(_) => {}
-        }
-        write_private(&directory.join(format!("{file}.key")), self.key.as_bytes())?;
-        write_atomic(&certificate, self.certificate.as_bytes(), 0o644)
-    }
-}
-
-fn read_if_there(path: &Path) -> Result<Option<String>, Error> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(file_error(path, "read")(error)),
-    }
-}
-
-fn write_private(path: &Path, content: &[u8]) -> Result<(), Error> {
-    write_atomic(path, content, 0o600)
-}
-
-/// Replaces a file as a whole: readers see the old or the new content, never a part.
-pub(super) fn write_atomic(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", uuid::Uuid::new_v4().simple()));
-    let new = path.with_file_name(name);
-    let write = || {
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&new, path)
-    };
-    write().map_err(|error| {
-        // What is left of the attempt is of no use; that it cannot be removed changes nothing for the caller.
-        let _ = fs::remove_file(&new);
-        file_error(path, "written")(error)
-    })
-}
-
-pub(super) fn file_error(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
-    let path = path.to_owned();
-    move |source| Error::File { path, action, source }
 }
 
 #[cfg(test)]

@@ -83,6 +83,20 @@ impl Tasks {
         drop(self.runtime.spawn(watcher));
     }
 
+    /// Does work that waits for a disk, or computes at length, on a thread of its own beside the caller's other work,
+    /// and gives its answer. A panic goes on in the caller. Work that has begun ends whoever waits.
+    pub async fn beside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let token = self.tracker.token();
+        let done = self.runtime.spawn_blocking(move || {
+            let _counted = token;
+            work()
+        });
+        match done.await {
+            Ok(answer) => answer,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
     /// Waits until all tasks have ended. Call after the shutdown has begun.
     pub async fn ended(&self) {
         self.tracker.close();

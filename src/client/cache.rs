@@ -23,6 +23,9 @@ pub trait Cached: DeserializeOwned + Send + Sync + 'static {
         ""
     }
 
+    /// Takes from another object of the type what is the same in both and can be shared, so that it is held once.
+    fn resemble(&mut self, _other: &Self) {}
+
     /// Whether the readers of the cache look at the object in this state. One at which they do not is not held: it is
     /// as if it were gone.
     fn wanted(&self) -> bool {
@@ -52,6 +55,8 @@ type Handler<T> = Box<dyn Fn(&Delta<'_, T>) + Send + Sync>;
 type Group<T> = HashMap<Arc<str>, HashMap<ObjectName, Arc<T>>>;
 
 struct Shelf<T> {
+    /// The one that was put in last.
+    latest: Option<Arc<T>>,
     items: HashMap<Arc<str>, HashMap<Arc<str>, Arc<T>>>,
     by_owner: Group<T>,
     by_index: Group<T>,
@@ -76,7 +81,7 @@ impl<T> Delta<'_, T> {
 impl<T: Cached> Cache<T> {
     /// An empty cache.
     pub fn new(resource: Resource) -> Arc<Self> {
-        let shelf = Shelf { items: HashMap::new(), by_owner: HashMap::new(), by_index: HashMap::new() };
+        let shelf = Shelf { latest: None, items: HashMap::new(), by_owner: HashMap::new(), by_index: HashMap::new() };
         Arc::new(Self {
             resource,
             shelf: RwLock::new(shelf),
@@ -165,9 +170,13 @@ impl<T: Cached> Sink for Cache<T> {
         &self.resource
     }
 
-    fn put(&self, object: T) -> u64 {
+    fn put(&self, mut object: T) -> u64 {
         if !object.wanted() {
             return self.remove(object);
+        }
+        let alike = self.shelf.read().alike(&object);
+        if let Some(alike) = alike {
+            object.resemble(&alike);
         }
         let object = Arc::new(object);
         let revision = object.meta().revision();
@@ -227,6 +236,15 @@ impl<T: Cached> Sink for Cache<T> {
 const CATCH_UP_MAX: Duration = Duration::from_secs(300);
 
 impl<T: Cached> Shelf<T> {
+    /// The object that is most likely to have much in common with this one: its present state, another with the same
+    /// owner, or the one before it.
+    fn alike(&self, object: &T) -> Option<Arc<T>> {
+        let meta = object.meta();
+        let present = || self.items.get(meta.namespace.as_str())?.get(meta.name.as_str());
+        let sibling = || self.by_owner.get(meta.owner_references.first()?.uid.as_str())?.values().next();
+        present().or_else(sibling).or(self.latest.as_ref()).cloned()
+    }
+
     fn insert(&mut self, object: &Arc<T>) -> Option<Arc<T>> {
         let meta = object.meta();
         let mut name = meta.object_name();
@@ -237,6 +255,7 @@ impl<T: Cached> Shelf<T> {
                 name.name = Arc::clone(known);
             }
         }
+        self.latest = Some(Arc::clone(object));
         let group = self.items.entry(Arc::clone(&name.namespace)).or_default();
         let old = group.insert(Arc::clone(&name.name), Arc::clone(object));
         if let Some(old) = &old {
@@ -255,6 +274,7 @@ impl<T: Cached> Shelf<T> {
         if group.is_empty() {
             self.items.remove(namespace);
         }
+        self.latest.take_if(|latest| Arc::ptr_eq(latest, &old));
         self.unlink(&ObjectName::new(namespace, name), &old, None);
         Some(old)
     }
@@ -310,6 +330,8 @@ mod tests {
         metadata: Meta,
         #[serde(default)]
         node: String,
+        #[serde(skip)]
+        shared: Arc<()>,
     }
 
     impl Cached for View {
@@ -323,6 +345,10 @@ mod tests {
 
         fn wanted(&self) -> bool {
             self.node != "nowhere"
+        }
+
+        fn resemble(&mut self, other: &Self) {
+            self.shared = Arc::clone(&other.shared);
         }
     }
 
@@ -354,6 +380,22 @@ mod tests {
         cache.remove(view("x", 4, "n2", "o2"));
         assert_eq!(names(&cache.all()), ["y"]);
         assert!(cache.owned_by("o2").is_empty());
+    }
+
+    #[test]
+    fn an_object_shares_with_its_state_before_then_with_a_sibling_then_with_the_latest() {
+        let cache = Cache::<View>::new(Resource::PODS.clone());
+        let shared = |name: &str| Arc::clone(&cache.get("a", name).unwrap().shared);
+        cache.put(view("x", 1, "", "o1"));
+        let first = shared("x");
+        cache.put(view("y", 2, "", "o2"));
+        assert!(Arc::ptr_eq(&shared("y"), &first));
+        cache.remove(view("y", 3, "", "o2"));
+        cache.put(view("z", 4, "", "o2"));
+        assert!(!Arc::ptr_eq(&shared("z"), &first));
+        cache.put(view("v", 5, "", "o1"));
+        cache.put(view("x", 6, "", "o2"));
+        assert!(Arc::ptr_eq(&shared("v"), &first) && Arc::ptr_eq(&shared("x"), &first));
     }
 
     #[test]

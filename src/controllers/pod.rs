@@ -1,6 +1,7 @@
 //! What controllers see of a pod, and the questions that several of them ask of it.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Toleration;
@@ -30,16 +31,17 @@ pub(super) struct PodSpec {
     pub restart_policy: String,
     pub hostname: String,
     pub subdomain: String,
-    #[serde(deserialize_with = "exact")]
-    pub containers: Vec<Container>,
-    #[serde(deserialize_with = "exact")]
-    pub init_containers: Vec<Container>,
-    #[serde(deserialize_with = "exact")]
-    pub tolerations: Vec<Toleration>,
+    /// These are the same in most pods of a workload, and held once.
+    #[serde(deserialize_with = "shared")]
+    pub containers: Arc<[Container]>,
+    #[serde(deserialize_with = "shared")]
+    pub init_containers: Arc<[Container]>,
+    #[serde(deserialize_with = "shared")]
+    pub tolerations: Arc<[Toleration]>,
     pub scheduling_gates: Vec<serde::de::IgnoredAny>,
 }
 
-#[derive(Deserialize, Debug, Default, Clone)]
+#[derive(Deserialize, Debug, Default, Clone, PartialEq)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Container {
     pub name: String,
@@ -48,7 +50,7 @@ pub(super) struct Container {
     pub ports: Vec<ContainerPort>,
 }
 
-#[derive(Deserialize, Debug, Default, Clone)]
+#[derive(Deserialize, Debug, Default, Clone, PartialEq)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct ContainerPort {
     pub name: String,
@@ -95,6 +97,17 @@ pub(super) struct ContainerStatus {
     pub restart_count: i32,
 }
 
+fn shared<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Arc<[T]>, D::Error> {
+    Vec::deserialize(deserializer).map(Arc::from)
+}
+
+/// Takes the other's if it is the same.
+fn share<T: PartialEq>(own: &mut Arc<[T]>, other: &Arc<[T]>) {
+    if own == other {
+        *own = Arc::clone(other);
+    }
+}
+
 fn lean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Meta, D::Error> {
     Meta::deserialize(deserializer).map(|meta| meta.with_annotations(&[DELETION_COST]))
 }
@@ -106,6 +119,12 @@ impl Cached for Pod {
 
     fn index_key(&self) -> &str {
         &self.spec.node_name
+    }
+
+    fn resemble(&mut self, other: &Self) {
+        share(&mut self.spec.containers, &other.spec.containers);
+        share(&mut self.spec.init_containers, &other.spec.init_containers);
+        share(&mut self.spec.tolerations, &other.spec.tolerations);
     }
 }
 

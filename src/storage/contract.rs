@@ -360,8 +360,8 @@ async fn all_watchers_see_the_same_events(bench: Bench) {
         seen.push(watch.next_batch().await.unwrap().remove(0));
     }
     assert!(seen.iter().all(|event| Arc::ptr_eq(event, &seen[0])));
-    seen[0].memos[1].set(Bytes::from_static(b"once")).unwrap();
-    assert_eq!(seen[99].memos[1].get().unwrap(), "once");
+    seen[0].memos.keep(1, Bytes::from_static(b"once"));
+    assert_eq!(seen[99].memos.get(1).unwrap(), "once");
 }
 
 async fn a_watch_or_state_of_the_future_is_refused(bench: Bench) {

@@ -93,6 +93,7 @@ async fn compact_when_due(shared: Arc<Shared>, retention: Retention) {
             () = shared.clock.sleep(COMPACTION_PAUSE) => {}
         }
         shared.let_go_of_old_snapshots();
+        shared.hub.let_go_of_memos();
         let due = shared.history.lock().take_due(retention, shared.now());
         let Some(oldest) = due.filter(|oldest| *oldest > shared.hub.horizon.compacted()) else { continue };
         if let Err(error) = shared.compact_before(oldest).await {

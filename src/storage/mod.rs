@@ -7,8 +7,8 @@
 use std::error::Error as StdError;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use crate::base::{Clock, Tasks};
 
 mod engine;
 mod log;
+mod memo;
 mod memory;
 mod retention;
 mod snapshot;
@@ -26,6 +27,7 @@ mod sqlite;
 mod watch;
 mod writer;
 
+pub use memo::Memos;
 pub use snapshot::{Listing, Snapshot};
 pub use watch::Watch;
 
@@ -127,9 +129,6 @@ pub enum EventKind {
     Deleted,
 }
 
-/// How many encodings of one event are kept with it.
-pub const EVENT_MEMOS: usize = 4;
-
 /// One change as watchers see it. All watchers of a collection share the same value.
 #[derive(Debug)]
 pub struct Event {
@@ -139,14 +138,14 @@ pub struct Event {
     pub object: Arc<Stored>,
     /// The object before the change, to see whether it left or entered a selection. `None` when created.
     pub previous: Option<Arc<Stored>>,
-    /// Encodings made by the layers above, each slot once for all watchers; which slot is which is theirs to say.
-    pub memos: [OnceLock<Bytes>; EVENT_MEMOS],
+    /// Encodings made by the layers above; which slot is which is theirs to say.
+    pub memos: Memos,
 }
 
 impl Event {
     /// An event with no encodings yet.
     pub fn new(kind: EventKind, object: Arc<Stored>, previous: Option<Arc<Stored>>) -> Self {
-        Self { kind, revision: object.revision, object, previous, memos: Default::default() }
+        Self { kind, revision: object.revision, object, previous, memos: Memos::default() }
     }
 }
 
@@ -295,19 +294,55 @@ pub struct Options {
     pub tasks: Tasks,
 }
 
+/// A place that no other process has, as long as the claim or the store that is opened with it lives.
+pub struct Claim(Option<sqlite::Claimed>);
+
+/// Claims a place.
+///
+/// # Errors
+/// `InUse`, `NotOurs`, `TooNew`, `Unreadable`: the file is left as it was.
+pub fn claim(place: &Place) -> Result<Claim, Error> {
+    match place {
+        Place::Memory => Ok(Claim(None)),
+        Place::File(path) => Ok(Claim(Some(sqlite::claim(path)?))),
+    }
+}
+
+impl Claim {
+    /// Makes the file if it is not there, and brings it to the present schema. `open_claimed` does it, too; this is for
+    /// those who have something else to do meanwhile.
+    ///
+    /// # Errors
+    /// `Unreadable`: the file is left as it was.
+    pub async fn prepare(&self, clock: &dyn Clock) -> Result<(), Error> {
+        match &self.0 {
+            None => Ok(()),
+            Some(claimed) => claimed.prepare(clock.now()).await,
+        }
+    }
+}
+
 /// Opens or makes a store.
 ///
 /// # Errors
 /// `InUse`, `NotOurs`, `TooNew`, `Corrupt`, `Unreadable`: the file is left as it was.
 pub async fn open(options: Options) -> Result<Arc<dyn Store>, Error> {
+    open_claimed(claim(&options.place)?, options).await
+}
+
+/// As `open`, in the place of the options that is claimed already.
+///
+/// # Errors
+/// `Corrupt`, `Unreadable`: the file is left as it was.
+pub async fn open_claimed(claim: Claim, options: Options) -> Result<Arc<dyn Store>, Error> {
     let empty = snapshot::State::new(&options.indexes);
-    match &options.place {
-        Place::Memory => {
+    match claim.0 {
+        None => {
             let log = Arc::new(memory::MemoryLog::default());
             Ok(engine::start(options, log, log::Loaded::nothing(empty)))
         }
-        Place::File(path) => {
-            let (log, loaded) = sqlite::open(path, &*options.clock, &options.tasks, empty).await?;
+        Some(claimed) => {
+            let (log, loaded) = sqlite::open(claimed, &*options.clock, &options.tasks, empty).await?;
             Ok(engine::start(options, log, loaded))
         }
     }

@@ -14,6 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use super::log::{Log, PageQuery, in_scope};
+use super::memo::Fresh;
 use super::{Collection, Error, Event, Scope};
 use crate::api::Revision;
 
@@ -145,10 +146,14 @@ impl Hub {
         self.bytes.fetch_sub(freed, Ordering::AcqRel);
     }
 
+    /// Lets go of all encodings that are kept with events; by now most watchers have them.
+    pub(super) fn let_go_of_memos(&self) {
+        self.rings.read().values().for_each(|ring| ring.lanes.lock().fresh.clear());
+    }
+
     /// How many watchers a collection has.
     pub(super) fn watchers(&self, collection: &str) -> usize {
-        let ring = self.rings.read().get(collection).cloned();
-        ring.map_or(0, |ring| ring.lanes.lock().watchers)
+        self.rings.read().get(collection).map_or(0, |ring| ring.lanes.lock().watchers)
     }
 
     /// Ends all watches.
@@ -201,6 +206,7 @@ struct Lanes {
     /// The fields of the `Scope::Field` lanes, with the number of such lanes.
     fields: HashMap<Arc<str>, usize>,
     bytes: usize,
+    fresh: Fresh,
     watchers: usize,
 }
 
@@ -233,6 +239,7 @@ impl Ring {
     fn push(&self, event: &Arc<Event>, woken: &mut Vec<Arc<Lane>>) -> usize {
         let mut lanes = self.lanes.lock();
         lanes.bytes += size(event);
+        lanes.fresh.push(event, size);
         let mut add = |lane: &Arc<Lane>| {
             lane.recent.lock().events.push_back(Arc::clone(event));
             if !lane.told.swap(true, Ordering::AcqRel) {

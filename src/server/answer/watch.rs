@@ -140,12 +140,12 @@ impl Told {
                 return self.encode(name, stored);
             }
         };
-        if let Some(frame) = shared.and_then(|event| event.memos[slot].get()) {
-            return Ok(frame.clone());
+        if let Some(frame) = shared.and_then(|event| event.memos.get(slot)) {
+            return Ok(frame);
         }
         let frame = self.encode(name, stored)?;
         match shared {
-            Some(event) => Ok(event.memos[slot].get_or_init(|| frame).clone()),
+            Some(event) => Ok(event.memos.keep(slot, frame)),
             None => Ok(frame),
         }
     }

@@ -46,7 +46,7 @@ mod tests;
 
 pub(super) use backup::back_up;
 pub(super) use check::check;
-pub(super) use open::open;
+pub(super) use open::{Claimed, claim, open};
 
 /// A log in a file.
 pub(super) struct SqliteLog {

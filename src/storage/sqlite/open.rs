@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 
 use super::bounds::Bounds;
@@ -47,6 +47,8 @@ const MARKS_MAX: u64 = 64;
 const CREATE_MIGRATIONS: &str = "CREATE TABLE IF NOT EXISTS migrations \
     (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT";
 const APPLIED: &str = "INSERT INTO migrations (version, applied_at) VALUES (?, ?)";
+/// Takes effect only in a file that is empty yet, and writes it.
+const GIVE_BACK_PAGES: &str = "PRAGMA auto_vacuum = INCREMENTAL";
 const LOG_AHEAD: &str = "PRAGMA journal_mode = WAL";
 /// What `options` say, for a connection that is open.
 const DURABLE: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0";
@@ -61,25 +63,44 @@ pub(super) enum Header {
     Ours(u32),
 }
 
-/// Opens or makes the file at `path`; its present state is put into `state`, which is empty.
+/// A file that no other process has, not there yet or ours.
+pub(in crate::storage) struct Claimed {
+    path: PathBuf,
+    lock: File,
+}
+
+/// Keeps other processes out of the file at `path`.
+pub(in crate::storage) fn claim(path: &Path) -> Result<Claimed, Error> {
+    // Looked at before the lock, so that nothing is put beside a file that is not ours.
+    header(path)?;
+    let lock = lock(path)?;
+    if matches!(header(path)?, Header::Ours(_)) {
+        log_is_whole(path)?;
+    }
+    Ok(Claimed { path: path.to_owned(), lock })
+}
+
+impl Claimed {
+    /// Makes the file if it is not there, and brings it to our schema.
+    pub(in crate::storage) async fn prepare(&self, now: Timestamp) -> Result<(), Error> {
+        match header(&self.path)? {
+            Header::Empty => create(&self.path, now).await,
+            Header::Ours(version) if (version as usize) < MIGRATIONS.len() => migrate(&self.path, version, now).await,
+            Header::Ours(_) => Ok(()),
+        }
+    }
+}
+
+/// Opens a file; its present state is put into `state`, which is empty.
 pub(in crate::storage) async fn open(
-    path: &Path,
+    claimed: Claimed,
     clock: &dyn Clock,
     tasks: &Tasks,
     mut state: State,
 ) -> Result<(Arc<SqliteLog>, Loaded), Error> {
-    // Looked at before the lock, so that nothing is put beside a file that is not ours.
-    header(path)?;
-    let lock = lock(path)?;
-    let found = header(path)?;
-    if matches!(found, Header::Ours(_)) {
-        log_is_whole(path)?;
-    }
-    match found {
-        Header::Empty => create(path, clock.now()).await?,
-        Header::Ours(version) if (version as usize) < MIGRATIONS.len() => migrate(path, version, clock.now()).await?,
-        Header::Ours(_) => {}
-    }
+    claimed.prepare(clock.now()).await?;
+    let Claimed { path, lock } = claimed;
+    let path = path.as_path();
     let mut connection = bare_options(path).connect().await.map_err(|error| failed(path, error))?;
     let known = match known(&mut connection).await {
         Ok(known) => known,
@@ -101,7 +122,10 @@ pub(in crate::storage) async fn open(
         doubts: tokio::sync::Mutex::default(),
         lock: parking_lot::Mutex::new(Some(lock)),
     });
-    let (words, ended) = match fill(&log, (tasks, known.bounds), &mut state).await {
+    // A log that never had a row costs no connection to read it.
+    let empty = known.last == Revision(0) && known.bounds == Some(Bounds::default());
+    let loaded = if empty { Ok(Default::default()) } else { fill(&log, (tasks, known.bounds), &mut state).await };
+    let (words, ended) = match loaded {
         Ok(loaded) => loaded,
         Err(error) => {
             // Otherwise SQLite's companions of the file stay, and it does not lie as it was found.
@@ -147,6 +171,7 @@ struct Known {
     collections: Collections,
     /// `None` if they are damaged.
     bounds: Option<Bounds>,
+    last: Revision,
     marks: Vec<Mark>,
 }
 
@@ -158,7 +183,7 @@ async fn known(connection: &mut SqliteConnection) -> Result<Known, sqlx::Error> 
     let last = revision(&row, 0)?;
     let first = bounds.unwrap_or_default().compacted.min(last);
     let marks = load_marks(connection, first, last).await?;
-    Ok(Known { collections, bounds, marks })
+    Ok(Known { collections, bounds, last, marks })
 }
 
 /// Waits until SQLite has taken away what it put beside the file.
@@ -293,12 +318,15 @@ async fn migrate(path: &Path, version: u32, now: Timestamp) -> Result<(), Error>
     let options = SqliteConnectOptions::new()
         .filename(path)
         .page_size(PAGE_BYTES)
-        .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Delete)
         .synchronous(synchronous)
         .busy_timeout(BUSY_MAX)
         .disable_statement_logging();
     let mut connection = options.connect().await.map_err(failed)?;
+    if version == 0 {
+        // As an option it would be set before `synchronous`, and the disk be waited for four times.
+        sqlx::raw_sql(GIVE_BACK_PAGES).execute(&mut connection).await.map_err(failed)?;
+    }
     let applied = apply_migrations(&mut connection, version, now).await;
     // Also when nothing was changed: the file lies as it was then.
     sqlx::query(LOG_AHEAD).execute(&mut connection).await.map_err(failed)?;

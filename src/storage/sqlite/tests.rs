@@ -138,7 +138,7 @@ async fn a_folder_that_does_not_exist_is_named() {
 async fn bare_log(folder: &Path) -> Arc<SqliteLog> {
     let tasks = Tasks::new(Shutdown::default());
     let path = folder.join("bare.db");
-    open(&path, &*SystemClock::shared(), &tasks, State::new(&[])).await.unwrap().0
+    open(claim(&path).unwrap(), &*SystemClock::shared(), &tasks, State::new(&[])).await.unwrap().0
 }
 
 fn event(path: &str, revision: u64, bytes: usize) -> Arc<Event> {
@@ -515,6 +515,20 @@ async fn a_damaged_row_of_the_past_is_noticed_when_it_is_read() {
     assert!(matches!(error, Error::Corrupt { .. }), "{error}");
     let error = bench.watch(0, Scope::All).unwrap().next_batch().await.unwrap_err();
     assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_new_file_gives_back_pages_of_our_size_and_writes_ahead() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    open_at(&path).await.unwrap().close().await;
+    let mut connection = outside(&path).await;
+    for (pragma, expected) in [("page_size", open::PAGE_BYTES.to_string()), ("auto_vacuum", "2".to_owned())] {
+        let row = sqlx::query(AssertSqlSafe(format!("PRAGMA {pragma}"))).fetch_one(&mut connection).await.unwrap();
+        assert_eq!(row.get::<i64, _>(0).to_string(), expected, "{pragma}");
+    }
+    let row = sqlx::query("PRAGMA journal_mode").fetch_one(&mut connection).await.unwrap();
+    assert_eq!(row.get::<String, _>(0), "wal");
 }
 
 #[tokio::test]
