@@ -19,6 +19,7 @@ mod hostile;
 mod hostile_extension;
 mod kube_rs;
 mod kubectl;
+mod metrics;
 mod operator;
 mod replay;
 mod secrecy;

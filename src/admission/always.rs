@@ -1,11 +1,6 @@
 //! `AlwaysAdmit` and `AlwaysDeny`: let everything pass, and nothing (apiserver `plugin/pkg/admission/{admit,deny}`).
 
-use std::future::ready;
-
-use futures::future::BoxFuture;
-
-use super::{Attributes, Context, Operation, Plugin};
-use crate::api::Result;
+use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::resources::Kind;
 
 pub(super) struct AlwaysAdmit;
@@ -33,12 +28,12 @@ impl Plugin for AlwaysDeny {
         true
     }
 
-    fn admit<'a>(&'a self, _: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(ready(Err(attributes.forbidden(DENIED))))
+    fn admit<'a>(&'a self, _: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
+        Answer::Ready(Err(attributes.forbidden(DENIED)))
     }
 
-    fn validate<'a>(&'a self, _: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(ready(Err(attributes.forbidden(DENIED))))
+    fn validate<'a>(&'a self, _: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
+        Answer::Ready(Err(attributes.forbidden(DENIED)))
     }
 }
 

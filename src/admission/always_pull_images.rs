@@ -3,10 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use futures::future::BoxFuture;
 use serde_json::Value;
 
-use super::{Attributes, Context, Operation, Plugin};
+use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::api::cel::admission::aggregate;
 use crate::api::field::{FieldError, Path};
 use crate::api::status::Reason;
@@ -29,16 +28,16 @@ impl Plugin for AlwaysPullImages {
         writes && subresource.is_empty() && kind.resource == "pods" && kind.gvk.group.is_empty()
     }
 
-    fn admit<'a>(&'a self, _: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+    fn admit<'a>(&'a self, _: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
         let concerned = has_new_images(attributes);
         if let Some(pod) = attributes.object.as_deref_mut().filter(|_| concerned) {
             settle(pod);
         }
-        Box::pin(std::future::ready(Ok(())))
+        Answer::Ready(Ok(()))
     }
 
-    fn validate<'a>(&'a self, _: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(std::future::ready(check(attributes)))
+    fn validate<'a>(&'a self, _: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
+        Answer::Ready(check(attributes))
     }
 }
 

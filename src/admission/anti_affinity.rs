@@ -1,10 +1,9 @@
 //! `LimitPodHardAntiAffinityTopology`: no pod keeps others from more than a node (K
 //! `plugin/pkg/admission/antiaffinity`).
 
-use futures::future::BoxFuture;
 use serde_json::Value;
 
-use super::{Attributes, Context, Operation, Plugin};
+use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::api::{Result, Status};
 use crate::resources::Kind;
 
@@ -23,8 +22,8 @@ impl Plugin for LimitPodHardAntiAffinityTopology {
         writes && subresource.is_empty() && kind.resource == "pods" && kind.gvk.group.is_empty()
     }
 
-    fn validate<'a>(&'a self, _: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(std::future::ready(check(attributes)))
+    fn validate<'a>(&'a self, _: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
+        Answer::Ready(check(attributes))
     }
 }
 

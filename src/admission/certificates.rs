@@ -4,13 +4,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use futures::future::BoxFuture;
 use rustls::pki_types::CertificateSigningRequestDer;
 use rustls::pki_types::pem::PemObject;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer;
 
-use super::{Attributes, Context, Operation, Plugin};
+use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::api::field::go_quote;
 use crate::api::{Object, Result};
 use crate::auth::{self, Decision};
@@ -35,8 +34,8 @@ impl Plugin for CertificateApproval {
         operation == Operation::Update && subresource == "approval" && is_request(kind)
     }
 
-    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move { may(ctx, attributes, "approve").await })
+    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
+        Answer::Later(Box::pin(async move { may(ctx, attributes, "approve").await }))
     }
 }
 
@@ -49,14 +48,14 @@ impl Plugin for CertificateSigning {
         operation == Operation::Update && subresource == "status" && is_request(kind)
     }
 
-    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move {
+    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
+        Answer::Later(Box::pin(async move {
             let changes = |field| {
                 let value = |object: Option<&Object>| object.and_then(|o| o.get(&["status", field])).cloned();
                 value(attributes.object.as_deref()) != value(attributes.old)
             };
             if changes("certificate") || changes("conditions") { may(ctx, attributes, "sign").await } else { Ok(()) }
-        })
+        }))
     }
 }
 
@@ -69,8 +68,8 @@ impl Plugin for CertificateSubjectRestriction {
         operation == Operation::Create && subresource.is_empty() && is_request(kind)
     }
 
-    fn validate<'a>(&'a self, _: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(std::future::ready(subject(attributes)))
+    fn validate<'a>(&'a self, _: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
+        Answer::Ready(subject(attributes))
     }
 }
 

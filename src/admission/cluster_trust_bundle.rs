@@ -1,9 +1,7 @@
 //! `ClusterTrustBundleAttest`: who writes a bundle for a signer must be allowed to attest for it (K
 //! `plugin/pkg/admission/certificates/ctbattest`).
 
-use futures::future::BoxFuture;
-
-use super::{Attributes, Context, Operation, Plugin};
+use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::api::field::go_quote;
 use crate::api::{Object, Result};
 use crate::auth::{self, Decision};
@@ -23,8 +21,8 @@ impl Plugin for ClusterTrustBundleAttest {
         writes && kind.gvk.group == GROUP && kind.resource == "clustertrustbundles"
     }
 
-    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(check(ctx, attributes))
+    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
+        Answer::Later(Box::pin(check(ctx, attributes)))
     }
 }
 

@@ -1,10 +1,9 @@
 //! `DefaultIngressClass`: an ingress that names no class gets the default one, the newest if there are several.
 
-use futures::future::BoxFuture;
 use serde_json::Value;
 
-use super::{Attributes, Context, Operation, Plugin};
-use crate::api::{Object, Result};
+use super::{Answer, Attributes, Context, Operation, Plugin};
+use crate::api::Object;
 use crate::resources::Kind;
 
 const DEFAULT: &str = "ingressclass.kubernetes.io/is-default-class";
@@ -24,7 +23,7 @@ impl Plugin for DefaultIngressClass {
             && kind.gvk.group == "networking.k8s.io"
     }
 
-    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
         if let Some(ingress) = attributes.object.as_deref_mut()
             && ingress.annotation(CLASS_OF_OLD).is_none()
             && ingress.get(&["spec", "ingressClassName"]).is_none_or(Value::is_null)
@@ -32,7 +31,7 @@ impl Plugin for DefaultIngressClass {
         {
             ingress.set(&["spec", "ingressClassName"], class);
         }
-        Box::pin(std::future::ready(Ok(())))
+        Answer::Ready(Ok(()))
     }
 }
 

@@ -1,10 +1,9 @@
 //! `DefaultStorageClass`: a claim that names no class gets the default one, the newest if there are several.
 
-use futures::future::BoxFuture;
 use serde_json::Value;
 
-use super::{Attributes, Context, Operation, Plugin};
-use crate::api::{Object, Result};
+use super::{Answer, Attributes, Context, Operation, Plugin};
+use crate::api::Object;
 use crate::resources::Kind;
 
 const DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
@@ -25,7 +24,7 @@ impl Plugin for DefaultStorageClass {
             && kind.gvk.group.is_empty()
     }
 
-    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
         if let Some(claim) = attributes.object.as_deref_mut()
             && claim.annotation(CLASS_BETA).is_none()
             && claim.get(&["spec", "storageClassName"]).is_none_or(Value::is_null)
@@ -33,7 +32,7 @@ impl Plugin for DefaultStorageClass {
         {
             claim.set(&["spec", "storageClassName"], class);
         }
-        Box::pin(std::future::ready(Ok(())))
+        Answer::Ready(Ok(()))
     }
 }
 

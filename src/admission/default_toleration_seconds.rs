@@ -1,10 +1,8 @@
 //! `DefaultTolerationSeconds`: a pod bears a node that is not ready or unreachable for five minutes.
 
-use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::{Attributes, Context, Operation, Plugin};
-use crate::api::Result;
+use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::resources::Kind;
 
 const SECONDS: i64 = 300;
@@ -22,7 +20,7 @@ impl Plugin for DefaultTolerationSeconds {
         writes && subresource.is_empty() && kind.resource == "pods" && kind.gvk.group.is_empty()
     }
 
-    fn admit<'a>(&'a self, _: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+    fn admit<'a>(&'a self, _: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
         if let Some(pod) = attributes.object.as_deref_mut() {
             let spec = pod.object_at(&["spec"]);
             let slot = spec.entry("tolerations").or_insert(Value::Null);
@@ -33,7 +31,7 @@ impl Plugin for DefaultTolerationSeconds {
                 add_missing(tolerations);
             }
         }
-        Box::pin(std::future::ready(Ok(())))
+        Answer::Ready(Ok(()))
     }
 }
 

@@ -1,11 +1,10 @@
 //! `DenyServiceExternalIPs`: no service draws the traffic of further addresses to itself (K
 //! `plugin/pkg/admission/network/denyserviceexternalips`).
 
-use futures::future::BoxFuture;
 use serde_json::Value;
 
-use super::{Attributes, Context, Operation, Plugin};
-use crate::api::{Object, Result};
+use super::{Answer, Attributes, Context, Operation, Plugin};
+use crate::api::Object;
 use crate::resources::Kind;
 
 pub(super) struct DenyServiceExternalIps;
@@ -20,11 +19,11 @@ impl Plugin for DenyServiceExternalIps {
         writes && subresource.is_empty() && kind.resource == "services" && kind.gvk.group.is_empty()
     }
 
-    fn validate<'a>(&'a self, _: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+    fn validate<'a>(&'a self, _: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
         let had: Vec<&Value> = attributes.old.into_iter().flat_map(addresses).collect();
         let subset = attributes.object.as_deref().into_iter().flat_map(addresses).all(|ip| had.contains(&ip));
         let refusal = || attributes.forbidden("Use of external IPs is denied by admission control");
-        Box::pin(std::future::ready(if subset { Ok(()) } else { Err(refusal()) }))
+        Answer::Ready(if subset { Ok(()) } else { Err(refusal()) })
     }
 }
 

@@ -3,12 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::{Attributes, Context, Operation, Plugin};
+use super::{Answer, Attributes, Context, Operation, Plugin};
+use crate::api::Object;
 use crate::api::validation::names::qualified_name;
-use crate::api::{Object, Result};
 use crate::resources::Kind;
 
 pub(super) struct ExtendedResourceToleration;
@@ -23,13 +22,13 @@ impl Plugin for ExtendedResourceToleration {
         writes && subresource.is_empty() && kind.resource == "pods" && kind.gvk.group.is_empty()
     }
 
-    fn admit<'a>(&'a self, _: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+    fn admit<'a>(&'a self, _: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
         if let Some(pod) = attributes.object.as_deref_mut() {
             for resource in extended(pod) {
                 tolerate(pod, &resource);
             }
         }
-        Box::pin(std::future::ready(Ok(())))
+        Answer::Ready(Ok(()))
     }
 }
 

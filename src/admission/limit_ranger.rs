@@ -1,11 +1,10 @@
 //! `LimitRanger`: the limit ranges of a namespace give defaults to containers and bounds to containers, pods and
 //! claims (Kubernetes `plugin/pkg/admission/limitranger`).
 
-use futures::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
 use super::pod_resources::{Amounts, Side, amounts, of_pod};
-use super::{Attributes, Context, Operation, Plugin};
+use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::api::quantity::Quantity;
 use crate::api::{Object, Result};
 use crate::resources::Kind;
@@ -32,7 +31,7 @@ impl Plugin for LimitRanger {
         }
     }
 
-    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
         if attributes.about("", "pods") {
             for range in ranges(ctx, attributes) {
                 if let Some(pod) = attributes.object.as_deref_mut() {
@@ -40,11 +39,11 @@ impl Plugin for LimitRanger {
                 }
             }
         }
-        Box::pin(std::future::ready(Ok(())))
+        Answer::Ready(Ok(()))
     }
 
-    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(std::future::ready(check(ctx, attributes)))
+    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
+        Answer::Ready(check(ctx, attributes))
     }
 }
 

@@ -14,6 +14,7 @@ pub mod expressions;
 mod extended_resource_toleration;
 mod limit_ranger;
 pub mod matching;
+pub mod measures;
 mod namespace_exists;
 mod namespace_lifecycle;
 mod node_restriction;
@@ -55,13 +56,14 @@ use crate::remote::Remote;
 use crate::resources::{Catalog, Kind};
 use crate::storage::{Store, Write};
 
+pub use measures::Measures;
 pub use reinvocation::{Passed, Reinvocation};
 pub use request::Invocation;
 pub use service_addresses::ServiceAddresses;
 pub use table::{PLUGINS, Row, plugins};
 
 /// What is done to the object.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Operation {
     Create,
     Update,
@@ -116,9 +118,30 @@ pub struct Context {
     pub authorizer: Arc<dyn Authorizer>,
     pub catalog: Arc<Catalog>,
     pub remote: Arc<Remote>,
+    /// What `/metrics` tells of admission.
+    pub measures: Arc<Measures>,
 }
 
-/// One admission plugin. Both hooks let everything pass unless overridden.
+/// What a hook of a plugin comes to.
+pub enum Answer<'a> {
+    /// The plugin has no such hook.
+    Absent,
+    Ready(Result<()>),
+    Later(BoxFuture<'a, Result<()>>),
+}
+
+impl Answer<'_> {
+    /// What the hook says, when it has said it; `None` when the plugin has no such hook.
+    pub async fn done(self) -> Option<Result<()>> {
+        match self {
+            Self::Absent => None,
+            Self::Ready(done) => Some(done),
+            Self::Later(answer) => Some(answer.await),
+        }
+    }
+}
+
+/// One admission plugin. A hook that is not overridden lets everything pass.
 pub trait Plugin: Send + Sync + 'static {
     /// Upstream's name, as in `--enable-admission-plugins`.
     fn name(&self) -> &'static str;
@@ -133,21 +156,21 @@ pub trait Plugin: Send + Sync + 'static {
     }
 
     /// May change `attributes.object`.
-    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
         let _ = (ctx, attributes);
-        Box::pin(std::future::ready(Ok(())))
+        Answer::Ready(Ok(()))
     }
 
     /// After the type prepared the object and before it is validated: gives it what only the store can tell is free.
     /// Runs on deletes too, with `object` absent, to take it back.
-    fn allocate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+    fn allocate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
         let _ = (ctx, attributes);
-        Box::pin(std::future::ready(Ok(())))
+        Answer::Ready(Ok(()))
     }
 
     /// Changes nothing but `warnings` and `companions`.
-    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
         let _ = (ctx, attributes);
-        Box::pin(std::future::ready(Ok(())))
+        Answer::Ready(Ok(()))
     }
 }

@@ -1,9 +1,7 @@
 //! `NamespaceExists`: nothing is written where there is no namespace (K `plugin/pkg/admission/namespace/exists`).
 
-use futures::future::BoxFuture;
-
-use super::{Attributes, Context, Operation, Plugin};
-use crate::api::{GroupResource, Result, Status};
+use super::{Answer, Attributes, Context, Operation, Plugin};
+use crate::api::{GroupResource, Status};
 use crate::resources::Kind;
 
 pub(super) struct NamespaceExists;
@@ -17,12 +15,12 @@ impl Plugin for NamespaceExists {
         operation != Operation::Connect && kind.namespaced
     }
 
-    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
         let namespace = attributes.namespace();
         let there = namespace.is_empty() || ctx.store.snapshot().find("namespaces", "", namespace).is_some();
         let resource = GroupResource { group: "".into(), resource: "namespaces".into() };
         let missing = || Status::not_found(&resource, namespace);
-        Box::pin(std::future::ready(if there { Ok(()) } else { Err(missing()) }))
+        Answer::Ready(if there { Ok(()) } else { Err(missing()) })
     }
 }
 

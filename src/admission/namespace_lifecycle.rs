@@ -1,9 +1,7 @@
 //! `NamespaceLifecycle`: nothing is created where there is no namespace or where it is going away, and the three
 //! namespaces of the system stay (apiserver `pkg/admission/plugin/namespace/lifecycle`).
 
-use futures::future::BoxFuture;
-
-use super::{Attributes, Context, Operation, Plugin};
+use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::api::status::Cause;
 use crate::api::{GroupResource, Result, Status};
 use crate::resources::Kind;
@@ -25,8 +23,8 @@ impl Plugin for NamespaceLifecycle {
         }
     }
 
-    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(std::future::ready(check(ctx, attributes)))
+    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
+        Answer::Ready(check(ctx, attributes))
     }
 }
 

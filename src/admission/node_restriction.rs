@@ -3,14 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use futures::future::BoxFuture;
 use rustls::pki_types::CertificateSigningRequestDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::Value;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer;
 
-use super::{Attributes, Context, Operation, Plugin};
+use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::api::field::go_quote;
 use crate::api::{GroupResource, Object, Result, Status};
 use crate::auth::authorize::{node_identity, references_secrets};
@@ -28,8 +27,8 @@ impl Plugin for NodeRestriction {
         operation != Operation::Connect && RESTRICTED.contains(&(&*kind.gvk.group, &*kind.resource))
     }
 
-    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(check(ctx, attributes))
+    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
+        Answer::Later(Box::pin(check(ctx, attributes)))
     }
 }
 

@@ -1,10 +1,9 @@
 //! `OwnerReferencesPermissionEnforcement`: who hangs an object on another must be able to delete it, and who makes it
 //! block the deletion of its owner must be able to set the owner's finalizers (K `plugin/pkg/admission/gc`).
 
-use futures::future::BoxFuture;
 use serde_json::Value;
 
-use super::{Attributes, Context, Operation, Plugin};
+use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::api::{GroupVersionKind, Object, Result};
 use crate::auth::{self, Decision};
 use crate::resources::Kind;
@@ -21,8 +20,8 @@ impl Plugin for OwnerReferencesPermissionEnforcement {
         matches!(operation, Operation::Create | Operation::Update) && !of_nodes
     }
 
-    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(check(ctx, attributes))
+    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
+        Answer::Later(Box::pin(check(ctx, attributes)))
     }
 }
 

@@ -1,10 +1,9 @@
 //! `PersistentVolumeClaimResize`: a claim grows only when it is bound and its class can grow volumes.
 
-use futures::future::BoxFuture;
 use serde_json::Value;
 
 use super::pod_resources::quantity;
-use super::{Attributes, Context, Operation, Plugin};
+use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::api::{Object, Result};
 use crate::resources::Kind;
 
@@ -22,8 +21,8 @@ impl Plugin for PersistentVolumeClaimResize {
             && kind.gvk.group.is_empty()
     }
 
-    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(std::future::ready(check(ctx, attributes)))
+    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
+        Answer::Ready(check(ctx, attributes))
     }
 }
 

@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use futures::future::BoxFuture;
 use serde_json::Value;
 
-use super::{Attributes, Context, Operation, Plugin};
+use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::api::status::Reason;
 use crate::api::validation::names;
 use crate::api::{GroupResource, Object, Result, Status};
@@ -25,13 +24,13 @@ impl Plugin for PodNodeSelector {
         operation == Operation::Create && subresource.is_empty() && kind.resource == "pods" && kind.gvk.group.is_empty()
     }
 
-    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(std::future::ready(merge(ctx, attributes)))
+    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
+        Answer::Ready(merge(ctx, attributes))
     }
 
-    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
         let checked = selector(ctx, attributes).and_then(|wanted| check(attributes, &wanted));
-        Box::pin(std::future::ready(checked))
+        Answer::Ready(checked)
     }
 }
 

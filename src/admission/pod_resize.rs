@@ -1,10 +1,9 @@
 //! `PodResizeValidator`: a pod that runs gets other resources only as far as its node has them.
 
-use futures::future::BoxFuture;
 use serde_json::Value;
 
 use super::pod_resources::{Amounts, Side, add, amounts, of_pod};
-use super::{Attributes, Context, Operation, Plugin};
+use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::api::field::go_quote;
 use crate::api::quantity::Quantity;
 use crate::api::status::Cause;
@@ -27,8 +26,8 @@ impl Plugin for PodResizeValidator {
             && kind.gvk.group.is_empty()
     }
 
-    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(std::future::ready(check(ctx, attributes)))
+    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
+        Answer::Ready(check(ctx, attributes))
     }
 }
 

@@ -1,10 +1,7 @@
 //! `PodTopologyLabels`: a pod gets the zone and region of its node, when it is made for one and when it is bound to one
 //! (K `plugin/pkg/admission/podtopologylabels`).
 
-use futures::future::BoxFuture;
-
-use super::{Attributes, Context, Operation, Plugin};
-use crate::api::Result;
+use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::resources::Kind;
 
 const LABELS: [&str; 2] = ["topology.kubernetes.io/zone", "topology.kubernetes.io/region"];
@@ -23,9 +20,9 @@ impl Plugin for PodTopologyLabels {
             && kind.resource == "pods"
     }
 
-    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
         copy(ctx, attributes);
-        Box::pin(std::future::ready(Ok(())))
+        Answer::Ready(Ok(()))
     }
 }
 

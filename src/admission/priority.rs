@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Attributes, Context, Operation, Plugin};
+use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::api::{Object, Result};
 use crate::resources::Kind;
 use crate::storage::{Snapshot, Stored};
@@ -26,13 +25,13 @@ impl Plugin for Priority {
         writes && subresource.is_empty() && kinds.iter().any(|k| *k == (&*kind.gvk.group, &*kind.resource))
     }
 
-    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(std::future::ready(if attributes.about("", "pods") { pod(ctx, attributes) } else { Ok(()) }))
+    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
+        Answer::Ready(if attributes.about("", "pods") { pod(ctx, attributes) } else { Ok(()) })
     }
 
-    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
         let classes = attributes.about("scheduling.k8s.io", "priorityclasses");
-        Box::pin(std::future::ready(if classes { only_one_default(ctx, attributes) } else { Ok(()) }))
+        Answer::Ready(if classes { only_one_default(ctx, attributes) } else { Ok(()) })
     }
 }
 

@@ -1,10 +1,9 @@
 //! Nobody grants what he does not hold, unless he may `escalate` roles or `bind` the role. Upstream does this in the
 //! storage of the RBAC kinds (Kubernetes `pkg/registry/rbac/*/policybased`), so that no flag switches it off.
 
-use futures::future::BoxFuture;
 use serde::Deserialize;
 
-use super::{Attributes, Context, Operation, Plugin};
+use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::api::{Object, Result, Status};
 use crate::auth::authorize::SUPERUSERS;
 use crate::auth::authorize::rbac::{PolicyRule, RoleRef, confirm_no_escalation, full_authority};
@@ -26,8 +25,8 @@ impl Plugin for RbacEscalation {
         writes && subresource.is_empty() && kind.gvk.group == GROUP && kinds.contains(&&*kind.resource)
     }
 
-    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(check(ctx, attributes))
+    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
+        Answer::Later(Box::pin(check(ctx, attributes)))
     }
 }
 

@@ -1,13 +1,12 @@
 //! `ResourceQuota`: what a namespace uses stays within its quotas (apiserver `pkg/admission/plugin/resourcequota`).
 //! The new sums are written in the same transaction as the object, so that no two writes can use the same rest.
 
-use futures::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::pod_resources::{Amounts, add, amounts};
 use super::quota::{check_named, in_scopes, is_terminating, matching_names, usage};
-use super::{Attributes, Context, Operation, Plugin};
+use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::api::{GroupResource, Object, Result, Status};
 use crate::resources::Kind;
 use crate::storage::{Body, Change, Expect, Stored, Write};
@@ -34,8 +33,8 @@ impl Plugin for ResourceQuota {
         ctx.store.snapshot().list("resourcequotas", Some(namespace), None).next().is_some()
     }
 
-    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(std::future::ready(check(ctx, attributes)))
+    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
+        Answer::Ready(check(ctx, attributes))
     }
 }
 

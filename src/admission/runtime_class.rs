@@ -1,11 +1,10 @@
 //! `RuntimeClass`: the runtime class of a pod says what it costs beside its containers and where it can run
 //! (Kubernetes `plugin/pkg/admission/runtimeclass`).
 
-use futures::future::BoxFuture;
 use serde_json::Value;
 
 use super::pod_resources::amounts;
-use super::{Attributes, Context, Operation, Plugin};
+use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::api::field::go_quote;
 use crate::api::{Object, Result};
 use crate::resources::Kind;
@@ -21,12 +20,12 @@ impl Plugin for RuntimeClass {
         operation == Operation::Create && subresource.is_empty() && kind.resource == "pods" && kind.gvk.group.is_empty()
     }
 
-    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(std::future::ready(admit(ctx, attributes)))
+    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
+        Answer::Ready(admit(ctx, attributes))
     }
 
-    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(std::future::ready(validate(ctx, attributes)))
+    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
+        Answer::Ready(validate(ctx, attributes))
     }
 }
 

@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use rand::Rng;
 use serde_json::{Value, json};
 
-use super::{Attributes, Context, Operation, Plugin};
+use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::api::{Object, Result, Status};
 use crate::resources::Kind;
 
@@ -38,12 +37,12 @@ impl Plugin for ServiceAccount {
             }
     }
 
-    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(admit(ctx, attributes))
+    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
+        Answer::Later(Box::pin(admit(ctx, attributes)))
     }
 
-    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(validate(ctx, attributes))
+    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
+        Answer::Later(Box::pin(validate(ctx, attributes)))
     }
 }
 

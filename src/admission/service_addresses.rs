@@ -7,13 +7,12 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
 use ipnet::IpNet;
 use rand::Rng;
 use serde_json::{Value, json};
 
 use super::service_ports::Ports;
-use super::{Attributes, Context, Operation, Plugin};
+use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::api::codec::json::{self as codec, Layout};
 use crate::api::field::{FieldError, Path};
 use crate::api::{Object, Result, Status, Uid};
@@ -50,8 +49,8 @@ impl Plugin for ServiceAddresses {
         &*kind.collection == "services"
     }
 
-    fn allocate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(std::future::ready(self.settle(&ctx.store.snapshot(), ctx, attributes)))
+    fn allocate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
+        Answer::Ready(self.settle(&ctx.store.snapshot(), ctx, attributes))
     }
 }
 

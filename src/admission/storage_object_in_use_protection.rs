@@ -1,11 +1,9 @@
 //! `StorageObjectInUseProtection`: volumes, claims and classes of volume attributes keep what uses them from losing
 //! them; each is created with a finalizer, which a controller takes away when nothing uses the object any more.
 
-use futures::future::BoxFuture;
 use serde_json::json;
 
-use super::{Attributes, Context, Operation, Plugin};
-use crate::api::Result;
+use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::resources::Kind;
 
 /// Group, resource and finalizer.
@@ -26,7 +24,7 @@ impl Plugin for StorageObjectInUseProtection {
         operation == Operation::Create && subresource.is_empty() && finalizer(kind).is_some()
     }
 
-    fn admit<'a>(&'a self, _: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+    fn admit<'a>(&'a self, _: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
         let finalizer = finalizer(attributes.kind);
         if let (Some(object), Some(finalizer)) = (attributes.object.as_deref_mut(), finalizer) {
             let mut finalizers: Vec<String> = object.finalizers().map(str::to_owned).collect();
@@ -35,7 +33,7 @@ impl Plugin for StorageObjectInUseProtection {
                 object.set(&["metadata", "finalizers"], json!(finalizers));
             }
         }
-        Box::pin(std::future::ready(Ok(())))
+        Answer::Ready(Ok(()))
     }
 }
 

@@ -4,10 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use futures::future::BoxFuture;
 use serde_json::Value;
 
-use super::{Attributes, Context, Operation, Plugin};
+use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::api::field::{Errors, FieldError, Path, go_quote};
 use crate::api::request::User;
 use crate::api::{Object, Result, Status};
@@ -38,8 +37,8 @@ impl Plugin for StorageRights {
             }
     }
 
-    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
-        Box::pin(check(ctx, attributes))
+    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
+        Answer::Later(Box::pin(check(ctx, attributes)))
     }
 }
 

@@ -1,10 +1,8 @@
 //! `TaintNodesByCondition`: a new node is not ready until its controller says so.
 
-use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::{Attributes, Context, Operation, Plugin};
-use crate::api::Result;
+use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::resources::Kind;
 
 const NOT_READY: &str = "node.kubernetes.io/not-ready";
@@ -23,7 +21,7 @@ impl Plugin for TaintNodesByCondition {
             && kind.gvk.group.is_empty()
     }
 
-    fn admit<'a>(&'a self, _: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+    fn admit<'a>(&'a self, _: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
         if let Some(node) = attributes.object.as_deref_mut() {
             let slot = node.object_at(&["spec"]).entry("taints").or_insert(Value::Null);
             if !slot.is_array() {
@@ -35,7 +33,7 @@ impl Plugin for TaintNodesByCondition {
                 taints.push(json!({ "key": NOT_READY, "effect": "NoSchedule" }));
             }
         }
-        Box::pin(std::future::ready(Ok(())))
+        Answer::Ready(Ok(()))
     }
 }
 

@@ -15,6 +15,9 @@ use crate::resources::facts::Facts;
 use crate::resources::{Catalog, Kind, RuntimeConfig, Served, built_in};
 use crate::storage::Write;
 
+/// Why a test of a hook fails when there is none.
+const HOOK: &str = "the plugin has the hook";
+
 /// Runs plugins against a store in memory. Objects are in the namespace that they name.
 pub(super) struct Trial {
     pub context: Context,
@@ -29,7 +32,14 @@ impl Trial {
         let clock = SystemClock::shared();
         let served = || built_in(&Facts::load(), &RuntimeConfig::default());
         let remote = Arc::new(Remote::new(store.clone(), clock.clone()));
-        let context = Context { store, clock, authorizer, catalog: Arc::new(Catalog::new(served())), remote };
+        let context = Context {
+            store,
+            clock,
+            authorizer,
+            catalog: Arc::new(Catalog::new(served())),
+            remote,
+            measures: Arc::default(),
+        };
         Self { context, user: User::default(), served: served() }
     }
 
@@ -39,7 +49,7 @@ impl Trial {
         let (kind, target) = self.find(resource, &object);
         assert!(plugin.handles(Operation::Create, &kind, ""), "{} does not handle {resource}", plugin.name());
         let mut attributes = self.attributes(&kind, &target, (Some(&mut object), None));
-        plugin.admit(&self.context, &mut attributes).await?;
+        plugin.admit(&self.context, &mut attributes).done().await.expect(HOOK)?;
         Ok(object)
     }
 
@@ -49,7 +59,7 @@ impl Trial {
         let (kind, target) = self.find(resource, &object);
         assert!(plugin.handles(Operation::Create, &kind, ""), "{} does not handle {resource}", plugin.name());
         let mut attributes = self.attributes(&kind, &target, (Some(&mut object), None));
-        plugin.validate(&self.context, &mut attributes).await?;
+        plugin.validate(&self.context, &mut attributes).done().await.expect(HOOK)?;
         Ok(attributes.companions)
     }
 
@@ -67,7 +77,7 @@ impl Trial {
         target.name = old.name().to_owned();
         assert!(plugin.handles(Operation::Update, &kind, subresource), "{} does not handle {resource}", plugin.name());
         let mut attributes = self.attributes(&kind, &target, (Some(&mut new), Some(&old)));
-        plugin.validate(&self.context, &mut attributes).await?;
+        plugin.validate(&self.context, &mut attributes).done().await.expect(HOOK)?;
         Ok(attributes.companions)
     }
 

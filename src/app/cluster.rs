@@ -89,17 +89,10 @@ impl Cluster {
             clock: clock.clone(),
         };
         let catalog = Arc::new(Catalog::new(served));
-        let remote = Arc::new(Remote::new(store.clone(), clock.clone()));
         let registry = Registry::new(registry::Parts {
             catalog: catalog.clone(),
             plugins: [plugins.map_err(anyhow::Error::msg)?, vec![service_addresses(config)]].concat(),
-            admission: admission::Context {
-                store: store.clone(),
-                clock: clock.clone(),
-                authorizer: authorizer.clone(),
-                catalog,
-                remote,
-            },
+            admission: admission_context((&store, &clock), &authorizer, catalog),
             actions: Actions::new(actions::rows(reviews)),
             facts: facts.clone(),
             gates: runtime.gates,
@@ -126,6 +119,7 @@ impl Cluster {
             anonymous: config.anonymous_auth,
             issuer: issuer(config, &pki, &advertised),
             advertised,
+            queues: Arc::default(),
             flags: config.flags(),
         });
         let listen = Listen { listener, tls: pki.server_config()?, bounds: config.bounds };
@@ -188,6 +182,7 @@ impl Cluster {
             let settings = controllers::Settings {
                 selection: config.controllers.selection.clone(),
                 root_ca: self.pki.authority().to_owned(),
+                queues: Arc::clone(self.server.queues()),
                 signer: Some(self.pki.certificate_signer()),
             };
             controllers::start(self.transport(), self.clock.clone(), &self.tasks, settings)?;
@@ -327,6 +322,17 @@ fn health_checks(health: &Health) -> Vec<Flag> {
     flags.extend(HOOKS.map(|name| health.add(name, Scope::All)));
     flags.push(health.add("shutdown", Scope::Ready));
     flags
+}
+
+/// What admission plugins may use.
+fn admission_context(
+    (store, clock): (&Arc<dyn Store>, &Arc<dyn Clock>),
+    authorizer: &Arc<dyn Authorizer>,
+    catalog: Arc<Catalog>,
+) -> admission::Context {
+    let remote = Arc::new(Remote::new(store.clone(), clock.clone()));
+    let (store, clock, authorizer) = (store.clone(), clock.clone(), authorizer.clone());
+    admission::Context { store, clock, authorizer, catalog, remote, measures: Arc::default() }
 }
 
 fn tokens(config: &Config, pki: &Pki) -> Tokens {

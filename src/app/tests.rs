@@ -247,7 +247,12 @@ async fn whatever_runs_inside_has_a_name_of_its_own_and_may_do_all_it_does() {
     let noting = Noting { to: cluster.transport(), users: Arc::default(), wrong: Arc::default() };
     let transport: Arc<dyn Transport> = Arc::new(noting.clone());
     let (clock, tasks) = (SystemClock::shared(), Tasks::new(Shutdown::default()));
-    let settings = controllers::Settings { selection: "*".to_owned(), root_ca: "ca".to_owned(), signer: None };
+    let settings = controllers::Settings {
+        selection: "*".to_owned(),
+        root_ca: "ca".to_owned(),
+        queues: Arc::default(),
+        signer: None,
+    };
     controllers::start(transport.clone(), clock.clone(), &tasks, settings).unwrap();
     scheduler::start(transport.clone(), clock.clone(), &tasks);
     node::start(transport, clock.clone(), &tasks, &node::Settings { count: 2, ..node::Settings::default() });

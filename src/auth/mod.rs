@@ -28,6 +28,7 @@ pub use signing::{CertificateRequest, CertificateSigner, Order};
 pub use token_request::Tokens;
 
 use crate::api::request::User;
+use crate::base::Histogram;
 
 /// What a connection and a request show of their sender.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +42,11 @@ pub struct Credentials {
 /// Finds out who asks. `Ok(None)`: nothing that this authenticator knows; `Err`: known and bad.
 pub trait Authenticator: Send + Sync + 'static {
     fn authenticate<'a>(&'a self, credentials: &'a Credentials) -> BoxFuture<'a, Result<Option<User>, Refused>>;
+
+    /// For how many seconds the client certificates of all requests so far were good yet; for `/metrics`.
+    fn certificate_seconds_left(&self) -> Option<Histogram> {
+        None
+    }
 }
 
 /// Credentials that were recognised and are not valid; the reason is for the log, the client gets 401.

@@ -3,9 +3,13 @@
 
 mod clock;
 mod histogram;
+mod queues;
 pub mod room;
+mod tally;
 mod task;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use histogram::Histogram;
+pub use queues::{Counted, QueueCounts, QueueState, Queues};
+pub use tally::Tally;
 pub use task::{Shutdown, Tasks};

@@ -15,7 +15,7 @@ use futures::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::base::Clock;
+use crate::base::{Clock, Counted, QueueCounts, QueueState};
 
 /// The first wait after a failure and the longest one, as client-go's rate limiter.
 const FAILURE_WAIT_MIN: Duration = Duration::from_millis(5);
@@ -44,7 +44,11 @@ struct State<K> {
     ready: VecDeque<K>,
     /// Ready, or to be made ready once no longer worked on.
     dirty: HashSet<K>,
-    working: HashSet<K>,
+    /// With the moment at which the work began.
+    working: HashMap<K, Duration>,
+    /// The moments at which the keys in `ready` became so, in the same order.
+    since: VecDeque<Duration>,
+    counts: QueueCounts,
     /// By the moment at which they become ready.
     later: BinaryHeap<Reverse<Later<K>>>,
     /// The moment that counts for each key in `later`: the earliest one asked for.
@@ -83,7 +87,9 @@ impl<K: Hash + Eq + Clone> Queue<K> {
         let state = State {
             ready: VecDeque::new(),
             dirty: HashSet::new(),
-            working: HashSet::new(),
+            working: HashMap::new(),
+            since: VecDeque::new(),
+            counts: QueueCounts::default(),
             later: BinaryHeap::new(),
             moments: HashMap::new(),
             failures: HashMap::new(),
@@ -93,7 +99,7 @@ impl<K: Hash + Eq + Clone> Queue<K> {
 
     /// Makes a key ready.
     pub fn add(&self, key: K) {
-        if self.state.lock().add(key) {
+        if self.state.lock().add(key, self.clock.monotonic()) {
             self.changed.notify_one();
         }
     }
@@ -119,6 +125,7 @@ impl<K: Hash + Eq + Clone> Queue<K> {
     pub fn add_after_failure(&self, key: K) {
         let wait = {
             let mut state = self.state.lock();
+            state.counts.retries += 1;
             let failures = state.failures.entry(key.clone()).or_insert(0);
             *failures = failures.saturating_add(1);
             FAILURE_WAIT_MIN.saturating_mul(1_u32.checked_shl(*failures - 1).unwrap_or(u32::MAX)).min(FAILURE_WAIT_MAX)
@@ -158,23 +165,44 @@ impl<K: Hash + Eq + Clone> Queue<K> {
 
     /// The work on a key has ended.
     pub fn done(&self, key: &K) {
+        let now = self.clock.monotonic();
         let mut state = self.state.lock();
-        state.working.remove(key);
+        if let Some(began) = state.working.remove(key) {
+            state.counts.worked.observe(now.saturating_sub(began).as_secs_f64());
+        }
         if state.dirty.contains(key) {
-            state.ready.push_back(key.clone());
+            state.ready(key.clone(), now);
             drop(state);
             self.changed.notify_one();
         }
     }
 }
 
+impl<K: Hash + Eq + Clone + Send> Counted for Queue<K> {
+    fn state(&self) -> QueueState {
+        let now = self.clock.monotonic();
+        let state = self.state.lock();
+        let working = state.working.values().map(|began| now.saturating_sub(*began)).collect();
+        QueueState { counts: state.counts.clone(), depth: state.ready.len(), working }
+    }
+}
+
 impl<K: Hash + Eq + Clone> State<K> {
-    fn add(&mut self, key: K) -> bool {
-        if !self.dirty.insert(key.clone()) || self.working.contains(&key) {
+    fn add(&mut self, key: K, now: Duration) -> bool {
+        if !self.dirty.insert(key.clone()) {
             return false;
         }
-        self.ready.push_back(key);
+        self.counts.adds += 1;
+        if self.working.contains_key(&key) {
+            return false;
+        }
+        self.ready(key, now);
         true
+    }
+
+    fn ready(&mut self, key: K, now: Duration) {
+        self.ready.push_back(key);
+        self.since.push_back(now);
     }
 
     /// A ready key, and when the next one becomes ready.
@@ -184,13 +212,15 @@ impl<K: Hash + Eq + Clone> State<K> {
                 && self.moments.get(&later.key) == Some(&later.at)
             {
                 self.moments.remove(&later.key);
-                self.add(later.key);
+                self.add(later.key, now);
             }
         }
         let key = self.ready.pop_front();
         if let Some(key) = &key {
             self.dirty.remove(key);
-            self.working.insert(key.clone());
+            self.working.insert(key.clone(), now);
+            let since = self.since.pop_front().unwrap_or(now);
+            self.counts.waited.observe(now.saturating_sub(since).as_secs_f64());
         }
         (key, self.later.peek().map(|Reverse(later)| later.at))
     }
@@ -254,6 +284,23 @@ mod tests {
         queue.add("a");
         assert_eq!(queue.next().now_or_never(), Some("a"));
         assert_eq!(queue.next().now_or_never(), None);
+    }
+
+    #[test]
+    fn a_queue_counts_what_is_added_taken_and_tried_again() {
+        let (clock, queue) = queue();
+        queue.add("a");
+        queue.add("a");
+        clock.advance(Duration::from_secs(2));
+        assert_eq!(queue.state().depth, 1);
+        assert_eq!(queue.next().now_or_never(), Some("a"));
+        clock.advance(Duration::from_secs(3));
+        let state = queue.state();
+        assert_eq!((state.depth, state.working, state.counts.adds), (0, vec![Duration::from_secs(3)], 1));
+        queue.add_after_failure("a");
+        queue.done(&"a");
+        let counts = queue.state().counts;
+        assert_eq!((counts.retries, counts.waited.sum(), counts.worked.sum()), (1, 2.0, 3.0));
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub struct Context {
     pub(super) client: Client,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) tasks: Tasks,
+    name: &'static str,
     recorder: Recorder,
     caches: Arc<Caches>,
 }
@@ -46,7 +47,7 @@ impl Context {
         let clock = Arc::clone(&caches.clock);
         let (recorder, writer) = Recorder::new(client.clone(), controller.source, EventApi::Core, Arc::clone(&clock));
         caches.tasks.spawn("event recorder", writer);
-        Self { client, clock, tasks: caches.tasks.clone(), recorder, caches }
+        Self { client, clock, tasks: caches.tasks.clone(), name: controller.name, recorder, caches }
     }
 
     /// The shared cache of a type, once it is filled.
@@ -66,9 +67,11 @@ impl Context {
         self.caches.settings.signer.as_ref()
     }
 
-    /// A work queue.
-    pub(super) fn queue<K: std::hash::Hash + Eq + Clone>(&self) -> Arc<Queue<K>> {
-        Queue::new(Arc::clone(&self.clock))
+    /// A work queue, counted under the name of the controller.
+    pub(super) fn queue<K: std::hash::Hash + Eq + Clone + Send + 'static>(&self) -> Arc<Queue<K>> {
+        let queue = Queue::new(Arc::clone(&self.clock));
+        self.caches.settings.queues.add(self.name, &queue);
+        queue
     }
 
     /// A work queue that gets the name of every object of a cache that changes.

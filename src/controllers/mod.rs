@@ -35,7 +35,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use crate::auth::CertificateSigner;
-use crate::base::{Clock, Tasks};
+use crate::base::{Clock, Queues, Tasks};
 use crate::client::Transport;
 
 use context::Caches;
@@ -56,12 +56,14 @@ pub struct Controller {
 }
 
 /// What the controllers are told.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// `--controllers`, as `Selection::parse` reads it.
     pub selection: String,
     /// The certificate of the cluster's authority, in PEM; it is not published when empty.
     pub root_ca: String,
+    /// Where work queues are counted.
+    pub queues: Arc<Queues>,
     /// Signs approved certificate requests; nobody does without.
     pub signer: Option<CertificateSigner>,
 }

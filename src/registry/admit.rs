@@ -1,8 +1,10 @@
 //! Runs the admission plugins over one write.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Call, Registry};
+use crate::admission::measures::{Phase, Step};
 use crate::admission::{Attributes, Operation, Reinvocation};
 use crate::api::request::Options;
 use crate::api::{Object, Result};
@@ -46,26 +48,29 @@ impl Registry {
     /// The mutating phase: plugins may change the object and add companions.
     pub(super) async fn admit(&self, a: Admission<'_>, object: Option<&mut Object>) -> Result<Vec<Write>> {
         let mut attributes = attributes(a, object);
-        loop {
-            for plugin in &self.plugins {
-                if plugin.handles(a.operation, &a.call.kind, &a.call.target.subresource) {
-                    plugin.admit(&self.admission, &mut attributes).await?;
-                }
-            }
+        let began = self.clock.monotonic();
+        let done = async {
+            self.in_turn(&mut attributes, Phase::Admit).await?;
             // What was changed from outside goes through all plugins once more.
-            if !attributes.reinvocation.begin() {
-                return Ok(settle(a, attributes));
+            if attributes.reinvocation.begin() {
+                attributes.companions.clear();
+                self.in_turn(&mut attributes, Phase::Admit).await?;
             }
-            attributes.companions.clear();
+            Ok(())
         }
+        .await;
+        self.count(a.operation, (Phase::Admit, began), &done);
+        done.map(|()| settle(a, attributes))
     }
 
     /// Between preparing and validating: addresses and ports.
     pub(super) async fn allocate(&self, a: Admission<'_>, object: Option<&mut Object>) -> Result<Vec<Write>> {
         let mut attributes = attributes(a, object);
         for plugin in &self.plugins {
-            if plugin.handles(a.operation, &a.call.kind, &a.call.target.subresource) {
-                plugin.allocate(&self.admission, &mut attributes).await?;
+            if plugin.handles(a.operation, &a.call.kind, &a.call.target.subresource)
+                && let Some(done) = plugin.allocate(&self.admission, &mut attributes).done().await
+            {
+                done?;
             }
         }
         Ok(settle(a, attributes))
@@ -74,12 +79,38 @@ impl Registry {
     /// The validating phase: plugins may refuse and add companions.
     pub(super) async fn admit_finally(&self, a: Admission<'_>, object: Option<&mut Object>) -> Result<Vec<Write>> {
         let mut attributes = attributes(a, object);
-        for plugin in &self.plugins {
-            if plugin.handles(a.operation, &a.call.kind, &a.call.target.subresource) {
-                plugin.validate(&self.admission, &mut attributes).await?;
+        let began = self.clock.monotonic();
+        let done = self.in_turn(&mut attributes, Phase::Validate).await;
+        self.count(a.operation, (Phase::Validate, began), &done);
+        done.map(|()| settle(a, attributes))
+    }
+
+    /// One plugin after another, up to the first refusal.
+    async fn in_turn(&self, attributes: &mut Attributes<'_>, phase: Phase) -> Result<()> {
+        let operation = attributes.operation;
+        let mut began = self.clock.monotonic();
+        for (place, plugin) in self.plugins.iter().enumerate() {
+            if !plugin.handles(operation, attributes.kind, &attributes.target.subresource) {
+                continue;
             }
+            let answer = match phase {
+                Phase::Admit => plugin.admit(&self.admission, attributes),
+                Phase::Validate => plugin.validate(&self.admission, attributes),
+            };
+            let Some(done) = answer.done().await else { continue };
+            let now = self.clock.monotonic();
+            let step = Step { phase, operation, rejected: done.is_err() };
+            self.admission.measures.plugins.observe((place, step), now.saturating_sub(began).as_secs_f64());
+            began = now;
+            done?;
         }
-        Ok(settle(a, attributes))
+        Ok(())
+    }
+
+    fn count(&self, operation: Operation, (phase, began): (Phase, Duration), done: &Result<()>) {
+        let took = self.clock.monotonic().saturating_sub(began);
+        let step = Step { phase, operation, rejected: done.is_err() };
+        self.admission.measures.phases.observe(step, took.as_secs_f64());
     }
 }
 

@@ -112,6 +112,11 @@ impl Registry {
         &self.store
     }
 
+    /// The admission plugins that run, in order.
+    pub fn plugins(&self) -> &[Arc<dyn Plugin>] {
+        &self.plugins
+    }
+
     /// Admission's context: store, clock, authorizer.
     pub fn context(&self) -> &Context {
         &self.admission

@@ -44,7 +44,7 @@ async fn registry() -> Registry {
     Registry::new(Parts {
         catalog: catalog.clone(),
         plugins: vec![Arc::new(addresses)],
-        admission: Context { store, clock, authorizer, catalog, remote },
+        admission: Context { store, clock, authorizer, catalog, remote, measures: Arc::default() },
         actions: Actions::new(Vec::new()),
         facts,
         gates: Gates::default(),

@@ -27,7 +27,7 @@ use jiff::Timestamp;
 
 use crate::auth::{Authenticator, Authorizer};
 use crate::base::room::Rooms;
-use crate::base::{Clock, Shutdown};
+use crate::base::{Clock, Queues, Shutdown};
 use crate::registry::{Extensions, Registry};
 use crate::resources::facts::Facts;
 
@@ -59,6 +59,8 @@ pub struct Parts {
     pub advertised: String,
     /// What `/.well-known/openid-configuration` and `/openid/v1/jwks` tell; absent: 404.
     pub issuer: Option<Issuer>,
+    /// The work queues of this process, for `/metrics`.
+    pub queues: Arc<Queues>,
     /// How the server was started, for `/flagz`: flags in alphabetical order with their values in Go's words.
     pub flags: Vec<(&'static str, String)>,
 }
@@ -127,6 +129,11 @@ impl Server {
 
     pub(crate) fn parts(&self) -> &Parts {
         &self.inner.parts
+    }
+
+    /// The work queues that are counted; controllers in this process add theirs.
+    pub fn queues(&self) -> &Arc<Queues> {
+        &self.inner.parts.queues
     }
 
     fn began(&self) -> (Timestamp, Duration) {

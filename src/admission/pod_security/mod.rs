@@ -6,12 +6,11 @@ mod policy;
 
 use std::collections::BTreeMap;
 
-use futures::future::BoxFuture;
 use serde_json::Value;
 
 use self::checks::{Pod, details, reasons, violations};
 use self::policy::{Level, Policy, Standard};
-use super::{Attributes, Context, Operation, Plugin};
+use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::api::field::go_quote;
 use crate::api::{Object, Result, Status};
 use crate::resources::Kind;
@@ -40,13 +39,13 @@ impl Plugin for PodSecurity {
         }
     }
 
-    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
         let checked = match (&*attributes.kind.gvk.group, &*attributes.kind.resource) {
             ("", "namespaces") => namespace(ctx, attributes),
             ("", "pods") => pod(ctx, attributes),
             _ => controller(ctx, attributes),
         };
-        Box::pin(std::future::ready(checked))
+        Answer::Ready(checked)
     }
 }
 

@@ -15,10 +15,7 @@ mod verdict;
 
 use std::sync::Arc;
 
-use futures::future::{BoxFuture, ready};
-
-use super::{Attributes, Context, Operation, Plugin};
-use crate::api::Result;
+use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::resources::Kind;
 use source::Source;
 
@@ -70,10 +67,10 @@ impl Plugin for ValidatingAdmissionPolicy {
         !exempt(kind)
     }
 
-    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
         match self.0.hooks(ctx) {
-            None => Box::pin(ready(Ok(()))),
-            Some(hooks) => Box::pin(validating::dispatch(ctx, attributes, hooks)),
+            None => Answer::Ready(Ok(())),
+            Some(hooks) => Answer::Later(Box::pin(validating::dispatch(ctx, attributes, hooks))),
         }
     }
 }
@@ -88,10 +85,10 @@ impl Plugin for MutatingAdmissionPolicy {
         operation != Operation::Delete && !exempt(kind)
     }
 
-    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
         match self.0.hooks(ctx) {
-            None => Box::pin(ready(Ok(()))),
-            Some(hooks) => Box::pin(mutating::dispatch(ctx, attributes, hooks)),
+            None => Answer::Ready(Ok(())),
+            Some(hooks) => Answer::Later(Box::pin(mutating::dispatch(ctx, attributes, hooks))),
         }
     }
 }

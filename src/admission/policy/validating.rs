@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -10,6 +11,7 @@ use super::params;
 use super::scene::{Scene, Stage};
 use super::source::Hook;
 use super::verdict::{Denial, Verdict, evaluate};
+use crate::admission::measures::Check;
 use crate::admission::{Attributes, Context, Invocation};
 use crate::api::cel::admission::Failure;
 use crate::api::status::Cause;
@@ -153,7 +155,9 @@ impl Run<'_> {
             self.stage = Some(Stage::new(self.ctx, attributes)?);
         }
         let (Some(stage), Some(scene)) = (&self.stage, self.scenes.get(scene)) else { return Ok(Verdict::default()) };
-        Ok(evaluate(policy, (validations, annotations), (stage, scene), params))
+        let began = self.ctx.clock.monotonic();
+        let verdict = evaluate(policy, (validations, annotations), (stage, scene), params);
+        Ok(Verdict { took: self.ctx.clock.monotonic().saturating_sub(began), ..verdict })
     }
 
     fn act(
@@ -164,6 +168,7 @@ impl Run<'_> {
     ) {
         for denial in &verdict.denials {
             for action in &binding.actions {
+                self.count((policy, binding), (action, denial), verdict.took);
                 self.enforce(attributes, (policy, binding), (action, denial));
             }
         }
@@ -176,8 +181,19 @@ impl Run<'_> {
             }
         }
         for error in &verdict.errors {
+            self.ctx.measures.policies.observe(check((policy, binding), ("deny", true)), verdict.took.as_secs_f64());
             self.outcome.deny(policy, Some(binding), (error, ""));
         }
+    }
+
+    fn count(&self, of: (&Policy, &Binding), (action, denial): (&str, &Denial), took: Duration) {
+        let action = match action {
+            "Deny" => "deny",
+            "Warn" => "warn",
+            "Audit" => "audit",
+            _ => return,
+        };
+        self.ctx.measures.policies.observe(check(of, (action, denial.failed)), took.as_secs_f64());
     }
 
     fn enforce(
@@ -197,6 +213,12 @@ impl Run<'_> {
             _ => {}
         }
     }
+}
+
+/// What came of an expression, as it is counted: what was done, and whether it could not be evaluated.
+fn check((policy, binding): (&Policy, &Binding), (action, failed): (&'static str, bool)) -> Check {
+    let error = if failed { "invalid_error" } else { "no_error" };
+    Check { policy: policy.name.clone(), binding: binding.name.clone(), error, action }
 }
 
 /// Whether a binding is meant for a request.

@@ -1,6 +1,8 @@
 //! What one policy says of one request with one parameter (apiserver `pkg/admission/plugin/policy/validating/
 //! validator.go`).
 
+use std::time::Duration;
+
 use super::compile::{Annotation, Policy, Validation};
 use super::scene::{Scene, Stage};
 use crate::api::Object;
@@ -19,6 +21,8 @@ pub(super) struct Verdict {
     pub annotations: Vec<(String, String)>,
     /// Annotations that failed, which refuses the request whatever the binding says.
     pub errors: Vec<String>,
+    /// How long it took to say it.
+    pub took: Duration,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -26,12 +30,14 @@ pub(super) struct Denial {
     pub index: usize,
     pub message: String,
     pub reason: String,
+    /// Whether the policy could not be evaluated, rather than saying no.
+    pub failed: bool,
 }
 
 impl Verdict {
     /// The one answer of a policy that could not be evaluated.
     fn failed(policy: &Policy, message: String) -> Self {
-        let denial = Denial { index: 0, message, reason: String::new() };
+        let denial = Denial { index: 0, message, reason: String::new(), failed: true };
         let fails = policy.failure == Failure::Fail;
         Self { denials: fails.then_some(denial).into_iter().collect(), ..Self::default() }
     }
@@ -56,7 +62,7 @@ pub(super) fn evaluate(
     };
     let without_authorizer = Inputs { authorizer: None, ..inputs };
     match annotate(policy, annotations, &without_authorizer) {
-        Ok((annotations, errors)) => Verdict { denials, annotations, errors },
+        Ok((annotations, errors)) => Verdict { denials, annotations, errors, ..Verdict::default() },
         Err(ended) => Verdict::failed(policy, ended.to_owned()),
     }
 }
@@ -72,7 +78,7 @@ fn judge(policy: &Policy, validations: &[Validation], inputs: &Inputs<'_>) -> Re
     let mut denials = Vec::new();
     for (index, (validation, value)) in validations.iter().zip(values).enumerate() {
         let fails = |message: String| {
-            (policy.failure == Failure::Fail).then(|| Denial { index, message, reason: String::new() })
+            (policy.failure == Failure::Fail).then(|| Denial { index, message, reason: String::new(), failed: true })
         };
         denials.extend(match (value, &messages) {
             (Err(error), _) => fails(error),
@@ -80,7 +86,8 @@ fn judge(policy: &Policy, validations: &[Validation], inputs: &Inputs<'_>) -> Re
             (Ok(Value::Bool(true)), Ok(_)) => None,
             (Ok(_), Ok(messages)) => {
                 let given = messages.get(index).and_then(Option::as_deref);
-                Some(Denial { index, message: message(validation, given), reason: validation.reason.clone() })
+                let (message, reason) = (message(validation, given), validation.reason.clone());
+                Some(Denial { index, message, reason, failed: false })
             }
         });
     }

@@ -1,6 +1,9 @@
 //! One call of one webhook: the review, the way there and back, the answer.
 
-use super::super::{Attributes, Context, Invocation};
+use std::time::Duration;
+
+use super::super::measures::{Blame, Phase, Step};
+use super::super::{Attributes, Context, Invocation, Operation};
 use super::configuration::Hook;
 use super::response::{Response, Role};
 use super::review::Review;
@@ -11,11 +14,17 @@ use crate::remote::{self, Post};
 /// The most that is read of an answer: a patch of the largest object, encoded twice over.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
+/// The code that is counted for a webhook that gave no answer, and for one that let a write pass.
+const UNAVAILABLE: u16 = 503;
+const OK: u16 = 200;
+
 /// Why a webhook gave no answer that counts.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// Nothing came, or nothing that can be read: the failure policy decides.
     Call(String),
+    /// The webhook said no.
+    Denied(Status),
     /// It is the server's own matter.
     Refused(Status),
 }
@@ -24,6 +33,27 @@ impl Failure {
     /// 500, in the words of upstream.
     pub(super) fn closed(why: &str) -> Status {
         Status::internal(why)
+    }
+}
+
+/// Counts how a webhook answered, in a time.
+pub(super) fn count(
+    ctx: &Context,
+    hook: &Hook,
+    (operation, phase): (Operation, Phase),
+    outcome: (Option<&Failure>, Duration),
+) {
+    let (failure, took) = outcome;
+    let (rejected, blame, code) = match failure {
+        None => (false, Blame::None, OK),
+        Some(Failure::Call(_)) => (!hook.ignores_failure, Blame::Call, UNAVAILABLE),
+        Some(Failure::Denied(status)) => (true, Blame::None, status.code()),
+        Some(Failure::Refused(_)) => (true, Blame::Server, 0),
+    };
+    let measures = &ctx.measures;
+    measures.answered(&hook.name, (Step { phase, operation, rejected }, blame), (code, took));
+    if matches!(failure, Some(Failure::Call(_))) && hook.ignores_failure {
+        measures.webhook_failures_ignored.count((hook.name.clone(), phase));
     }
 }
 

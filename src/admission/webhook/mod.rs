@@ -12,10 +12,7 @@ mod validating;
 
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
-
-use super::{Attributes, Context, Operation, Plugin};
-use crate::api::Result;
+use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::resources::Kind;
 use configuration::Configured;
 
@@ -71,10 +68,10 @@ impl Plugin for MutatingAdmissionWebhook {
         concerns(kind)
     }
 
-    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+    fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
         match self.0.hooks(ctx) {
-            None => Box::pin(std::future::ready(Ok(()))),
-            Some(hooks) => Box::pin(mutating::dispatch(ctx, attributes, hooks)),
+            None => Answer::Ready(Ok(())),
+            Some(hooks) => Answer::Later(Box::pin(mutating::dispatch(ctx, attributes, hooks))),
         }
     }
 }
@@ -88,10 +85,10 @@ impl Plugin for ValidatingAdmissionWebhook {
         concerns(kind)
     }
 
-    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> BoxFuture<'a, Result<()>> {
+    fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
         match self.0.hooks(ctx) {
-            None => Box::pin(std::future::ready(Ok(()))),
-            Some(hooks) => Box::pin(validating::dispatch(ctx, attributes, hooks)),
+            None => Answer::Ready(Ok(())),
+            Some(hooks) => Answer::Later(Box::pin(validating::dispatch(ctx, attributes, hooks))),
         }
     }
 }

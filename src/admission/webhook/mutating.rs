@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::super::measures::Phase;
 use super::super::{Attributes, Context, Invocation};
 use super::configuration::Hook;
-use super::dispatch::{Call, Failure, failed};
+use super::dispatch::{Call, Failure, count, failed};
 use super::matching::{invocation, unconverted};
 use super::response::{Response, Role, denial};
 use crate::api::field::{Errors, Path, go_quote};
@@ -27,7 +28,10 @@ pub(super) async fn dispatch(ctx: &Context, attributes: &mut Attributes<'_>, hoo
         if second && !attributes.reinvocation.webhooks.again(&hook.id) {
             continue;
         }
+        let began = ctx.clock.monotonic();
         let outcome = call(ctx, attributes, (hook, &invocation)).await;
+        let took = ctx.clock.monotonic().saturating_sub(began);
+        count(ctx, hook, (attributes.operation, Phase::Admit), (outcome.as_ref().err(), took));
         if matches!(outcome, Ok(Changed::Yes)) {
             attributes.reinvocation.webhooks.require();
             attributes.reinvocation.want();
@@ -37,7 +41,7 @@ pub(super) async fn dispatch(ctx: &Context, attributes: &mut Attributes<'_>, hoo
         }
         match outcome {
             Ok(_) => {}
-            Err(Failure::Refused(status)) => return Err(status),
+            Err(Failure::Denied(status) | Failure::Refused(status)) => return Err(status),
             Err(Failure::Call(why)) if hook.ignores_failure => {
                 tracing::warn!(webhook = %hook.name, why, "a webhook failed, and what it would change does not matter");
             }
@@ -87,7 +91,7 @@ async fn call(
     let response = Call::prepare(attributes, (hook, invocation, Role::Mutating), objects)?.make(ctx).await?;
     attributes.warnings.extend(response.warnings.iter().cloned());
     if !response.allowed {
-        return Err(Failure::Refused(denial(&hook.name, &response.result)));
+        return Err(Failure::Denied(denial(&hook.name, &response.result)));
     }
     let Some(patched) = patched(hook, &response, object.as_ref())? else { return Ok(Changed::No) };
     let internal = |why: &dyn std::fmt::Display| Failure::Refused(Status::internal(why));

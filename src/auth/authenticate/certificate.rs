@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -16,9 +17,28 @@ use super::recent::Recent;
 use super::{CREDENTIAL_ID, Refused};
 use crate::api::request::User;
 use crate::auth::{Error, tls};
+use crate::base::Histogram;
 
 /// How many verified chains are remembered; every connection shows the same chain with every request.
 const CHAINS_MAX: usize = 1024;
+
+/// Upstream's bounds of the seconds that a certificate is good yet, from none to a year.
+const LEFT_SECONDS: [f64; 14] = [
+    0.0,
+    1800.0,
+    3600.0,
+    7200.0,
+    21_600.0,
+    43_200.0,
+    86_400.0,
+    172_800.0,
+    345_600.0,
+    604_800.0,
+    2_592_000.0,
+    7_776_000.0,
+    15_552_000.0,
+    31_104_000.0,
+];
 
 /// The subject attribute that carries a user's uid since 1.34.
 const UID_ATTRIBUTE: &str = "1.3.6.1.4.1.57683.2";
@@ -28,6 +48,8 @@ pub(super) struct Certificates {
     verifier: Arc<dyn ClientCertVerifier>,
     /// By digest of the chain: who it is and when it ends.
     verified: Recent<[u8; 32], (Option<User>, Timestamp)>,
+    /// For how many seconds the chain was good yet with each request; held for single steps.
+    left: Mutex<Histogram>,
 }
 
 impl Certificates {
@@ -42,7 +64,11 @@ impl Certificates {
         }
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), tls::provider());
         let verifier = builder.build().map_err(|_| Error::NoKey)?;
-        Ok(Self { verifier, verified: Recent::new(CHAINS_MAX) })
+        Ok(Self { verifier, verified: Recent::new(CHAINS_MAX), left: Mutex::new(Histogram::new(&LEFT_SECONDS)) })
+    }
+
+    pub(super) fn seconds_left(&self) -> Histogram {
+        self.left.lock().clone()
     }
 
     pub(super) fn authenticate(&self, chain: &[Vec<u8>], now: Timestamp) -> Result<Option<User>, Refused> {
@@ -51,6 +77,7 @@ impl Certificates {
         if let Some((user, until)) = self.verified.get(&key)
             && now < until
         {
+            self.note(until, now);
             return Ok(user);
         }
         let (_, certificate) = x509_parser::parse_x509_certificate(leaf)
@@ -68,7 +95,12 @@ impl Certificates {
         // An intermediate may end before the leaf; the chain is verified again when the first of them ends.
         let until = chain.iter().filter_map(|der| not_after(der)).min().unwrap_or(now);
         self.verified.put(key, (user.clone(), until));
+        self.note(until, now);
         Ok(user)
+    }
+
+    fn note(&self, until: Timestamp, now: Timestamp) {
+        self.left.lock().observe(until.duration_since(now).as_secs_f64());
     }
 }
 

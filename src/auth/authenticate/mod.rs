@@ -19,7 +19,7 @@ use super::keys::VerifyingKey;
 use super::{Authenticator, Credentials, Error, Refused};
 use crate::api::field::go_quote;
 use crate::api::request::User;
-use crate::base::Clock;
+use crate::base::{Clock, Histogram};
 use crate::storage::Store;
 
 use certificate::Certificates;
@@ -124,6 +124,10 @@ impl Authenticators {
 }
 
 impl Authenticator for Authenticators {
+    fn certificate_seconds_left(&self) -> Option<Histogram> {
+        Some(self.certificates.seconds_left())
+    }
+
     fn authenticate<'a>(&'a self, credentials: &'a Credentials) -> BoxFuture<'a, Result<Option<User>, Refused>> {
         Box::pin(std::future::ready(self.find(credentials, self.clock.now())))
     }

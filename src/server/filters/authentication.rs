@@ -17,13 +17,17 @@ pub(super) async fn authenticate(server: &Server, request: &Request) -> Result<U
         Peer::Network(connection) => connection,
     };
     let credentials = credentials(connection, request);
+    let began = server.parts().clock.monotonic();
     let found = server.parts().authenticator.authenticate(&credentials).await;
-    server.metrics().authenticated(match &found {
+    let took = server.parts().clock.monotonic().saturating_sub(began);
+    let how = match &found {
         Ok(Some(_)) => Authenticated::Success,
         Ok(None) if server.parts().anonymous => Authenticated::Success,
         Ok(None) => Authenticated::Failure,
         Err(_) => Authenticated::Error,
-    });
+    };
+    let name = found.as_ref().ok().and_then(Option::as_ref).map(|user| user.name.as_str());
+    server.metrics().attempts.authenticated((how, name), took);
     match found {
         Ok(Some(user)) => Ok(user),
         Ok(None) if server.parts().anonymous => Ok(User::anonymous()),

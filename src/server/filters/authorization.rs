@@ -16,12 +16,15 @@ use crate::server::metrics::Authorized;
 /// 403 unless the authorizer allows it.
 pub(super) async fn authorize(server: &Server, info: &RequestInfo, user: &Arc<User>) -> Result<()> {
     let attributes = attributes(info, user);
+    let began = server.parts().clock.monotonic();
     let decision = server.parts().authorizer.authorize(&attributes).await;
-    server.metrics().authorized(match &decision {
+    let how = match &decision {
         Decision::Allow { .. } => Authorized::Allowed,
         Decision::Deny { .. } => Authorized::Denied,
         Decision::NoOpinion { .. } => Authorized::NoOpinion,
-    });
+    };
+    let took = server.parts().clock.monotonic().saturating_sub(began);
+    server.metrics().attempts.authorized(how, took);
     match decision {
         Decision::Allow { .. } => Ok(()),
         Decision::Deny { reason } | Decision::NoOpinion { reason } => Err(refusal(&attributes, &reason)),

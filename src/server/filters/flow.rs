@@ -1,9 +1,12 @@
 //! Which FlowSchema a request belongs to, as upstream's priority and fairness classifies it. Only told in headers: the
 //! bounds on requests in flight are `in_flight`'s.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use serde::Deserialize;
 
 use super::RequestInfo;
@@ -19,7 +22,23 @@ const LEVELS: &str = "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io";
 pub(in crate::server) struct Flows {
     /// What was compiled last; compiled anew when one of the two collections has changed.
     compiled: ArcSwap<Compiled>,
+    /// By the names of schema and level; those that are gone stay. Held for single steps.
+    counts: Mutex<BTreeMap<(String, String), Arc<Counts>>>,
 }
+
+/// Schemas come and go without end; at the bound new ones are counted together.
+const COUNTS_MAX: usize = 1024;
+
+/// What is counted of the requests of one flow.
+#[derive(Default)]
+pub(in crate::server) struct Counts {
+    dispatched: AtomicU64,
+    refused: AtomicU64,
+    executing: AtomicU64,
+}
+
+/// A request that is being answered, until dropped.
+pub(super) struct Executing(Arc<Flow>);
 
 #[derive(Default)]
 struct Compiled {
@@ -32,16 +51,24 @@ struct Schema {
     metadata: Identity,
     #[serde(default)]
     spec: Spec,
-    /// The uid of the priority level.
     #[serde(skip)]
-    level: String,
+    flow: Arc<Flow>,
 }
 
-#[derive(Deserialize, Default)]
+/// What requests of one FlowSchema have in common.
+#[derive(Default)]
+pub(in crate::server) struct Flow {
+    pub schema: Identity,
+    pub level: Identity,
+    counts: Arc<Counts>,
+}
+
+/// An object by its name and uid.
+#[derive(Deserialize, Default, Clone)]
 #[serde(default)]
-struct Identity {
-    name: String,
-    uid: String,
+pub(in crate::server) struct Identity {
+    pub name: String,
+    pub uid: String,
 }
 
 #[derive(Deserialize, Default)]
@@ -95,36 +122,82 @@ struct PathRule {
 }
 
 impl Flows {
-    /// The uids of the FlowSchema that a request belongs to and of its priority level.
-    pub(super) fn classify(&self, snapshot: &Snapshot, info: &RequestInfo, user: &User) -> Option<(String, String)> {
+    /// The FlowSchema that a request belongs to, with its priority level.
+    pub(super) fn classify(&self, snapshot: &Snapshot, info: &RequestInfo, user: &User) -> Option<Arc<Flow>> {
         let changed = Some((snapshot.changed(SCHEMAS), snapshot.changed(LEVELS)));
         let mut compiled = self.compiled.load_full();
         if compiled.changed != changed {
-            compiled = Arc::new(Compiled { changed, schemas: compile(snapshot) });
+            compiled = Arc::new(Compiled { changed, schemas: self.compile(snapshot) });
             self.compiled.store(compiled.clone());
         }
         let schema =
             compiled.schemas.iter().find(|schema| schema.spec.rules.iter().any(|rule| rule.fits(info, user)))?;
-        Some((schema.metadata.uid.clone(), schema.level.clone()))
+        Some(schema.flow.clone())
+    }
+
+    /// What was counted of each flow, by the names of schema and level.
+    pub(in crate::server) fn counts(&self) -> Vec<((String, String), Arc<Counts>)> {
+        self.counts.lock().iter().map(|(names, counts)| (names.clone(), counts.clone())).collect()
+    }
+
+    fn counts_of(&self, schema: &str, level: &str) -> Arc<Counts> {
+        let mut counts = self.counts.lock();
+        let mut names = (schema.to_owned(), level.to_owned());
+        if counts.len() >= COUNTS_MAX && !counts.contains_key(&names) {
+            names = ("other".to_owned(), "other".to_owned());
+        }
+        counts.entry(names).or_default().clone()
     }
 }
 
-/// By precedence, then by name. A schema whose level is not there takes no requests.
-fn compile(snapshot: &Snapshot) -> Vec<Schema> {
-    let mut schemas: Vec<Schema> = snapshot
-        .list(SCHEMAS, None, None)
-        .filter_map(|stored| serde_json::from_slice::<Schema>(&stored.body.json).ok())
-        .filter_map(|mut schema| {
-            let level = snapshot.find(LEVELS, "", &schema.spec.priority_level_configuration.name)?;
-            schema.level = level.facts.uid.to_string();
-            Some(schema)
-        })
-        .collect();
-    schemas.sort_by(|a, b| {
-        let key = |schema: &Schema| schema.spec.matching_precedence;
-        key(a).cmp(&key(b)).then_with(|| a.metadata.name.cmp(&b.metadata.name))
-    });
-    schemas
+impl Flow {
+    /// Counts a request that is being answered.
+    pub(super) fn execute(self: &Arc<Self>) -> Executing {
+        self.counts.dispatched.fetch_add(1, Ordering::Relaxed);
+        self.counts.executing.fetch_add(1, Ordering::Relaxed);
+        Executing(self.clone())
+    }
+
+    /// Counts a request that is refused because too many are being answered.
+    pub(super) fn refuse(&self) {
+        self.counts.refused.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Executing {
+    fn drop(&mut self) {
+        self.0.counts.executing.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Counts {
+    /// How many requests were taken, how many were refused, and how many are being answered.
+    pub(in crate::server) fn now(&self) -> [u64; 3] {
+        [&self.dispatched, &self.refused, &self.executing].map(|count| count.load(Ordering::Relaxed))
+    }
+}
+
+impl Flows {
+    /// By precedence, then by name. A schema whose level is not there takes no requests.
+    fn compile(&self, snapshot: &Snapshot) -> Vec<Schema> {
+        let mut schemas: Vec<Schema> = snapshot
+            .list(SCHEMAS, None, None)
+            .filter_map(|stored| serde_json::from_slice::<Schema>(&stored.body.json).ok())
+            .filter_map(|mut schema| {
+                let level = schema.spec.priority_level_configuration.name.clone();
+                let uid = snapshot.find(LEVELS, "", &level)?.facts.uid.to_string();
+                let level = Identity { name: level, uid };
+                let counts = self.counts_of(&schema.metadata.name, &level.name);
+                schema.flow = Arc::new(Flow { schema: schema.metadata.clone(), level, counts });
+                Some(schema)
+            })
+            .collect();
+        schemas.sort_by(|a, b| {
+            let key = |schema: &Schema| schema.spec.matching_precedence;
+            key(a).cmp(&key(b)).then_with(|| a.metadata.name.cmp(&b.metadata.name))
+        });
+        schemas
+    }
 }
 
 impl Rule {

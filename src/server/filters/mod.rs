@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 
+use flow::Flow;
 pub(super) use flow::Flows;
 pub(super) use impersonation::LastModes;
 pub use in_flight::InFlight;
@@ -38,7 +39,7 @@ const AUDIT_ID_BYTES_MAX: usize = 64;
 pub(super) struct Admitted {
     pub request: Request,
     pub query: Query,
-    pub info: RequestInfo,
+    pub info: Arc<RequestInfo>,
     pub user: Arc<User>,
     /// Collects the texts of `Warning` headers.
     pub warnings: Arc<Warnings>,
@@ -52,7 +53,7 @@ pub(super) async fn handle(server: &Server, request: Request) -> Response {
     let path = request.path.clone();
     let query = Query::parse(&request.query);
     let info = match RequestInfo::of(&request, &query) {
-        Ok(info) => info,
+        Ok(info) => Arc::new(info),
         // Nothing is known of the request yet, as little as whether its answer may be kept.
         Err(error) => {
             let text = format!("Internal Server Error: {path:?}: failed to create RequestInfo: {error}\n");
@@ -80,7 +81,7 @@ fn audit_id(request: &Request) -> String {
     }
 }
 
-async fn within_deadline(server: &Server, (request, query, info): (Request, Query, RequestInfo)) -> Response {
+async fn within_deadline(server: &Server, (request, query, info): (Request, Query, Arc<RequestInfo>)) -> Response {
     let failure = negotiation::failure(&request, &query);
     if info.long_running() {
         return identified(server, (request, query, info), failure).await;
@@ -89,6 +90,7 @@ async fn within_deadline(server: &Server, (request, query, info): (Request, Quer
         Ok(deadline) => deadline,
         Err(status) => return respond::failure(server.parts(), failure, &status),
     };
+    let (asked, applies) = (info.clone(), applies(&request));
     let mut response = std::pin::pin!(identified(server, (request, query, info), failure));
     // What is answered at once, as most reads are, needs no timer.
     if let Poll::Ready(response) = futures::poll!(response.as_mut()) {
@@ -98,6 +100,7 @@ async fn within_deadline(server: &Server, (request, query, info): (Request, Quer
         biased;
         response = response => response,
         () = server.parts().clock.sleep(deadline) => {
+            server.metrics().terminated(server, (&asked, applies), 504);
             let status = Status::timeout("request did not complete within the allotted timeout", 0);
             respond::failure(server.parts(), failure, &status)
         }
@@ -114,7 +117,7 @@ fn deadline(query: &Query) -> Result<Duration> {
     Ok(if asked.is_zero() { REQUEST_TIMEOUT_MAX } else { asked.min(REQUEST_TIMEOUT_MAX) })
 }
 
-async fn identified(server: &Server, asked: (Request, Query, RequestInfo), failure: Agreed) -> Response {
+async fn identified(server: &Server, asked: (Request, Query, Arc<RequestInfo>), failure: Agreed) -> Response {
     let (request, query, info) = asked;
     let user = match authentication::authenticate(server, &request).await {
         Ok(user) => Arc::new(user),
@@ -125,27 +128,36 @@ async fn identified(server: &Server, asked: (Request, Query, RequestInfo), failu
         Ok(user) => user,
         Err(status) => return no_sniff(respond::failure(server.parts(), failure, &status)),
     };
-    let Some(_permit) = server.in_flight().enter(&info, &user) else {
-        return in_flight::refused();
-    };
     // Long-running requests are not counted, so upstream does not classify them; watches count until they begin.
     let counted = !info.long_running() || info.verb == "watch";
     let snapshot = server.parts().registry.store().snapshot();
     let flow = if counted { server.flows().classify(&snapshot, &info, &user) } else { None };
+    let Some(_permit) = server.in_flight().enter(&info, &user) else {
+        server.metrics().terminated(server, (&info, applies(&request)), 429);
+        flow.iter().for_each(|flow| flow.refuse());
+        return in_flight::refused();
+    };
+    drop(snapshot);
+    let _executing = flow.as_ref().map(Flow::execute);
     let response = authorized(server, Identified { request, query, info, user }, failure).await;
     match flow {
-        Some((schema, level)) => response
-            .with_header("x-kubernetes-pf-flowschema-uid", schema)
-            .with_header("x-kubernetes-pf-prioritylevel-uid", level),
+        Some(flow) => response
+            .with_header("x-kubernetes-pf-flowschema-uid", flow.schema.uid.clone())
+            .with_header("x-kubernetes-pf-prioritylevel-uid", flow.level.uid.clone()),
         None => response,
     }
+}
+
+/// Whether a patch is one that applies.
+pub(super) fn applies(request: &Request) -> bool {
+    request.headers.text("content-type").starts_with("application/apply-patch")
 }
 
 /// A request whose sender is known.
 struct Identified {
     request: Request,
     query: Query,
-    info: RequestInfo,
+    info: Arc<RequestInfo>,
     user: Arc<User>,
 }
 

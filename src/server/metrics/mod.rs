@@ -1,16 +1,21 @@
 //! `/metrics`: what tools, dashboards and alerts read, under upstream's names and with its labels.
 
+mod admission;
+mod attempts;
+mod flows;
 mod process;
+mod queues;
 mod requests;
 mod text;
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use self::attempts::Attempts;
+pub(super) use self::attempts::{Authenticated, Authorized};
 use self::requests::Requests;
 use self::text::{Text, quoted};
 use super::Server;
-use super::filters::Admitted;
+use super::filters::{Admitted, RequestInfo};
 use super::message::Response;
 use crate::resources::facts::{Stage, VERSION};
 
@@ -20,32 +25,7 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscor
 #[derive(Default)]
 pub(super) struct Metrics {
     requests: Requests,
-    authenticated: [AtomicU64; Authenticated::ALL.len()],
-    authorized: [AtomicU64; Authorized::ALL.len()],
-}
-
-/// How an attempt to tell who somebody is ended.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Authenticated {
-    Success,
-    Failure,
-    Error,
-}
-
-impl Authenticated {
-    const ALL: [&str; 3] = ["success", "failure", "error"];
-}
-
-/// What the authorizer said.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Authorized {
-    Allowed,
-    Denied,
-    NoOpinion,
-}
-
-impl Authorized {
-    const ALL: [&str; 3] = ["allowed", "denied", "no-opinion"];
+    pub attempts: Attempts,
 }
 
 impl Metrics {
@@ -55,12 +35,9 @@ impl Metrics {
         self.requests.answered((&parts.registry.catalog().served(), &parts.facts), admitted, answer)
     }
 
-    pub(super) fn authenticated(&self, how: Authenticated) {
-        self.authenticated[how as usize].fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn authorized(&self, how: Authorized) {
-        self.authorized[how as usize].fetch_add(1, Ordering::Relaxed);
+    /// Counts a request that was given up with a code.
+    pub(super) fn terminated(&self, server: &Server, asked: (&RequestInfo, bool), code: u16) {
+        self.requests.terminated(&server.parts().registry.catalog().served(), asked, code);
     }
 
     pub(super) fn answer(&self, server: &Server) -> Response {
@@ -68,34 +45,14 @@ impl Metrics {
         unavailable(&mut text, server);
         in_flight(&mut text, server);
         self.requests.write(&mut text);
+        flows::write(&mut text, server.flows());
+        admission::write(&mut text, server);
+        queues::write(&mut text, &server.parts().queues);
         storage(&mut text, server);
-        self.attempts(&mut text);
+        self.attempts.write(&mut text, server);
         about(&mut text, server);
         process::write(&mut text);
         Response::full(200, TEXT, text.all)
-    }
-
-    fn attempts(&self, text: &mut Text) {
-        let all = [
-            (
-                "authentication_attempts",
-                "Requests by whether their sender is known.",
-                Authenticated::ALL,
-                &self.authenticated,
-            ),
-            (
-                "authorization_attempts_total",
-                "Requests by what the authorizer said.",
-                Authorized::ALL,
-                &self.authorized,
-            ),
-        ];
-        for (name, help, results, counts) in all {
-            text.metric(name, "counter", help);
-            for (result, count) in results.iter().zip(counts) {
-                text.count(name, &format!("result=\"{result}\""), count.load(Ordering::Relaxed));
-            }
-        }
     }
 }
 
@@ -139,6 +96,10 @@ fn in_flight(text: &mut Text, server: &Server) {
     let (reading, writing) = server.in_flight().now();
     text.count(name, "request_kind=\"mutating\"", writing);
     text.count(name, "request_kind=\"readOnly\"", reading);
+    let name = "apiserver_current_inqueue_requests";
+    text.metric(name, "gauge", "Requests that wait; none does, beyond the bound they are refused.");
+    text.count(name, "request_kind=\"mutating\"", 0);
+    text.count(name, "request_kind=\"readOnly\"", 0);
 }
 
 fn storage(text: &mut Text, server: &Server) {

@@ -9,10 +9,10 @@ use futures::StreamExt as _;
 use parking_lot::Mutex;
 
 use super::text::{Text, quoted};
-use crate::base::Histogram;
+use crate::base::{Histogram, Tally};
 use crate::resources::facts::Facts;
 use crate::resources::{Kind, Served};
-use crate::server::filters::{Admitted, RequestInfo};
+use crate::server::filters::{Admitted, RequestInfo, applies};
 use crate::server::message::{Body, Response};
 
 /// More rows than the types that can be served, with their subresources, have; definitions come and go without end.
@@ -38,6 +38,8 @@ pub(super) struct Requests {
     running: Arc<Mutex<BTreeMap<Arc<str>, u64>>>,
     /// The labels of deprecated types that were asked for.
     deprecated: Mutex<BTreeSet<String>>,
+    /// Given up, by code and labels of rows.
+    terminated: Terminated,
 }
 
 struct Row {
@@ -46,6 +48,14 @@ struct Row {
     tried: Counts,
     service_levels: Histogram,
     sizes: Histogram,
+}
+
+struct Terminated(Tally<(u16, String), u64>);
+
+impl Default for Terminated {
+    fn default() -> Self {
+        Self(Tally::counts())
+    }
 }
 
 /// One of the histograms of a row.
@@ -81,6 +91,13 @@ impl Requests {
         let size = if let Body::Full(bytes) = &response.body { Some(bytes.len()) } else { None };
         let Some(labels) = self.count(&asked, (response.status, took, size)) else { return response };
         if asked.long_running { self.while_it_lasts(labels, response) } else { response }
+    }
+
+    /// Counts a request that was given up, which may be a patch that applies.
+    pub(super) fn terminated(&self, served: &Served, (info, applies): (&RequestInfo, bool), code: u16) {
+        if let Some(known) = known(served, (info, applies), code) {
+            self.terminated.0.count((code, known.labels));
+        }
     }
 
     /// Counts in the row of a request; gives its labels as all of them share them.
@@ -154,6 +171,11 @@ impl Requests {
             }
         }
         drop(rows);
+        let name = "apiserver_request_terminations_total";
+        text.metric(name, "counter", "Requests that were given up, by code.");
+        for ((code, labels), count) in self.terminated.0.rows() {
+            text.count(name, &format!("code=\"{code}\",{}", with_component(&labels)), count);
+        }
         let name = "apiserver_longrunning_requests";
         text.metric(name, "gauge", "Requests without a limit of time that are being answered.");
         self.running.lock().iter().for_each(|(labels, count)| text.count(name, &with_component(labels), *count));
@@ -217,7 +239,21 @@ impl Drop for Running {
 
 /// The row of a request, and the kind that it is about; `None` for what upstream has no route for.
 fn asked<'a>(served: &'a Served, admitted: &Admitted, code: u16) -> Option<(Asked, Option<&'a Kind>)> {
-    let info = &admitted.info;
+    let Known { labels, verb, kind } = known(served, (&admitted.info, applies(&admitted.request)), code)?;
+    let long_running = admitted.info.long_running();
+    let dry_run = !admitted.query.text("dryRun").is_empty();
+    let reads = matches!(verb, "GET" | "LIST");
+    Some((Asked { labels, long_running, dry_run, reads }, kind))
+}
+
+/// What is counted under one row.
+struct Known<'a> {
+    labels: String,
+    verb: &'static str,
+    kind: Option<&'a Kind>,
+}
+
+fn known<'a>(served: &'a Served, (info, applies): (&RequestInfo, bool), code: u16) -> Option<Known<'a>> {
     let known = if info.resource_request {
         let kind = served.find(&info.group, &info.version, &info.resource)?;
         let here = info.subresource.is_empty() || kind.subresource(&info.subresource).is_some();
@@ -226,8 +262,7 @@ fn asked<'a>(served: &'a Served, admitted: &Admitted, code: u16) -> Option<(Aske
         ["/healthz", "/livez", "/readyz"].contains(&info.path.as_str()).then_some(None)
     };
     let kind = known?;
-    let long_running = info.long_running();
-    let verb = verb(admitted, long_running)?;
+    let verb = verb(info, applies)?;
     let scope = match (info.name.is_empty(), info.namespace.is_empty()) {
         _ if !info.resource_request => "",
         (false, _) => "resource",
@@ -241,22 +276,19 @@ fn asked<'a>(served: &'a Served, admitted: &Admitted, code: u16) -> Option<(Aske
     let labels = format!(
         "group=\"{group}\",resource=\"{resource}\",scope=\"{scope}\",subresource=\"{subresource}\",verb=\"{verb}\",version=\"{version}\""
     );
-    let dry_run = !admitted.query.text("dryRun").is_empty();
-    let reads = matches!(verb, "GET" | "LIST");
-    Some((Asked { labels, long_running, dry_run, reads }, kind))
+    Some(Known { labels, verb, kind })
 }
 
 /// As upstream calls it.
-fn verb(admitted: &Admitted, long_running: bool) -> Option<&'static str> {
-    let content_type = || admitted.request.headers.text("content-type");
-    Some(match admitted.info.verb.as_str() {
+fn verb(info: &RequestInfo, applies: bool) -> Option<&'static str> {
+    Some(match info.verb.as_str() {
         "watch" => "WATCH",
-        _ if long_running => "CONNECT",
+        _ if info.long_running() => "CONNECT",
         "get" => "GET",
         "list" => "LIST",
         "create" => "POST",
         "update" => "PUT",
-        "patch" if content_type().starts_with("application/apply-patch") => "APPLY",
+        "patch" if applies => "APPLY",
         "patch" => "PATCH",
         "delete" | "deletecollection" => "DELETE",
         _ => return None,

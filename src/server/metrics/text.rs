@@ -8,13 +8,15 @@ use crate::base::Histogram;
 /// Metrics, one after the other.
 #[derive(Default)]
 pub(super) struct Text {
-    pub all: String,
+    pub(super) all: String,
+    /// The head of a metric that has no sample yet; as upstream's library, none is written without one.
+    head: String,
 }
 
 impl Text {
     /// Begins a metric; its samples follow. `kind` is `counter`, `gauge` or `histogram`.
     pub(super) fn metric(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = writeln!(self.all, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        self.head = format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }
 
     /// One sample; `labels` without braces.
@@ -25,6 +27,7 @@ impl Text {
 
     /// As `count`, for what is no count.
     pub(super) fn value(&mut self, name: &str, labels: &str, value: f64) {
+        self.all.push_str(&std::mem::take(&mut self.head));
         let _ = match labels {
             "" => writeln!(self.all, "{name} {}", number(value)),
             labels => writeln!(self.all, "{name}{{{labels}}} {}", number(value)),
@@ -49,10 +52,11 @@ impl Text {
         self.count_in(name, "", count);
     }
 
-    /// The samples of a histogram; `labels` are not empty.
+    /// The samples of a histogram.
     pub(super) fn histogram(&mut self, name: &str, labels: &str, histogram: &Histogram) {
         for (bound, count) in histogram.buckets() {
-            self.count(&format!("{name}_bucket"), &format!("{labels},le=\"{}\"", number(bound)), count);
+            let comma = if labels.is_empty() { "" } else { "," };
+            self.count(&format!("{name}_bucket"), &format!("{labels}{comma}le=\"{}\"", number(bound)), count);
         }
         self.value(&format!("{name}_sum"), labels, histogram.sum());
         self.count(&format!("{name}_count"), labels, histogram.count());
