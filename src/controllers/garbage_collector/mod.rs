@@ -48,6 +48,15 @@ struct Live {
     metadata: Meta,
 }
 
+/// Why an object is looked at once more.
+#[derive(thiserror::Error, Debug)]
+enum Failure {
+    #[error(transparent)]
+    Client(#[from] Error),
+    #[error("an owner is a {0} of {1}, which nobody serves")]
+    UnknownKind(String, String),
+}
+
 struct Collector {
     ctx: Context,
     graph: Arc<Graph>,
@@ -95,14 +104,18 @@ impl Collector {
     }
 
     /// How the owner that a reference names is.
-    async fn owner(&self, dependent: &Meta, reference: &OwnerReference) -> Result<Owner, Error> {
+    ///
+    /// # Errors
+    /// Where nobody serves its kind: it may have been defined a moment ago, so that the question is asked again.
+    async fn owner(&self, dependent: &Meta, reference: &OwnerReference) -> Result<Owner, Failure> {
         if let Some((namespace, owner)) = self.graph.owner(&reference.uid) {
             // An owner in another namespace is no owner.
             let elsewhere = !namespace.is_empty() && *namespace != *dependent.namespace;
             return Ok(if elsewhere { Owner::Absent } else { owner });
         }
         let group = reference.api_version.split_once('/').map_or("", |(group, _)| group);
-        let Some(resource) = self.graph.resource_of(group, &reference.kind) else { return Ok(Owner::Unknown) };
+        let unknown = || Failure::UnknownKind(reference.kind.clone(), reference.api_version.clone());
+        let resource = self.graph.resource_of(group, &reference.kind).ok_or_else(unknown)?;
         let namespace = if resource.namespaced { dependent.namespace.clone() } else { String::new() };
         let sought = Meta { name: reference.name.clone(), uid: reference.uid.clone(), namespace, ..Meta::default() };
         if resource.namespaced && dependent.namespace.is_empty() {
@@ -112,7 +125,7 @@ impl Collector {
     }
 }
 
-async fn reconcile(this: &Collector, key: Key) -> Result<Outcome, Error> {
+async fn reconcile(this: &Collector, key: Key) -> Result<Outcome, Failure> {
     match key {
         Key::DependentsOf(uid) => {
             for dependent in this.graph.dependents(&uid) {
@@ -124,7 +137,7 @@ async fn reconcile(this: &Collector, key: Key) -> Result<Outcome, Error> {
     }
 }
 
-async fn collect(this: &Collector, uid: &Uid) -> Result<Outcome, Error> {
+async fn collect(this: &Collector, uid: &Uid) -> Result<Outcome, Failure> {
     let Some((resource, known)) = this.graph.tied(uid) else { return Ok(Outcome::Done) };
     let Some(meta) = this.live(&resource, &known).await? else { return Ok(Outcome::Done) };
     let mut owners = Vec::new();
