@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use super::Error;
 use super::pki::Identity;
 
+/// How the names of drafts end.
+const DRAFT_END: &str = ".new";
+
 /// How many threads wait for the disk while several files are written.
 const SYNC_THREADS: usize = 4;
 
@@ -45,6 +48,26 @@ impl<'a> Folder<'a> {
     pub(super) fn read(&self, name: &str) -> Result<(Option<String>, Option<String>), Error> {
         let read = |file: String| self.at(&file).map_or(Ok(None), |path| read_if_there(&path));
         Ok((read(format!("{name}.crt"))?, read(format!("{name}.key"))?))
+    }
+
+    /// The certificate of a name that a start was about to put beside its key when it was ended; puts it there. All of
+    /// it is on disk, since its key has got its name.
+    pub(super) fn finish(&self, name: &str, fits: impl Fn(&str) -> bool) -> Result<Option<String>, Error> {
+        let (Some(folder), Some(certificate)) = (self.path, self.at(&format!("{name}.crt"))) else { return Ok(None) };
+        let beginning = format!("{name}.crt.");
+        for entry in fs::read_dir(folder).map_err(file_error(folder, "read"))? {
+            let draft = entry.map_err(file_error(folder, "read"))?.path();
+            let file = draft.file_name().and_then(std::ffi::OsStr::to_str).unwrap_or_default();
+            if file.starts_with(&beginning)
+                && file.ends_with(DRAFT_END)
+                && let Some(content) = read_if_there(&draft)?
+                && fits(&content)
+            {
+                fs::rename(&draft, &certificate).map_err(file_error(&certificate, "written"))?;
+                return Ok(Some(content));
+            }
+        }
+        Ok(None)
     }
 
     /// Adds a file.
@@ -88,7 +111,7 @@ struct Draft<'f> {
 impl<'f> Draft<'f> {
     fn of(of: &'f NewFile) -> Result<Self, Error> {
         let mut name = of.path.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.new", uuid::Uuid::new_v4().simple()));
+        name.push(format!(".{}{DRAFT_END}", uuid::Uuid::new_v4().simple()));
         let path = of.path.with_file_name(name);
         let file = fs::OpenOptions::new().write(true).create_new(true).mode(of.mode).open(&path);
         let mut draft = Self { file: file.map_err(file_error(&of.path, "written"))?, of, path };

@@ -5,8 +5,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
 use rcgen::PublicKeyData;
-use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::{PemObject, SectionKind};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -335,6 +335,13 @@ fn write<P: AsRef<[u8]>>(tag: u8, parts: &[P]) -> Vec<u8> {
     }
     parts.iter().for_each(|p| out.extend_from_slice(p.as_ref()));
     out
+}
+
+/// The public key (DER) that a certificate in PEM speaks of.
+pub(super) fn certified_key(pem: &str) -> Option<Vec<u8>> {
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
+    let (_, certificate) = x509_parser::parse_x509_certificate(&der).ok()?;
+    Some(certificate.public_key().raw.to_vec())
 }
 
 #[cfg(test)]

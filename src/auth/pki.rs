@@ -20,7 +20,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 
 use super::files::{Folder, file_error, read_if_there};
-use super::keys::{SigningKey, VerifyingKey};
+use super::keys::{SigningKey, VerifyingKey, certified_key};
 use super::signing::CertificateSigner;
 use super::{Error, tls};
 use crate::base::Clock;
@@ -281,13 +281,16 @@ impl Authority {
             (None, None) => return Ok(None),
             (Some(certificate), Some(key)) => (certificate, key),
             (Some(_), None) => return Err(unusable("its key is missing; put it back or remove the certificate")),
-            (None, Some(_)) => {
-                return Err(unusable("it is missing, but its key is there; put it back or remove the key"));
+            (None, Some(key)) => {
+                let public = key_pair(&key).ok().map(|key| key.subject_public_key_info());
+                let found = folder.finish(file, |draft| public.is_some() && certified_key(draft) == public)?;
+                let why = || unusable("it is missing, but its key is there; put it back or remove the key");
+                (found.ok_or_else(why)?, key)
             }
         };
-        let der =
-            CertificateDer::from_pem_slice(certificate.as_bytes()).map_err(|_| unusable("it is no certificate"))?;
-        let parsed = parse(&der).ok_or_else(|| unusable("it is no certificate"))?;
+        let no_certificate = || unusable("it is no certificate");
+        let der = CertificateDer::from_pem_slice(certificate.as_bytes()).map_err(|_| no_certificate())?;
+        let parsed = parse(&der).ok_or_else(no_certificate)?;
         let key_pair = key_pair(&key).map_err(|_| unusable("its key cannot be read"))?;
         if parsed.public_key().raw != key_pair.subject_public_key_info() {
             return Err(unusable("it does not belong to its key"));
@@ -560,10 +563,23 @@ mod tests {
     }
 
     #[test]
+    fn a_first_start_that_was_ended_between_a_key_and_its_certificate_is_finished() {
+        let folder = tempfile::tempdir().unwrap();
+        Pki::open(config(folder.path()), now()).unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let authority = fs::read(at("ca.crt")).unwrap();
+        fs::rename(at("ca.crt"), at("ca.crt.1f.new")).unwrap();
+        fs::rename(at("apiserver.crt"), at("ca.crt.0e.new")).unwrap();
+        Pki::open(config(folder.path()), now()).unwrap();
+        assert_eq!(fs::read(at("ca.crt")).unwrap(), authority);
+        fs::remove_file(at("ca.crt")).unwrap();
+        assert!(Pki::open(config(folder.path()), now()).is_err(), "what is lost is not made anew");
+    }
+
+    #[test]
     fn nothing_is_written_without_a_folder() {
         let pki = Pki::open(PkiConfig::default(), now()).unwrap();
-        assert!(pki.server_config().is_ok());
-        assert_eq!(pki.verifying_keys().len(), 1);
+        assert!(pki.server_config().is_ok() && pki.verifying_keys().len() == 1);
     }
 
     #[test]
