@@ -15,6 +15,9 @@ use coracle::api::{Object, Quantity, field, fields, labels};
 use coracle::resources::facts::Facts;
 use serde_json::{Map, Value};
 
+/// The largest exponent of a quantity that is surely kept as it is.
+const EXPONENT_MAX: i64 = 1 << 29;
+
 /// What decoders look things up in.
 pub(super) struct Tables {
     types: Arc<Table>,
@@ -68,7 +71,7 @@ fn check_read_again(value: &Value) {
     assert!(alike(&again.value, value), "{} is read as {}", String::from_utf8_lossy(&written), again.value);
 }
 
-/// Whether two values are the same; a float of many digits is read to within its last bits.
+/// Whether two values are the same, whatever form their numbers have: Go writes 0.0 as 0.
 fn alike(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Array(one), Value::Array(other)) => {
@@ -78,10 +81,7 @@ fn alike(one: &Value, other: &Value) -> bool {
             one.len() == other.len()
                 && one.iter().all(|(key, one)| other.get(key).is_some_and(|other| alike(one, other)))
         }
-        (Value::Number(one), Value::Number(other)) if one != other => {
-            let (one, other) = (one.as_f64().unwrap(), other.as_f64().unwrap());
-            (one - other).abs() <= 4.0 * f64::EPSILON * other.abs()
-        }
+        (Value::Number(one), Value::Number(other)) => one == other || one.as_f64() == other.as_f64(),
         (_, _) => one == other,
     }
 }
@@ -121,7 +121,11 @@ fn decode_quantity(_: &Tables, input: &[u8]) {
     let _ = (quantity.value(), quantity.milli_value(), quantity.as_f64(), quantity.rounded_up(0));
     let written = quantity.to_string();
     let again = Quantity::parse(&written).unwrap_or_else(|error| panic!("{written}: {error}"));
-    assert_eq!(again.to_string(), written);
+    // An exponent of some billion is cut to what fits, and so cut again.
+    let exponent = written.rsplit_once('e').and_then(|(_, exponent)| exponent.parse::<i64>().ok());
+    if exponent.is_none_or(|exponent| exponent.abs() < EXPONENT_MAX) {
+        assert_eq!(again.to_string(), written);
+    }
 }
 
 fn decode_duration(_: &Tables, input: &[u8]) {
