@@ -268,8 +268,9 @@ async fn whatever_runs_inside_has_a_name_of_its_own_and_may_do_all_it_does() {
     };
     let available = async {
         while let Some(event) = events.next().await {
-            let event: Value = serde_json::from_slice(&event).unwrap();
-            if event["object"]["status"]["availableReplicas"] == 3 {
+            // Events that are ready together come as one piece.
+            let events = serde_json::Deserializer::from_slice(&event).into_iter::<Value>();
+            if events.map(Result::unwrap).any(|event| event["object"]["status"]["availableReplicas"] == 3) {
                 return;
             }
         }
