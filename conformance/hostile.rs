@@ -320,7 +320,7 @@ async fn hostile_requests_are_told_what_is_wrong_with_them() {
         // What one round stored, and the history of it.
         let stored = done.min(ROUND) * STORED_BYTES;
         assert!(now < before + SLACK_BYTES + stored, "CORACLE_SEED={seed}: memory grew from {before} to {now}");
-        if done % ROUND == 0 {
+        if done.is_multiple_of(ROUND) {
             for path in MADE {
                 let deleted = connections[0].request_of("admin", Method::DELETE, path).send().await.unwrap();
                 assert_eq!(deleted.status(), StatusCode::OK, "{path}");
