@@ -60,7 +60,8 @@ impl Bench {
     /// The state at a revision as the server tells it, or what it says instead.
     async fn told(&self, query: &str) -> Result<State, String> {
         let answer = self.connection.request(Method::GET, &format!("{MAPS}?{query}")).send().await.unwrap();
-        let (status, body) = (answer.status(), answer.json::<Value>().await.unwrap());
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        let body: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {status} {text:?}"));
         if status != 200 {
             assert_eq!((&body["kind"], &body["code"]), (&json!("Status"), &json!(500)), "{body}");
             return Err(body["message"].as_str().unwrap().to_owned());

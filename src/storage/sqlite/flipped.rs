@@ -223,6 +223,21 @@ async fn a_damaged_file_of_version_1_is_named_and_stays_as_it_was() {
 }
 
 #[tokio::test]
+async fn a_revision_below_zero_is_damage() {
+    for column in ["revision", "previous"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        let states = filled(&path).await;
+        let mut connection = open::options(&path).connect().await.unwrap();
+        let damage = format!("UPDATE log SET {column} = -7 WHERE revision = (SELECT max(revision) FROM log)");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(damage)).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        assert_eq!(is_true(&path, &states).await, None, "{column}");
+        assert_ne!(check_file(&path, &mut |_| Ok(())).await.unwrap().faults, [""; 0], "{column}");
+    }
+}
+
+#[tokio::test]
 async fn a_row_that_is_lost_below_the_compacted_revision_is_missed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.db");

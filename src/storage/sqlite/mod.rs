@@ -126,13 +126,19 @@ async fn close_half(mut half: WriteHalf) {
 
 /// Revisions are far below the limit of SQLite's integers.
 fn integer(revision: Revision) -> i64 {
-    i64::try_from(revision.0).expect("a revision is a count of writes")
+    revision.0.cast_signed()
 }
 
-/// A column as a revision.
+/// A column as a revision. A damaged page may have any number there; none below zero was ever written.
 fn revision(row: &SqliteRow, column: usize) -> Result<Revision, sqlx::Error> {
     use sqlx::Row;
-    row.try_get::<i64, _>(column).map(|number| Revision(number.cast_unsigned()))
+    revision_of(row.try_get(column)?)
+}
+
+/// The same of a number that was read.
+fn revision_of(number: i64) -> Result<Revision, sqlx::Error> {
+    let number = u64::try_from(number).map_err(|_| sqlx::Error::Decode(format!("{number} is no revision").into()))?;
+    Ok(Revision(number))
 }
 
 impl Log for SqliteLog {

@@ -5,7 +5,7 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::record::{self, Head, Sealed};
-use super::{Collections, SqliteLog, append, revision};
+use super::{Collections, SqliteLog, append, revision, revision_of};
 use crate::api::Revision;
 use crate::storage::snapshot::Words;
 use crate::storage::{Error, EventKind, Key, Stored};
@@ -65,7 +65,7 @@ pub(super) fn line<'r>(
         key: Key { collection, namespace: words.word(text(first + 6)?), name: text(first + 7)?.into() },
         revision,
         kind,
-        previous: row.try_get::<Option<i64>, _>(first + 2)?.map(|number| Revision(number.cast_unsigned())),
+        previous: row.try_get::<Option<i64>, _>(first + 2)?.map(revision_of).transpose()?,
         at: row.try_get(first + 3)?,
         written: row.try_get(first + 4)?,
     };
