@@ -152,7 +152,8 @@ impl Tokens {
         request.set(&["metadata", "uid"], uid);
         let second = Timestamp::from_second(now.as_second()).unwrap_or(now);
         request.set(&["metadata", "creationTimestamp"], second.to_string());
-        request.remove(&["status"]);
+        // As Go writes a status that has nothing.
+        request.set(&["status"], json!({ "token": "", "expirationTimestamp": null }));
         Ok(())
     }
 }
