@@ -104,7 +104,7 @@ impl Cluster {
         let extensions = Arc::new(extensions(&registry, &pki, (&store, &clock)));
         tasks.spawn("extension servers", extensions.clone().run());
         let health = Arc::new(Health::default());
-        let hooks = health_checks(&health);
+        let hooks = health_checks(&health, tasks.shutdown());
         let advertised = SocketAddr::new(config.advertised(), address.port()).to_string();
         let server = Server::new(Parts {
             registry: registry.clone(),
@@ -311,7 +311,7 @@ const HOOKS: [&str; 30] = [
 ];
 
 /// The checks that pass by themselves, and those that wait for the first objects to be there.
-fn health_checks(health: &Health) -> Vec<Flag> {
+fn health_checks(health: &Health, shutdown: &Shutdown) -> Vec<Flag> {
     for name in ["ping", "log"] {
         health.add_passing(name, Scope::All);
     }
@@ -320,7 +320,7 @@ fn health_checks(health: &Health) -> Vec<Flag> {
     health.add_passing("etcd-readiness", Scope::Ready);
     let mut flags = vec![health.add("informer-sync", Scope::Ready)];
     flags.extend(HOOKS.map(|name| health.add(name, Scope::All)));
-    flags.push(health.add("shutdown", Scope::Ready));
+    health.add_until("shutdown", Scope::Ready, shutdown.clone());
     flags
 }
 

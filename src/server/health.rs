@@ -7,6 +7,7 @@ use parking_lot::RwLock;
 
 use super::message::Response;
 use super::query::Query;
+use crate::base::Shutdown;
 
 /// The checks of one server, in the order in which they were added.
 #[derive(Default)]
@@ -19,9 +20,17 @@ pub struct Health {
 struct Check {
     name: &'static str,
     scope: Scope,
-    state: Arc<AtomicBool>,
+    state: State,
     /// How often it passed and how often it failed when it was asked, by probe.
     asked: Arc<[[AtomicU64; 2]; Probe::ALL.len()]>,
+}
+
+/// What a check asks.
+#[derive(Clone)]
+enum State {
+    Flag(Arc<AtomicBool>),
+    /// It passes until the end begins.
+    Until(Shutdown),
 }
 
 /// Which of the three paths ask a check.
@@ -83,9 +92,18 @@ impl Health {
     /// Adds a check that fails until its flag says otherwise.
     pub fn add(&self, name: &'static str, scope: Scope) -> Flag {
         let state = Arc::new(AtomicBool::new(false));
-        let asked = Arc::default();
-        self.checks.write().push(Check { name, scope, state: state.clone(), asked });
+        self.push((name, scope), State::Flag(state.clone()));
         Flag(state)
+    }
+
+    /// Adds a check that passes until the server ends (`shutdown`): who spreads requests over servers asks this one no
+    /// more, while what is under way is still answered.
+    pub fn add_until(&self, name: &'static str, scope: Scope, shutdown: Shutdown) {
+        self.push((name, scope), State::Until(shutdown));
+    }
+
+    fn push(&self, (name, scope): (&'static str, Scope), state: State) {
+        self.checks.write().push(Check { name, scope, state, asked: Arc::default() });
     }
 
     /// Adds a check that always passes (`ping`).
@@ -119,7 +137,7 @@ impl Health {
             return Some(summary(probe, &checks, query));
         }
         let check = checks.iter().find(|check| check.name == sub)?;
-        let failed = || Response::text(500, format!("internal server error: {FAILED}\n"));
+        let failed = || Response::text(500, format!("internal server error: {}\n", check.reason()));
         Some(if check.ask(probe) { ok("ok") } else { failed() })
     }
 
@@ -142,7 +160,18 @@ impl Health {
 
 impl Check {
     fn passes(&self) -> bool {
-        self.state.load(Ordering::Acquire)
+        match &self.state {
+            State::Flag(passes) => passes.load(Ordering::Acquire),
+            State::Until(shutdown) => !shutdown.begun(),
+        }
+    }
+
+    /// Why it fails, if it does: told to who asks for this check alone.
+    fn reason(&self) -> &'static str {
+        match &self.state {
+            State::Flag(_) => "not finished",
+            State::Until(_) => "process is shutting down",
+        }
     }
 
     /// As `passes`, and counted.
@@ -152,9 +181,6 @@ impl Check {
         passes
     }
 }
-
-/// Upstream withholds reasons here.
-const FAILED: &str = "not finished";
 
 fn ok(text: impl Into<String>) -> Response {
     Response::full(200, "text/plain; charset=utf-8", text.into())
@@ -217,5 +243,19 @@ mod tests {
         assert_eq!(text(health.answer("/healthz", &Query::parse("verbose")).unwrap()), (200, verbose.to_owned()));
         assert_eq!(text(health.answer("/readyz/ping", &none).unwrap()), (200, "ok".to_owned()));
         assert!(health.answer("/readyz/nothing", &none).is_none());
+    }
+
+    #[test]
+    fn a_server_that_ends_is_alive_and_not_ready() {
+        let (health, shutdown) = (Health::default(), Shutdown::default());
+        health.add_until("shutdown", Scope::Ready, shutdown.clone());
+        let none = Query::default();
+        assert_eq!(text(health.answer("/readyz", &none).unwrap()), (200, "ok".to_owned()));
+        shutdown.begin();
+        let failed = "[-]shutdown failed: reason withheld\nreadyz check failed\n";
+        assert_eq!(text(health.answer("/readyz", &none).unwrap()), (500, failed.to_owned()));
+        let alone = "internal server error: process is shutting down\n";
+        assert_eq!(text(health.answer("/readyz/shutdown", &none).unwrap()), (500, alone.to_owned()));
+        assert_eq!(text(health.answer("/livez", &none).unwrap()), (200, "ok".to_owned()));
     }
 }
