@@ -13,6 +13,7 @@ use crate::base::room;
 use crate::registry::{Notice, NoticeKind, Watching};
 use crate::server::known;
 use crate::server::message::{Body, Response, WebSocketMessage};
+use crate::server::metrics;
 use crate::server::negotiation::{Encoding, Form, MetaVersion};
 use crate::server::wire::{self, Typed};
 use crate::storage::{Event, EventKind, Stored};
@@ -49,7 +50,8 @@ pub(in crate::server) fn watch(manner: Manner, watching: Watching, carrier: Carr
     let frames = match manner.agreed.form {
         Form::PartialMetadataList(_) => stream::empty().boxed(),
         Form::Plain | Form::Table(_) | Form::PartialMetadata(_) => {
-            frames(Told { manner, columns_told: false }, watching)
+            let counted = manner.server.metrics().sizes.told(&manner.kind);
+            frames(Told { manner, columns_told: false, counted }, watching)
         }
     };
     let ended = async move { shutdown.wait().await };
@@ -72,12 +74,14 @@ pub(in crate::server) fn watch(manner: Manner, watching: Watching, carrier: Carr
 struct Told {
     manner: Manner,
     columns_told: bool,
+    counted: metrics::Told,
 }
 
 fn frames(told: Told, watching: Watching) -> BoxStream<'static, Vec<Bytes>> {
     stream::unfold((told, watching), |(mut told, mut watching)| async move {
         let notices = watching.next().await?;
-        let frames = notices.into_iter().filter_map(|notice| told.frame(notice)).collect();
+        let frames: Vec<Bytes> = notices.into_iter().filter_map(|notice| told.frame(notice)).collect();
+        told.counted.count(&frames);
         Some((frames, (told, watching)))
     })
     .boxed()

@@ -6,13 +6,17 @@ mod flows;
 mod process;
 mod queues;
 mod requests;
+mod sizes;
 mod text;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use self::attempts::Attempts;
 pub(super) use self::attempts::{Authenticated, Authorized};
 use self::requests::Requests;
+use self::sizes::Sizes;
+pub(super) use self::sizes::Told;
 use self::text::{Text, quoted};
 use super::Server;
 use super::filters::{Admitted, RequestInfo};
@@ -26,13 +30,20 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscor
 pub(super) struct Metrics {
     requests: Requests,
     pub attempts: Attempts,
+    pub sizes: Sizes,
+    /// Connections that did not get as far as to a request.
+    handshakes_failed: AtomicU64,
 }
 
 impl Metrics {
     /// Counts an answer to a request that passed the filters; gives it back.
     pub(super) fn answered(&self, server: &Server, admitted: &Admitted, answer: (Response, Duration)) -> Response {
         let parts = server.parts();
-        self.requests.answered((&parts.registry.catalog().served(), &parts.facts), admitted, answer)
+        let served = parts.registry.catalog().served();
+        if admitted.info.resource_request {
+            self.sizes.body(&served, &admitted.info, admitted.request.body.len());
+        }
+        self.requests.answered((&served, &parts.facts), admitted, answer)
     }
 
     /// Counts a request that was given up with a code.
@@ -40,11 +51,18 @@ impl Metrics {
         self.requests.terminated(&server.parts().registry.catalog().served(), asked, code);
     }
 
+    /// Counts a TLS handshake that failed.
+    pub(super) fn handshake_failed(&self) {
+        self.handshakes_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn answer(&self, server: &Server) -> Response {
         let mut text = Text::default();
         unavailable(&mut text, server);
         in_flight(&mut text, server);
         self.requests.write(&mut text);
+        self.sizes.write(&mut text);
+        self.handshakes(&mut text);
         flows::write(&mut text, server.flows());
         admission::write(&mut text, server);
         queues::write(&mut text, &server.parts().queues);
@@ -53,6 +71,12 @@ impl Metrics {
         about(&mut text, server);
         process::write(&mut text);
         Response::full(200, TEXT, text.all)
+    }
+
+    fn handshakes(&self, text: &mut Text) {
+        let name = "apiserver_tls_handshake_errors_total";
+        text.metric(name, "counter", "TLS handshakes that failed.");
+        text.count(name, "", self.handshakes_failed.load(Ordering::Relaxed));
     }
 }
 

@@ -76,11 +76,15 @@ pub fn serve(server: Server, listen: Listen, tasks: &Tasks) -> std::io::Result<L
     let address = listener.local_addr()?;
     listener.set_nonblocking(true)?;
     let factory = move || {
+        let counting = server.clone();
         let mut acceptor = Acceptor::new(tls.clone());
         acceptor.set_handshake_timeout(HANDSHAKE_MAX);
         acceptor
             .map_init_err(|_| ())
-            .map_err(|error| tracing::debug!(?error, "TLS handshake failed"))
+            .map_err(move |error| {
+                tracing::debug!(?error, "TLS handshake failed");
+                counting.metrics().handshake_failed();
+            })
             .and_then(spoken(server.clone()))
     };
     let running = actix_server::Server::build()
