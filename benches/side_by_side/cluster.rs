@@ -266,7 +266,7 @@ fn bytes_below(folder: &Path) -> u64 {
 /// Polls a condition; nothing when it does not hold in time, else how long it took. The pauses are short beside what
 /// has passed, so that the figure is exact and the asking weighs little.
 pub(crate) async fn eventually(what: &str, max: Duration, condition: impl AsyncFn() -> bool) -> Option<Duration> {
-    const PAUSES: std::ops::Range<Duration> = Duration::from_millis(10)..Duration::from_millis(250);
+    const PAUSES: std::ops::Range<Duration> = Duration::from_millis(1)..Duration::from_millis(250);
     let start = Instant::now();
     while !condition().await {
         if start.elapsed() > max {
