@@ -25,6 +25,8 @@ pub struct Measures {
     pub webhook_failures_ignored: Tally<(String, Phase), u64>,
     /// Of validating policies: what was refused, warned of or written down.
     pub policies: Tally<Check, Histogram>,
+    /// Of pods, and of what makes pods, by the standards of their namespaces.
+    pub pod_security: Tally<Verdict, u64>,
 }
 
 /// A half of admission.
@@ -64,6 +66,21 @@ pub struct Check {
     pub action: &'static str,
 }
 
+/// What a pod security standard says of an object.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Verdict {
+    pub allowed: bool,
+    /// `enforce`, `audit` or `warn`.
+    pub mode: &'static str,
+    pub level: &'static str,
+    /// `latest`, `v1.N`, or `future` for what is newer than this server.
+    pub version: String,
+    pub operation: Operation,
+    /// `pod`, or `controller` for what makes pods.
+    pub resource: &'static str,
+    pub subresource: String,
+}
+
 impl Default for Measures {
     fn default() -> Self {
         Self {
@@ -74,6 +91,7 @@ impl Default for Measures {
             webhook_refusals: Tally::counts(),
             webhook_failures_ignored: Tally::counts(),
             policies: Tally::new(|| Histogram::new(&POLICY_SECONDS)),
+            pod_security: Tally::counts(),
         }
     }
 }

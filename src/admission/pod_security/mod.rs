@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use self::checks::{Pod, details, reasons, violations};
 use self::policy::{Level, Policy, Standard};
+use super::measures::Verdict;
 use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::api::field::go_quote;
 use crate::api::{Object, Result, Status};
@@ -72,11 +73,20 @@ fn pod(ctx: &Context, attributes: &mut Attributes<'_>) -> Result<()> {
     let missing = || Status::internal(format!("failed to lookup namespace {}", go_quote(namespace)));
     let policy = policy_of(ctx, namespace).ok_or_else(missing)?;
     let Some(object) = attributes.object.as_deref() else { return Ok(()) };
-    if policy.allows_everything() || attributes.old.is_some_and(|old| !runs_something_else(object, old)) {
+    // Upstream looks at the policy first, and counts what everything is allowed by.
+    if policy.allows_everything() {
+        note(ctx, attributes, ("enforce", policy.enforce, true));
+        return Ok(());
+    }
+    if attributes.old.is_some_and(|old| !runs_something_else(object, old)) {
         return Ok(());
     }
     let pod = pod_of(object, &[]);
     let refused = violations(policy.enforce, pod);
+    note(ctx, attributes, ("enforce", policy.enforce, refused.is_empty()));
+    if !violations(policy.audit, pod).is_empty() {
+        note(ctx, attributes, ("audit", policy.audit, false));
+    }
     if !refused.is_empty() {
         let standard = go_quote(&policy.enforce.to_string());
         let why = format!("violates PodSecurity {standard}: {}", details(&refused));
@@ -84,17 +94,35 @@ fn pod(ctx: &Context, attributes: &mut Attributes<'_>) -> Result<()> {
         return Err(Status::forbidden(&attributes.kind.group_resource(), name, &why));
     }
     let warning = warning(policy.warn, pod);
+    if warning.is_some() {
+        note(ctx, attributes, ("warn", policy.warn, false));
+    }
     attributes.warnings.extend(warning);
     Ok(())
+}
+
+/// Counts what a standard says.
+fn note(ctx: &Context, attributes: &Attributes<'_>, (mode, standard, allowed): (&'static str, Standard, bool)) {
+    let resource = if &*attributes.kind.resource == "pods" { "pod" } else { "controller" };
+    let (level, version) = (standard.level.as_str(), standard.version());
+    let (operation, subresource) = (attributes.operation, attributes.target.subresource.clone());
+    ctx.measures.pod_security.count(Verdict { allowed, mode, level, version, operation, resource, subresource });
 }
 
 fn controller(ctx: &Context, attributes: &mut Attributes<'_>) -> Result<()> {
     let Some(policy) = policy_of(ctx, &attributes.target.namespace) else { return Ok(()) };
     let (Some(object), Some(path)) = (attributes.object.as_deref(), template(attributes.kind)) else { return Ok(()) };
-    if policy.warn.level == Level::Privileged || object.get(path).is_none_or(Value::is_null) {
+    if object.get(path).is_none_or(Value::is_null) {
         return Ok(());
     }
-    let warning = warning(policy.warn, pod_of(object, path));
+    let pod = pod_of(object, path);
+    if !violations(policy.audit, pod).is_empty() {
+        note(ctx, attributes, ("audit", policy.audit, false));
+    }
+    let warning = warning(policy.warn, pod);
+    if warning.is_some() {
+        note(ctx, attributes, ("warn", policy.warn, false));
+    }
     attributes.warnings.extend(warning);
     Ok(())
 }
@@ -214,6 +242,21 @@ mod tests {
         trial(json!({})).await.validate(&PodSecurity, "pods", pod()).await.unwrap();
         let warned = trial(json!({ "pod-security.kubernetes.io/warn": "baseline" })).await;
         warned.validate(&PodSecurity, "pods", pod()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_the_standards_of_a_namespace_say_is_counted() {
+        let of = |mode: &str| format!("pod-security.kubernetes.io/{mode}");
+        let labels = json!({ of("enforce"): "privileged", of("audit"): "baseline", of("audit-version"): "v1.99",
+            of("warn"): "restricted", of("warn-version"): "v1.30" });
+        let trial = trial(labels).await;
+        trial.validate(&PodSecurity, "pods", pod()).await.unwrap();
+        let counted = trial.context.measures.pod_security.rows().into_iter();
+        let counted = counted.map(|(v, count)| (v.allowed, v.mode, v.level, v.version, v.resource, count));
+        let audit = (false, "audit", "baseline", "future".to_owned(), "pod", 1);
+        let warn = (false, "warn", "restricted", "v1.30".to_owned(), "pod", 1);
+        let enforce = (true, "enforce", "privileged", "latest".to_owned(), "pod", 1);
+        assert_eq!(counted.collect::<Vec<_>>(), [audit, warn, enforce]);
     }
 
     #[tokio::test]

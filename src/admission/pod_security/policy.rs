@@ -23,11 +23,12 @@ pub(super) struct Standard {
     pub minor: Option<u32>,
 }
 
-/// What is refused, and what is warned of.
+/// What is refused, what is warned of, and what is noted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Policy {
     pub enforce: Standard,
     pub warn: Standard,
+    pub audit: Standard,
 }
 
 const PRIVILEGED: Standard = Standard { level: Level::Privileged, minor: None };
@@ -41,6 +42,14 @@ impl Level {
             _ => None,
         }
     }
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Privileged => "privileged",
+            Self::Baseline => "baseline",
+            Self::Restricted => "restricted",
+        }
+    }
 }
 
 impl Standard {
@@ -48,16 +57,21 @@ impl Standard {
     pub(super) fn checks(self) -> u32 {
         self.minor.unwrap_or(NEWEST_MINOR).min(NEWEST_MINOR)
     }
+
+    /// Its version as metrics name it: there are no more names than there are versions.
+    pub(super) fn version(self) -> String {
+        match self.minor {
+            Some(minor) if self.level != Level::Privileged && minor > NEWEST_MINOR => "future".to_owned(),
+            Some(minor) if self.level != Level::Privileged => format!("v1.{minor}"),
+            Some(_) | None => "latest".to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for Standard {
     /// `restricted:latest`, `baseline:v1.24`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let level = match self.level {
-            Level::Privileged => "privileged",
-            Level::Baseline => "baseline",
-            Level::Restricted => "restricted",
-        };
+        let level = self.level.as_str();
         match self.minor {
             Some(minor) => write!(f, "{level}:v1.{minor}"),
             None => write!(f, "{level}:latest"),
@@ -79,11 +93,11 @@ impl Policy {
     /// The policy that labels say, and what is wrong with them. What cannot be understood is enforced as strictly as
     /// can be, and not warned of.
     pub(super) fn of_labels<'a>(label: impl Fn(&str) -> Option<&'a str>) -> (Self, Errors) {
-        let mut policy = Self { enforce: PRIVILEGED, warn: PRIVILEGED };
+        let mut policy = Self { enforce: PRIVILEGED, warn: PRIVILEGED, audit: PRIVILEGED };
         let mut errors = Errors::new();
-        let mut audit = PRIVILEGED;
         let mut known_enforce = false;
-        for (mode, standard) in [("enforce", &mut policy.enforce), ("audit", &mut audit), ("warn", &mut policy.warn)] {
+        let Self { enforce, warn, audit } = &mut policy;
+        for (mode, standard) in [("enforce", enforce), ("audit", audit), ("warn", warn)] {
             let refuse = |key: &str, value: &str, why: &str| {
                 let metadata = Path::new("metadata");
                 let labels = metadata.child("labels");
@@ -120,7 +134,7 @@ impl Policy {
 
     /// Nothing is refused and nothing warned of.
     pub(super) fn allows_everything(&self) -> bool {
-        self.enforce.level == Level::Privileged && self.warn.level == Level::Privileged
+        [self.enforce, self.warn, self.audit].iter().all(|standard| standard.level == Level::Privileged)
     }
 }
 

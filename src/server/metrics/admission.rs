@@ -1,7 +1,7 @@
 //! What is counted of admission (apiserver `pkg/admission/metrics`, `pkg/admission/plugin/policy/validating/metrics`).
 
 use super::text::{Text, quoted};
-use crate::admission::measures::{Check, Phase, Step};
+use crate::admission::measures::{Check, Phase, Step, Verdict};
 use crate::server::Server;
 
 pub(super) fn write(text: &mut Text, server: &Server) {
@@ -26,6 +26,22 @@ pub(super) fn write(text: &mut Text, server: &Server) {
     let name = "apiserver_validating_admission_policy_check_total";
     text.metric(name, "counter", "What policies had to say, by what was done about it.");
     checks.iter().for_each(|(labels, took)| text.count(name, labels, took.count()));
+    pod_security(text, server);
+}
+
+fn pod_security(text: &mut Text, server: &Server) {
+    let name = "pod_security_evaluations_total";
+    text.metric(name, "counter", "What the standards of namespaces said of pods.");
+    for (verdict, count) in server.parts().registry.context().measures.pod_security.rows() {
+        let Verdict { allowed, mode, level, version, operation, resource, subresource } = verdict;
+        let decision = if allowed { "allow" } else { "deny" };
+        let operation = operation.as_str().to_lowercase();
+        let labels = format!(
+            "decision=\"{decision}\",mode=\"{mode}\",policy_level=\"{level}\",policy_version=\"{version}\",\
+             request_operation=\"{operation}\",resource=\"{resource}\",subresource=\"{subresource}\""
+        );
+        text.count(name, &labels, count);
+    }
 }
 
 fn webhooks(text: &mut Text, server: &Server) {
