@@ -4,6 +4,7 @@
 //! `CORACLE_DAMAGE=5000` asks more often than the usual run does; `CORACLE_SEED` repeats a run.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -78,9 +79,12 @@ impl Bench {
     }
 }
 
+/// What goes wrong, every how many times.
+type Sick<'a> = (&'a Sabotage, Order, Range<i64>);
+
 /// Asks for the past while reads go wrong, and holds what is told against the truth, and a refusal against what it must
 /// say; gives how often it was told, and how often refused.
-async fn ask(bench: &mut Bench, (sabotage, order): (&Sabotage, Order), says: &str) -> (u64, u64) {
+async fn ask(bench: &mut Bench, (sabotage, order, rates): Sick<'_>, says: &str) -> (u64, u64) {
     let count = setting("CORACLE_DAMAGE").unwrap_or(QUESTIONS);
     let seed = setting("CORACLE_SEED").unwrap_or_else(|| rand::rng().random());
     crate::tell(&format!("{count} questions, CORACLE_SEED={seed}"));
@@ -90,7 +94,7 @@ async fn ask(bench: &mut Bench, (sabotage, order): (&Sabotage, Order), says: &st
         // After a write nothing of the file is in the memory of those who read.
         bench.write(WRITES + usize::try_from(number).unwrap()).await;
         let (revision, state) = bench.past[..WRITES].choose(&mut random).unwrap().clone();
-        sabotage.order(order, random.random_range(1..8));
+        sabotage.order(order, random.random_range(rates.clone()));
         let answer = bench.told_at(revision).await;
         let now = bench.told("").await;
         sabotage.order(order, 0);
@@ -113,7 +117,7 @@ async fn ask(bench: &mut Bench, (sabotage, order): (&Sabotage, Order), says: &st
 async fn what_cannot_be_read_is_refused_by_name_and_read_when_it_can() {
     let (mut data, sabotage) = DataFolder::sabotaged();
     let mut bench = bench(&mut data).await;
-    let (told, refused) = ask(&mut bench, (&sabotage, Order::FailedReads), UNREADABLE).await;
+    let (told, refused) = ask(&mut bench, (&sabotage, Order::FailedReads, 1..80), UNREADABLE).await;
     println!("{told} told, {refused} refused, {} reads failed", sabotage.done(Order::FailedReads));
     assert!(refused > 0, "no read failed");
     let (revision, state) = bench.past[3].clone();
@@ -126,7 +130,7 @@ async fn what_cannot_be_read_is_refused_by_name_and_read_when_it_can() {
 async fn what_was_not_written_is_never_told() {
     let (mut data, sabotage) = DataFolder::sabotaged();
     let mut bench = bench(&mut data).await;
-    let (told, refused) = ask(&mut bench, (&sabotage, Order::ChangedReads), DAMAGED).await;
+    let (told, refused) = ask(&mut bench, (&sabotage, Order::ChangedReads, 1..8), DAMAGED).await;
     println!("{told} told, {refused} refused, {} reads were changed", sabotage.done(Order::ChangedReads));
     assert!(refused > 0, "no change was noticed");
     bench.life.kill();

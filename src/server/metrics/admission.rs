@@ -1,6 +1,9 @@
 //! What is counted of admission (apiserver `pkg/admission/metrics`, `pkg/admission/plugin/policy/validating/metrics`).
 
+use std::collections::BTreeMap;
+
 use super::text::{Text, quoted};
+use crate::admission::Operation;
 use crate::admission::measures::{Check, Phase, Step, Verdict};
 use crate::server::Server;
 
@@ -32,7 +35,12 @@ pub(super) fn write(text: &mut Text, server: &Server) {
 fn pod_security(text: &mut Text, server: &Server) {
     let name = "pod_security_evaluations_total";
     text.metric(name, "counter", "What the standards of namespaces said of pods.");
-    for (verdict, count) in server.parts().registry.context().measures.pod_security.rows() {
+    let mut rows: BTreeMap<_, _> = server.parts().registry.context().measures.pod_security.rows().into_iter().collect();
+    // Upstream tells of what is most common from the beginning.
+    for operation in [Operation::Create, Operation::Update] {
+        rows.entry(Verdict::unlimited(operation)).or_default();
+    }
+    for (verdict, count) in rows {
         let Verdict { allowed, mode, level, version, operation, resource, subresource } = verdict;
         let decision = if allowed { "allow" } else { "deny" };
         let operation = operation.as_str().to_lowercase();

@@ -1,11 +1,13 @@
 //! When what was read is damaged: is it the file, or the reading? SQLite calls both damage when a disk gives an input or
 //! output error, and a connection keeps in memory what it once read wrongly. So it is read again over a new connection,
-//! and if that is damaged too, the files are read through without SQLite: only what can be read is called damaged.
+//! and if that is damaged too, the files are read through without SQLite. A disk that fails now and then may fail SQLite
+//! and not this, so only what is damaged some times over, and can be read each time, is called damaged.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures::future::OptionFuture;
 use sqlx::pool::PoolConnection;
 use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection};
 use tokio::sync::MutexGuard;
@@ -17,10 +19,14 @@ use crate::storage::Error;
 /// How much is read through at once: as SQLite reads, so that what fails now and then does so here too.
 const CHUNK_BYTES: usize = open::PAGE_BYTES as usize;
 
-/// A second reading.
+/// How often it is read before it is called damaged, the first time not counted.
+const READINGS: u32 = 4;
+
+/// More readings.
 pub(super) struct Doubt<'a> {
-    pub connection: SqliteConnection,
-    path: &'a Path,
+    log: &'a SqliteLog,
+    connection: Option<SqliteConnection>,
+    readings: u32,
     _one_at_a_time: MutexGuard<'a, ()>,
 }
 
@@ -38,20 +44,30 @@ impl SqliteLog {
         reader.close_on_drop();
         drop(reader);
         let one_at_a_time = self.doubts.lock().await;
-        let connection = open::options(&self.path).connect().await.map_err(|error| self.failed(error))?;
-        Ok(Some(Doubt { connection, path: &self.path, _one_at_a_time: one_at_a_time }))
+        Ok(Some(Doubt { log: self, connection: None, readings: 0, _one_at_a_time: one_at_a_time }))
     }
 }
 
 impl Doubt<'_> {
-    /// What the second reading gave, or what is really wrong.
-    pub(super) async fn judge<T>(self, again: Result<T, Error>) -> Result<T, Error> {
-        if let Err(error) = self.connection.close().await {
+    /// A new connection, for one reading.
+    pub(super) async fn connect(&mut self) -> Result<&mut SqliteConnection, Error> {
+        self.readings += 1;
+        let connection = open::options(&self.log.path).connect().await;
+        let connection = connection.map_err(|error| self.log.failed(error))?;
+        Ok(self.connection.insert(connection))
+    }
+
+    /// What the reading gave, or what is really wrong; `None`: it must be read once more.
+    pub(super) async fn judge<T>(&mut self, again: Result<T, Error>) -> Option<Result<T, Error>> {
+        if let Some(Err(error)) = OptionFuture::from(self.connection.take().map(Connection::close)).await {
             tracing::debug!(error = &error as &dyn std::error::Error, "a connection was not closed in order");
         }
         match again {
-            Err(damage @ Error::Corrupt { .. }) => Err(sifted(self.path, damage).await),
-            other => other,
+            Err(damage @ Error::Corrupt { .. }) => match sifted(&self.log.path, damage).await {
+                Error::Corrupt { .. } if self.readings < READINGS => None,
+                wrong => Some(Err(wrong)),
+            },
+            other => Some(other),
         }
     }
 }

@@ -55,8 +55,15 @@ impl SqliteLog {
         let mut reader = self.readers.acquire().await.map_err(|error| self.failed(error))?;
         let page = self.read_page(&mut reader, &query).await;
         let Some(mut doubt) = self.doubt(page.as_ref().err(), (query.after, reader)).await? else { return page };
-        let again = self.read_page(&mut doubt.connection, &query).await;
-        doubt.judge(again).await
+        loop {
+            let again = match doubt.connect().await {
+                Ok(connection) => self.read_page(connection, &query).await,
+                Err(error) => Err(error),
+            };
+            if let Some(judged) = doubt.judge(again).await {
+                return judged;
+            }
+        }
     }
 
     async fn read_page(&self, connection: &mut SqliteConnection, query: &PageQuery) -> Result<Page, Error> {
@@ -131,8 +138,15 @@ impl SqliteLog {
         let mut reader = self.readers.acquire().await.map_err(|error| self.failed(error))?;
         let undone = self.read_undone(&mut reader, (after, up_to)).await;
         let Some(mut doubt) = self.doubt(undone.as_ref().err(), (after, reader)).await? else { return undone };
-        let again = self.read_undone(&mut doubt.connection, (after, up_to)).await;
-        doubt.judge(again).await
+        loop {
+            let again = match doubt.connect().await {
+                Ok(connection) => self.read_undone(connection, (after, up_to)).await,
+                Err(error) => Err(error),
+            };
+            if let Some(judged) = doubt.judge(again).await {
+                return judged;
+            }
+        }
     }
 
     async fn read_undone(
