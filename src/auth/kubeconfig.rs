@@ -101,9 +101,10 @@ fn find<'a>(config: &'a Value, list: &str, name: &str) -> Option<&'a Value> {
 /// Changes a file under its lock.
 fn change(path: &Path, next: impl FnOnce(&Value) -> Result<Value, String>) -> Result<(), Error> {
     make_folder(path)?;
+    // The lock stands beside the name that was given, where kubectl looks for it.
+    let _lock = Lock::take(path)?;
     // A link to a file elsewhere stays a link.
     let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let _lock = Lock::take(path)?;
     let (text, mode) = match fs::read_to_string(path) {
         Ok(text) => (text, fs::metadata(path).map_or(0o600, |metadata| metadata.permissions().mode() & 0o777)),
         Err(error) if error.kind() == ErrorKind::NotFound => (String::new(), 0o600),
@@ -317,6 +318,9 @@ other: kept
         merge(&link, &entry(&identity(), "https://x")).unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().file_type().is_symlink());
         assert_eq!(read(&real)["current-context"], "coracle");
+        fs::write(folder.path().join("config.lock"), "").unwrap();
+        let held = merge(&link, &entry(&identity(), "https://x")).unwrap_err().to_string();
+        assert!(held.contains("config.lock cannot be used"), "{held}");
     }
 
     #[test]

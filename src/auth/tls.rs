@@ -6,12 +6,17 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+    verify_tls13_signature_with_raw_key,
+};
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::x509::X509Version;
 
 use super::Error;
 
@@ -56,6 +61,16 @@ pub(super) fn server_config(serving: Arc<Serving>) -> Result<ServerConfig, Error
     Ok(config)
 }
 
+/// A certificate of the form before extensions, as `openssl x509 -req` makes them, which only Go reads by itself.
+fn of_version_one<'a>(certificate: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    (certificate.version() == X509Version::V1).then_some(certificate)
+}
+
+fn bad_signature() -> rustls::Error {
+    rustls::Error::InvalidCertificate(rustls::CertificateError::BadSignature)
+}
+
 /// Asks for a client certificate, checks only that the client holds its key.
 #[derive(Debug)]
 struct AnyCertificate {
@@ -86,7 +101,14 @@ impl ClientCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signed, &self.algorithms)
+        let Some(old) = of_version_one(certificate) else {
+            return verify_tls12_signature(message, certificate, signed, &self.algorithms);
+        };
+        let (_, algorithms) =
+            self.algorithms.mapping.iter().find(|(scheme, _)| *scheme == signed.scheme).ok_or_else(bad_signature)?;
+        let key = &old.public_key().subject_public_key.data;
+        let holds = algorithms.iter().any(|a| a.verify_signature(key, message, signed.signature()).is_ok());
+        if holds { Ok(HandshakeSignatureValid::assertion()) } else { Err(bad_signature()) }
     }
 
     fn verify_tls13_signature(
@@ -95,7 +117,13 @@ impl ClientCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+        match of_version_one(certificate) {
+            None => verify_tls13_signature(message, certificate, signed, &self.algorithms),
+            Some(old) => {
+                let key = SubjectPublicKeyInfoDer::from(old.public_key().raw);
+                verify_tls13_signature_with_raw_key(message, &key, signed, &self.algorithms)
+            }
+        }
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -12,6 +12,8 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use sha2::{Digest, Sha256};
 use x509_parser::certificate::X509Certificate;
+use x509_parser::time::ASN1Time;
+use x509_parser::x509::X509Version;
 
 use super::recent::Recent;
 use super::{CREDENTIAL_ID, Refused};
@@ -43,9 +45,13 @@ const LEFT_SECONDS: [f64; 14] = [
 /// The subject attribute that carries a user's uid since 1.34.
 const UID_ATTRIBUTE: &str = "1.3.6.1.4.1.57683.2";
 
+/// A signature that nothing accepts any more but the reader of certificates.
+const SHA1_WITH_RSA: &str = "1.2.840.113549.1.1.5";
+
 /// Verifies client certificates and reads who they are.
 pub(super) struct Certificates {
     verifier: Arc<dyn ClientCertVerifier>,
+    authorities: Vec<CertificateDer<'static>>,
     /// By digest of the chain: who it is and when it ends.
     verified: Recent<[u8; 32], (Option<User>, Timestamp)>,
     /// For how many seconds the chain was good yet with each request; held for single steps.
@@ -58,13 +64,16 @@ impl Certificates {
     /// # Errors
     /// When there is no authority or one is no certificate.
     pub(super) fn new(authorities: &str) -> Result<Self, Error> {
+        let authorities = CertificateDer::pem_slice_iter(authorities.as_bytes()).collect::<Result<Vec<_>, _>>();
+        let authorities = authorities.map_err(|_| Error::NoKey)?;
         let mut roots = RootCertStore::empty();
-        for der in CertificateDer::pem_slice_iter(authorities.as_bytes()) {
-            roots.add(der.map_err(|_| Error::NoKey)?).map_err(Error::Tls)?;
+        for der in &authorities {
+            roots.add(der.clone()).map_err(Error::Tls)?;
         }
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), tls::provider());
         let verifier = builder.build().map_err(|_| Error::NoKey)?;
-        Ok(Self { verifier, verified: Recent::new(CHAINS_MAX), left: Mutex::new(Histogram::new(&LEFT_SECONDS)) })
+        let (verified, left) = (Recent::new(CHAINS_MAX), Mutex::new(Histogram::new(&LEFT_SECONDS)));
+        Ok(Self { verifier, authorities, verified, left })
     }
 
     pub(super) fn seconds_left(&self) -> Histogram {
@@ -82,21 +91,36 @@ impl Certificates {
         }
         let (_, certificate) = x509_parser::parse_x509_certificate(leaf)
             .map_err(|error| Refused(format!("the client certificate cannot be read: {error}")))?;
-        let intermediates: Vec<_> = rest.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
-        let moment = std::time::Duration::from_secs(u64::try_from(now.as_second()).unwrap_or(0));
-        self.verifier
-            .verify_client_cert(
-                &CertificateDer::from(leaf.as_slice()),
-                &intermediates,
-                UnixTime::since_unix_epoch(moment),
-            )
-            .map_err(|error| refused(&certificate, &error))?;
+        if !self.signed_as_of_old(&certificate, now) {
+            let intermediates: Vec<_> = rest.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
+            let moment = std::time::Duration::from_secs(u64::try_from(now.as_second()).unwrap_or(0));
+            let (leaf, moment) = (CertificateDer::from(leaf.as_slice()), UnixTime::since_unix_epoch(moment));
+            let verified = self.verifier.verify_client_cert(&leaf, &intermediates, moment);
+            verified.map_err(|error| refused(&certificate, &error))?;
+        }
         let user = user(&certificate, leaf)?;
         // An intermediate may end before the leaf; the chain is verified again when the first of them ends.
         let until = chain.iter().filter_map(|der| not_after(der)).min().unwrap_or(now);
         self.verified.put(key, (user.clone(), until));
         self.note(until, now);
         Ok(user)
+    }
+
+    /// Whether an authority has signed a certificate of the form before extensions, which the verifier does not read.
+    /// Go asks nothing more of it than that both are good now.
+    fn signed_as_of_old(&self, certificate: &X509Certificate<'_>, now: Timestamp) -> bool {
+        let Ok(now) = ASN1Time::from_timestamp(now.as_second()) else { return false };
+        let good = |certificate: &X509Certificate<'_>| certificate.validity().is_valid_at(now);
+        let signs = |der: &CertificateDer<'_>| {
+            let Ok((_, authority)) = x509_parser::parse_x509_certificate(der) else { return false };
+            authority.subject().as_raw() == certificate.issuer().as_raw()
+                && (authority.is_ca() || authority.version() == X509Version::V1)
+                && good(&authority)
+                && certificate.verify_signature(Some(authority.public_key())).is_ok()
+        };
+        let weak = certificate.signature_algorithm.algorithm.to_id_string() == SHA1_WITH_RSA;
+        let one = certificate.version() == X509Version::V1;
+        one && !weak && good(certificate) && self.authorities.iter().any(signs)
     }
 
     fn note(&self, until: Timestamp, now: Timestamp) {
