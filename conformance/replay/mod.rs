@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::server::{BINARIES, Server, coracle, in_process, stock};
+use crate::server::{BINARIES, Server, coracle, coracle_with, in_process, stock, stock_with};
 
 pub(crate) use compare::tree_differences;
 use compare::{Difference, differences};
@@ -49,10 +49,11 @@ fn files(name: &str) -> Vec<(String, PathBuf)> {
 fn scenarios() -> Vec<(String, Scenario)> {
     let read = |(name, path): (String, PathBuf)| {
         let text = std::fs::read_to_string(&path).unwrap();
-        let scenario = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let scenario: Scenario =
+            serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         (name, scenario)
     };
-    files("scenarios").into_iter().map(read).collect()
+    files("scenarios").into_iter().map(read).flat_map(|(name, scenario)| scenario.each(name)).collect()
 }
 
 fn recordings() -> Vec<Recording> {
@@ -72,9 +73,14 @@ async fn record() {
     let server = stock().await;
     let version = answer(&server, "/version").await["gitVersion"].as_str().unwrap().to_owned();
     for (name, scenario) in scenarios().into_iter().filter(|(name, _)| chosen(name)) {
-        let steps = run(&server, &name, (&scenario, SETTLE)).await;
-        let (about, webhooks) = (scenario.about, scenario.webhooks);
-        let recording = Recording { scenario: name.clone(), kubernetes: version.clone(), about, webhooks, steps };
+        let own = match scenario.flags.is_empty() {
+            true => None,
+            false => Some(stock_with(|_| scenario.flags.clone()).await),
+        };
+        let steps = run(own.as_ref().unwrap_or(&server), &name, (&scenario, SETTLE)).await;
+        let (about, webhooks, flags) = (scenario.about, scenario.webhooks, scenario.flags);
+        let kubernetes = version.clone();
+        let recording = Recording { scenario: name.clone(), kubernetes, about, webhooks, flags, steps };
         let text = serde_json::to_string_pretty(&recording).unwrap() + "\n";
         std::fs::write(folder("recordings").join(format!("{name}.json")), text).unwrap();
     }
@@ -101,6 +107,7 @@ fn every_scenario_is_recorded_as_it_stands() {
         assert_eq!(recording.scenario, *name);
         let requests: Vec<_> = recording.steps.iter().map(|step| &step.request).collect();
         assert_eq!(recording.webhooks, scenario.webhooks, "{name} has changed; record it again");
+        assert_eq!(recording.flags, scenario.flags, "{name} has changed; record it again");
         assert_eq!(requests, scenario.steps.iter().collect::<Vec<_>>(), "{name} has changed; record it again");
     }
 }
@@ -150,7 +157,11 @@ async fn replay() -> Found {
         if compacts && forgetful.is_none() {
             forgetful = Some(in_process().await);
         }
-        let server = forgetful.as_ref().filter(|_| compacts).unwrap_or(&server);
+        let own = match recording.flags.is_empty() {
+            true => None,
+            false => Some(coracle_with(|_| recording.flags.clone()).await),
+        };
+        let server = own.as_ref().or_else(|| forgetful.as_ref().filter(|_| compacts)).unwrap_or(&server);
         let answers = run(server, &recording.scenario, (&Scenario::of(&recording), Duration::ZERO)).await;
         for (stock, ours) in recording.steps.iter().zip(&answers) {
             let step = format!("{}: {}", recording.scenario, stock.request.step);

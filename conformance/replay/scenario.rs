@@ -17,6 +17,12 @@ pub(super) struct Scenario {
     /// authority, `{webhook-port}` for its port.
     #[serde(default)]
     pub(super) webhooks: BTreeMap<String, Behaviour>,
+    /// Flags of kube-apiserver by a word for them: the same steps are a scenario with each, `name-word`.
+    #[serde(default)]
+    servers: BTreeMap<String, Vec<String>>,
+    /// Those of this one.
+    #[serde(skip)]
+    pub(super) flags: Vec<String>,
     pub(super) steps: Vec<Request>,
 }
 
@@ -72,6 +78,9 @@ pub(super) struct Recording {
     pub(super) kubernetes: String,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) webhooks: BTreeMap<String, Behaviour>,
+    /// What the server was started with beside what all are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) flags: Vec<String>,
     pub(super) steps: Vec<Step>,
 }
 
@@ -105,7 +114,19 @@ impl Scenario {
     /// The scenario that a recording was made from.
     pub(super) fn of(recording: &Recording) -> Self {
         let steps = recording.steps.iter().map(|step| step.request.clone()).collect();
-        Self { about: recording.about.clone(), webhooks: recording.webhooks.clone(), steps }
+        let (webhooks, flags) = (recording.webhooks.clone(), recording.flags.clone());
+        Self { about: recording.about.clone(), webhooks, servers: BTreeMap::new(), flags, steps }
+    }
+
+    /// The scenarios that it stands for: one for each set of flags.
+    pub(super) fn each(self, name: String) -> Vec<(String, Self)> {
+        if self.servers.is_empty() {
+            return vec![(name, self)];
+        }
+        let with = |(word, flags): (&String, &Vec<String>)| {
+            (format!("{name}-{word}"), Self { servers: BTreeMap::new(), flags: flags.clone(), ..self.clone() })
+        };
+        self.servers.iter().map(with).collect()
     }
 }
 

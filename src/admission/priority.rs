@@ -21,18 +21,78 @@ impl Plugin for Priority {
 
     fn handles(&self, operation: Operation, kind: &Kind, subresource: &str) -> bool {
         let writes = matches!(operation, Operation::Create | Operation::Update);
+        let at = (&*kind.gvk.group, &*kind.resource);
         let kinds = [("", "pods"), ("scheduling.k8s.io", "priorityclasses")];
-        writes && subresource.is_empty() && kinds.iter().any(|k| *k == (&*kind.gvk.group, &*kind.resource))
+        let group = operation == Operation::Create && gate_of_group(kind).is_some();
+        subresource.is_empty() && (group || (writes && kinds.contains(&at)))
     }
 
     fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
-        Answer::Ready(if attributes.about("", "pods") { pod(ctx, attributes) } else { Ok(()) })
+        Answer::Ready(match (attributes.about("", "pods"), gate_of_group(attributes.kind)) {
+            (true, _) => pod(ctx, attributes),
+            (_, Some(gate)) if attributes.kind.gates.enabled(gate) => group(ctx, attributes),
+            _ => Ok(()),
+        })
     }
 
     fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
         let classes = attributes.about("scheduling.k8s.io", "priorityclasses");
         Answer::Ready(if classes { only_one_default(ctx, attributes) } else { Ok(()) })
     }
+}
+
+/// The gate on which the priority of a group of pods hangs.
+fn gate_of_group(kind: &Kind) -> Option<&'static str> {
+    match (&*kind.gvk.group, &*kind.resource) {
+        ("scheduling.k8s.io", "podgroups") => Some("GenericWorkload"),
+        ("scheduling.k8s.io", "compositepodgroups") => Some("CompositePodGroup"),
+        _ => None,
+    }
+}
+
+/// The class of a name, or the default one where there is no name.
+fn class_of(snapshot: &Snapshot, name: &str) -> std::result::Result<Option<Object>, String> {
+    if name.is_empty() {
+        return Ok(default_class(snapshot));
+    }
+    let found = snapshot.find(CLASSES, "", name).and_then(|stored| Object::from_json(&stored.body.json).ok());
+    found.map(Some).ok_or_else(|| format!("no PriorityClass with name {name} was found"))
+}
+
+/// A new group of pods, or a group of such.
+fn group(ctx: &Context, attributes: &mut Attributes<'_>) -> Result<()> {
+    let Some(group) = attributes.object.as_deref() else { return Ok(()) };
+    let class = class_of(&ctx.store.snapshot(), group.text_at(&["spec", "priorityClassName"]));
+    let class = class.map_err(|why| attributes.forbidden(why))?;
+    let priority = class.as_ref().and_then(|class| class.int_at(&["value"])).unwrap_or(0);
+    let what = if &*attributes.kind.resource == "podgroups" { "pod group" } else { "composite pod group" };
+    if let Some(given) = group.int_at(&["spec", "priority"]).filter(|given| *given != priority) {
+        return Err(attributes.forbidden(format!(
+            "priority set in the {what} ({given}) must match the priority computed ({priority}) based on the priority \
+             class set in the spec"
+        )));
+    }
+    let policy = match &class {
+        Some(class) => class.text_at(&["preemptionPolicy"]),
+        None => "PreemptLowerPriority",
+    };
+    let policy = if attributes.kind.gates.enabled("PodGroupPreemptionPolicy") { policy } else { "" };
+    let given = group.text_at(&["spec", "preemptionPolicy"]);
+    if !policy.is_empty() && !given.is_empty() && given != policy {
+        return Err(attributes.forbidden(format!(
+            "the string value of PreemptionPolicy ({given}) must not be provided in {what} spec; priority admission \
+             controller computed {policy} from the given PriorityClass name"
+        )));
+    }
+    let Some(group) = attributes.object.as_deref_mut() else { return Ok(()) };
+    group.set(&["spec", "priority"], priority);
+    if let Some(class) = &class {
+        group.set(&["spec", "priorityClassName"], class.name());
+    }
+    if !policy.is_empty() {
+        group.set(&["spec", "preemptionPolicy"], policy);
+    }
+    Ok(())
 }
 
 fn pod(ctx: &Context, attributes: &mut Attributes<'_>) -> Result<()> {
@@ -47,15 +107,10 @@ fn pod(ctx: &Context, attributes: &mut Attributes<'_>) -> Result<()> {
         }
         return Ok(());
     }
-    let snapshot = ctx.store.snapshot();
     let name = pod.text_at(&["spec", "priorityClassName"]).to_owned();
-    let class = match name.as_str() {
-        "" => default_class(&snapshot),
-        name => match snapshot.find(CLASSES, "", name).and_then(|stored| Object::from_json(&stored.body.json).ok()) {
-            Some(class) => Some(class),
-            None => return Err(attributes.forbidden(format!("no PriorityClass with name {name} was found"))),
-        },
-    };
+    let class = class_of(&ctx.store.snapshot(), &name);
+    let class = class.map_err(|why| attributes.forbidden(why))?;
+    let Some(pod) = attributes.object.as_deref_mut() else { return Ok(()) };
     let priority = class.as_ref().and_then(|class| class.int_at(&["value"])).unwrap_or(0);
     let policy = match &class {
         Some(class) => class.text_at(&["preemptionPolicy"]),

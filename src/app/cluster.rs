@@ -25,7 +25,7 @@ use crate::node;
 use crate::registry::{self, Actions, Definitions, Expiry, Extensions, Registry};
 use crate::remote::{ClientIdentity, Remote};
 use crate::resources::facts::{self, Facts};
-use crate::resources::{Catalog, Group, RuntimeConfig, Served, built_in};
+use crate::resources::{Catalog, Gates, Group, RuntimeConfig, Served, built_in};
 use crate::scheduler;
 use crate::server::health::{Flag, Scope};
 use crate::server::transport::{Listen, Listening};
@@ -85,7 +85,7 @@ impl Cluster {
         let reviews = Reviews {
             authorizer: authorizer.clone(),
             authenticators: authenticators.clone(),
-            tokens: tokens(config, &pki),
+            tokens: tokens(config, &pki, &runtime.gates),
             clock: clock.clone(),
         };
         let catalog = Arc::new(Catalog::new(served));
@@ -147,10 +147,14 @@ impl Cluster {
 
     fn first_objects(&self, config: &Config, registry: &Registry) -> anyhow::Result<Vec<Object>> {
         let first = config.service_cluster_ip_ranges.first().context("no --service-cluster-ip-range is given")?;
+        let address = endpoint_address(config.advertised());
+        if address.is_ipv4() != first.addr().is_ipv4() {
+            anyhow::bail!("service IP family \"{first}\" must match public address family \"{address}\"");
+        }
         let service_address = first.hosts().next().with_context(|| format!("{first} has no addresses"))?;
         let server = auth::bootstrap::Server {
             host: std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned(),
-            address: endpoint_address(config.advertised()),
+            address,
             port: self.address().port(),
             group_versions: group_versions(&registry.catalog().served()),
             service_ranges: config.service_cluster_ip_ranges.iter().map(ToString::to_string).collect(),
@@ -335,7 +339,7 @@ fn admission_context(
     admission::Context { store, clock, authorizer, catalog, remote, measures: Arc::default() }
 }
 
-fn tokens(config: &Config, pki: &Pki) -> Tokens {
+fn tokens(config: &Config, pki: &Pki, gates: &Gates) -> Tokens {
     let audiences =
         if config.api_audiences.is_empty() { &config.service_account_issuers } else { &config.api_audiences };
     Tokens {
@@ -344,6 +348,7 @@ fn tokens(config: &Config, pki: &Pki) -> Tokens {
         key: pki.signing_key(),
         expiration_max_seconds: None,
         extend: true,
+        checks_uid: gates.enabled("TokenRequestServiceAccountUIDValidation"),
     }
 }
 

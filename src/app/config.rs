@@ -173,7 +173,7 @@ impl Config {
     /// # Errors
     /// Upstream's text when a feature gate is not known or cannot be set, or a group or version is not known.
     pub fn runtime(&self, facts: &Facts) -> anyhow::Result<RuntimeConfig> {
-        let gates = Gates::parse(facts, &self.feature_gates).map_err(anyhow::Error::msg)?;
+        let gates = Gates::parse(&self.feature_gates).map_err(anyhow::Error::msg)?;
         let runtime = RuntimeConfig { switches: self.runtime.clone(), gates };
         runtime.check(facts).map_err(anyhow::Error::msg)?;
         Ok(runtime)

@@ -28,6 +28,8 @@ pub struct Tokens {
     pub expiration_max_seconds: Option<i64>,
     /// `--service-account-extend-token-expiration`.
     pub extend: bool,
+    /// A request may name the uid of its account, which is checked then.
+    pub checks_uid: bool,
 }
 
 /// What a token is bound to.
@@ -137,7 +139,7 @@ impl Tokens {
                 return Err(Status::invalid(&kind(), name, &[error]));
             }
         }
-        if !request.uid().is_empty() && request.uid() != uid {
+        if self.checks_uid && !request.uid().is_empty() && request.uid() != uid {
             let given = request.uid();
             let why =
                 format!("the UID in the token request ({given}) does not match the UID of the service account ({uid})");
@@ -169,12 +171,34 @@ fn validate(request: &Object) -> Errors {
     if seconds > 1 << 32 {
         errors.push(FieldError::invalid(&path, seconds, "may not specify a duration larger than 2^32 seconds"));
     }
-    if let Some(given) = request.get(&["spec", "attestations"]).filter(|v| v.as_object().is_some_and(|m| !m.is_empty()))
-    {
+    let given = request.get(&["spec", "attestations"]);
+    let count = given.and_then(Value::as_object).map_or(0, serde_json::Map::len);
+    if is_of_webhooks(request) {
+        let audiences = texts(request, &["spec", "audiences"]);
+        if audiences.len() != 1 {
+            let why = "must be length 1 when bound to a webhook config";
+            errors.push(FieldError::invalid(&spec.child("audiences"), json!(audiences), why));
+        }
+        if count != 1 {
+            let why = "webhook bound requests require exactly one admissionReviewAPIGroups attestation";
+            let given = given.cloned().unwrap_or_default();
+            errors.push(FieldError::invalid(&spec.child("attestations"), given, why));
+        }
+        return errors;
+    }
+    if let Some(given) = given.filter(|_| count > 0) {
         let why = "attestations may only be specified with a webhook bound object reference";
         return vec![FieldError::invalid(&spec.child("attestations"), given.clone(), why)];
     }
     errors
+}
+
+/// Whether a token is to be bound to a configuration of webhooks; the gate for that is off, so that such a request is
+/// refused when it is otherwise right.
+fn is_of_webhooks(request: &Object) -> bool {
+    let text = |field| request.text_at(&["spec", "boundObjectRef", field]);
+    let kind = matches!(text("kind"), "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration");
+    kind && text("apiVersion") == "admissionregistration.k8s.io/v1"
 }
 
 /// Looks up what the request wants the token bound to.

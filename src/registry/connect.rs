@@ -169,8 +169,7 @@ fn check_log(call: &Call, wish: &Wish) -> Result<()> {
     check("tailLines", wish.tail_lines, 0);
     check("limitBytes", wish.limit_bytes, 1);
     check("sinceSeconds", wish.since_seconds, 1);
-    // The gate PodLogsQuerySplitStreams is off.
-    if !wish.stream.is_empty() {
+    if !wish.stream.is_empty() && !call.kind.gates.enabled("PodLogsQuerySplitStreams") {
         errors.push(FieldError::forbidden(&Path::new("stream"), "may not be specified"));
     }
     if errors.is_empty() {

@@ -105,7 +105,7 @@ impl Registry {
         if metadata::has_status(kind) && !kind.behaviour.keeps_status_on_create() {
             object.root_mut().remove("status");
         }
-        if kind.behaviour.generation() {
+        if kind.counts_generations() {
             object.set(&["metadata", "generation"], 1);
         }
         self.drop_disabled(kind, &mut object, None);

@@ -19,7 +19,7 @@ use crate::api::schema::validate::{self, Level};
 use crate::api::status::OBJECT_WAS_MODIFIED;
 use crate::api::validation::metadata as metadata_rules;
 use crate::api::{GroupKind, Object, Reason, Result, Revision, Status};
-use crate::resources::{Kind, Moment, Part, go_print, keep_all_but};
+use crate::resources::{Kind, Moment, Part, excused, facts, go_print, keep_all_but};
 use crate::storage::{Change, Expect, Key, Stored, Write};
 
 /// Makes the new object, in the stored version and before anything of the server's own, from the present one.
@@ -196,7 +196,7 @@ impl Registry {
                     metadata::spec_differs(new, old, metadata::has_status(kind))
                         || kind.behaviour.counts_as_change(new, old)
                 };
-                if kind.behaviour.generation() && differs() {
+                if kind.counts_generations() && differs() {
                     new.set(&["metadata", "generation"], old.generation() + 1);
                 }
             }
@@ -240,7 +240,7 @@ impl Registry {
             return by_hand;
         }
         let level = if kind.behaviour.validated_by_hand() { Level::Enforced } else { Level::All };
-        let enabled = |gate: &str| self.facts.gate(gate).is_some() && self.enabled(gate);
+        let enabled = |gate: &str| facts::gate(gate).is_some() && self.enabled(gate);
         let types = (&*kind.types, kind.stored_type_id);
         let options = validate::Options { level, enabled: &enabled };
         let declared = validate::validate(new.root(), old.map(Object::root), types, options);
@@ -248,6 +248,7 @@ impl Registry {
             true => by_hand,
             false => validate::merge(by_hand, declared),
         };
+        errors.retain(|error| !excused(&kind.gates, error));
         go_print::settle(&mut errors, types, &call.emptied.lock());
         errors
     }

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::facts::{Facts, KindFacts, Release};
 use super::{BUILT_IN, Behaviour, Gates, Group, Hooks, Kind, Plain, SelectableField, Served};
+use crate::api::field::go_quote;
 use crate::api::names::api_version;
 use crate::api::{GroupResource, GroupVersionKind};
 
@@ -25,15 +26,31 @@ pub struct RuntimeConfig {
 /// The switches of many versions at once, those that say more after those that say less.
 pub const STAGES: [&str; 4] = ["api/all", "api/ga", "api/beta", "api/alpha"];
 
+/// What the fair queues of requests need, in the order in which it counts; upstream refuses to start without it unless
+/// they are switched off, and there is no such switch here.
+const NEEDED: [&str; 3] = ["flowcontrol.apiserver.k8s.io/v1", "api/ga", "api/all"];
+
 impl RuntimeConfig {
     /// Whether what is named exists.
     ///
     /// # Errors
     /// Upstream's text.
     pub fn check(&self, facts: &Facts) -> Result<(), String> {
-        if matches!(self.switches.as_slice(), [(name, false)] if name == "api/all") {
-            return Err("invalid runtime-config with only api/all=false".to_owned());
+        let set = |wanted: &str| self.switches.iter().rev().find(|(name, _)| name == wanted).map(|(_, on)| *on);
+        if let Some((needed, false)) = NEEDED.iter().find_map(|needed| Some((needed, set(needed)?))) {
+            let conflict =
+                format!("--runtime-config={needed}=false conflicts with --enable-priority-and-fairness=true");
+            return Err(match self.switches.as_slice() {
+                [(name, _)] if name == "api/all" => {
+                    format!("[{conflict}, invalid runtime-config with only api/all=false]")
+                }
+                _ => conflict,
+            });
         }
+        self.check_names(facts)
+    }
+
+    fn check_names(&self, facts: &Facts) -> Result<(), String> {
         let mut unknown = BTreeSet::new();
         for (name, _) in self.switches.iter().filter(|(name, _)| !STAGES.contains(&name.as_str())) {
             let tokens: Vec<_> = name.split('/').collect();
@@ -47,6 +64,13 @@ impl RuntimeConfig {
                 }
                 Some(_) => {}
             }
+            if let [.., resource] = tokens[..]
+                && tokens.len() == 3
+                && resource.to_lowercase() != resource
+            {
+                let why = "group/version/resource and resource is always lowercase plural, not";
+                return Err(format!("invalid key {name}: {why} {}", go_quote(resource)));
+            }
         }
         if unknown.is_empty() {
             return Ok(());
@@ -54,7 +78,7 @@ impl RuntimeConfig {
         Err(format!("unknown api groups {}", unknown.into_iter().collect::<Vec<_>>().join(",")))
     }
 
-    fn serves(&self, facts: &Facts, kind: &KindFacts) -> bool {
+    fn serves(&self, kind: &KindFacts) -> bool {
         let version = &*kind.gvk.version;
         let exact = api_version(&kind.gvk.group, version);
         let resource = format!("{exact}/{}", kind.plural);
@@ -64,13 +88,16 @@ impl RuntimeConfig {
             "api/ga" => stable,
             "api/beta" => version.contains("beta"),
             "api/alpha" => version.contains("alpha"),
-            other => other == exact || other == resource,
+            other => {
+                let other = other.strip_prefix('/').unwrap_or(other);
+                other == exact || other == resource
+            }
         };
         let weight =
             |name: &str| STAGES.iter().position(|stage| *stage == name).unwrap_or(name.matches('/').count() + 4);
         let fitting = self.switches.iter().filter(|(name, _)| fits(name));
         let switched = fitting.max_by_key(|(name, _)| weight(name)).map(|(_, on)| *on);
-        let gated = kind.gate.is_none_or(|gate| self.gates.enabled(facts, gate));
+        let gated = kind.gate.is_none_or(|gate| self.gates.enabled(gate));
         switched.unwrap_or(kind.served_by_default) && gated
     }
 }
@@ -80,12 +107,14 @@ pub fn built_in(facts: &Facts, config: &RuntimeConfig) -> Served {
     let behaviours: HashMap<(&str, &str), &'static dyn Behaviour> =
         BUILT_IN.iter().map(|row| ((row.group, row.kind), row.behaviour)).collect();
     let collections = collections(facts);
-    let chosen: Vec<&KindFacts> = facts.kinds.iter().filter(|kind| config.serves(facts, kind)).collect();
+    let chosen: Vec<&KindFacts> = facts.kinds.iter().filter(|kind| config.serves(kind)).collect();
     let behaviour = |k: &KindFacts| behaviours.get(&(&*k.gvk.group, &*k.gvk.kind)).copied().unwrap_or(&Plain);
     let mut kinds: Vec<Kind> = chosen.iter().map(|k| join(facts, k, behaviour(k), &collections)).collect();
+    let gates = Arc::new(config.gates.clone());
     for (kind, of) in kinds.iter_mut().zip(&chosen) {
         let sharing = facts.kinds.iter().filter(|other| other.stored_as.is_some() && other.stored_as == of.stored_as);
         kind.extracted = extracted(sharing.map(behaviour));
+        kind.gates = gates.clone();
     }
     let kinds: Vec<Arc<Kind>> = kinds.into_iter().map(Arc::new).collect();
     let groups = facts.groups.iter().filter_map(|group| {
@@ -155,6 +184,7 @@ fn join(
         columns: if kind.columns.is_empty() { behaviour.columns() } else { kind.columns.clone() },
         subresources: kind.subresources.clone(),
         behaviour: Hooks::BuiltIn(behaviour),
+        gates: Arc::default(),
         custom: None,
     }
 }
@@ -192,7 +222,7 @@ mod tests {
     #[test]
     fn a_resource_behind_a_gate_is_served_when_the_gate_is_on() {
         let all = RuntimeConfig { switches: vec![("api/all".to_owned(), true)], ..RuntimeConfig::default() };
-        let gates = Gates::parse(&Facts::load(), &[("GenericWorkload".to_owned(), true)]).unwrap();
+        let gates = Gates::parse(&[("GenericWorkload".to_owned(), true)]).unwrap();
         let gated = RuntimeConfig { gates, ..all.clone() };
         check_served(&RuntimeConfig::default(), ("certificates.k8s.io", "v1", "clustertrustbundles"), true);
         check_served(&all, ("scheduling.k8s.io", "v1beta1", "workloads"), false);
@@ -206,11 +236,19 @@ mod tests {
             switches: switches.iter().map(|(name, on)| ((*name).to_owned(), *on)).collect(),
             ..RuntimeConfig::default()
         };
-        let some = config(&[("apps/v1", true), ("api/all", false)]);
+        let some = config(&[("apps/v1/deployments", true), ("apps/v1", false), ("/v1", false)]);
         check_served(&some, ("apps", "v1", "deployments"), true);
-        check_served(&some, ("batch", "v1", "jobs"), false);
+        check_served(&some, ("apps", "v1", "daemonsets"), false);
+        check_served(&some, ("", "v1", "pods"), false);
         let check = |switches: &[(&str, bool)]| config(switches).check(&facts);
-        assert_eq!(check(&[("api/all", false)]), Err("invalid runtime-config with only api/all=false".to_owned()));
+        let conflict = "--runtime-config=api/all=false conflicts with --enable-priority-and-fairness=true";
+        let alone = format!("[{conflict}, invalid runtime-config with only api/all=false]");
+        assert_eq!(check(&[("api/all", false)]), Err(alone));
+        assert_eq!(check(&[("api/all", false), ("apps/v1", true)]), Err(conflict.to_owned()));
+        assert_eq!(check(&[("api/all", false), ("flowcontrol.apiserver.k8s.io/v1", true)]), Ok(()));
+        let upper =
+            "invalid key apps/v1/Pods: group/version/resource and resource is always lowercase plural, not \"Pods\"";
+        assert_eq!(check(&[("apps/v1/Pods", true)]), Err(upper.to_owned()));
         assert_eq!(check(&[("foo/v1", true)]), Err("unknown api groups foo/v1".to_owned()));
         assert_eq!(check(&[("v1", true)]), Err("runtime-config invalid key v1".to_owned()));
         let unregistered = "group version apps/v9 that has not been registered".to_owned();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Map, Value};
 
-use super::facts::{Facts, Stage};
+use super::facts::{self, Facts, Stage};
 use crate::api::Object;
 use crate::api::schema::{Field, Shape, Struct, Table, TypeId};
 
@@ -19,40 +19,68 @@ impl Gates {
     /// Reads `--feature-gates`: `AllAlpha` and `AllBeta` stand for all gates of their stage that are not named.
     ///
     /// # Errors
-    /// Upstream's text for an unknown gate and for one that is locked.
-    pub fn parse(facts: &Facts, switches: &[(String, bool)]) -> Result<Self, String> {
-        let mut set = BTreeMap::new();
+    /// Upstream's text for gates that are unknown, locked, or on without those that they need.
+    pub fn parse(switches: &[(String, bool)]) -> Result<Self, String> {
+        let mut set: BTreeMap<String, bool> = BTreeMap::new();
+        let mut locked = BTreeSet::new();
         for (name, on) in switches {
-            let gate = facts.gate(name).ok_or_else(|| format!("unrecognized feature gate: {name}"))?;
-            if gate.locked && gate.default != *on {
-                return Err(format!("cannot set feature gate {name} to {on}, feature is locked to {}", gate.default));
-            }
+            let gate = facts::gate(name).ok_or_else(|| format!("unrecognized feature gate: {name}"))?;
             set.insert(name.clone(), *on);
+            if gate.locked && gate.default != *on {
+                let default = gate.default;
+                locked.insert(format!("cannot set feature gate {name} to {on}, feature is locked to {default}"));
+            }
+        }
+        if !locked.is_empty() {
+            return Err(aggregate(locked));
         }
         for (name, stage) in [("AllAlpha", Stage::Alpha), ("AllBeta", Stage::Beta)] {
             let Some(on) = set.get(name).copied() else { continue };
-            let unnamed = |gate: &&super::facts::Gate| gate.stage == stage && !gate.locked;
-            for gate in facts.gates.iter().filter(unnamed) {
+            let unnamed = |gate: &&facts::Gate| gate.stage == stage && !gate.locked;
+            for gate in facts::gates().iter().filter(unnamed) {
                 set.entry(gate.name.to_owned()).or_insert(on);
             }
         }
-        Ok(Self { set })
+        let gates = Self { set };
+        let lacking: BTreeSet<_> = facts::gates().iter().filter_map(|gate| gates.lacking(gate)).collect();
+        if lacking.is_empty() { Ok(gates) } else { Err(aggregate(lacking)) }
+    }
+
+    /// What is wrong with a gate that is on although one that it needs is off.
+    fn lacking(&self, gate: &facts::Gate) -> Option<String> {
+        let off: Vec<_> = gate.needs.iter().copied().filter(|needed| !self.enabled(needed)).collect();
+        let name = gate.name;
+        (!off.is_empty() && self.enabled(name))
+            .then(|| format!("{name} is enabled, but depends on features that are disabled: [{}]", off.join(" ")))
     }
 
     /// Whether a gate is on. One that upstream has forgotten about is.
-    pub fn enabled(&self, facts: &Facts, name: &str) -> bool {
-        self.set.get(name).copied().unwrap_or_else(|| facts.gate(name).is_none_or(|gate| gate.default))
+    pub fn enabled(&self, name: &str) -> bool {
+        self.set.get(name).copied().unwrap_or_else(|| facts::gate(name).is_none_or(|gate| gate.default))
     }
 }
 
+/// Errors as Go joins them.
+fn aggregate(errors: BTreeSet<String>) -> String {
+    let joined = errors.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    if errors.len() == 1 { joined } else { format!("[{joined}]") }
+}
+
 /// Fields whose gates the types do not name: of a type, the field, and the gate.
-const UNMARKED: [(&str, &str, &str); 2] = [
+const UNMARKED: [(&str, &str, &str); 5] = [
+    ("io.k8s.api.core.v1.Container", "restartPolicy", "ContainerRestartRules"),
+    ("io.k8s.api.core.v1.EphemeralContainer", "restartPolicy", "ContainerRestartRules"),
+    ("io.k8s.api.apps.v1.ReplicaSetStatus", "terminatingReplicas", "DeploymentReplicaSetTerminatingReplicas"),
     ("io.k8s.api.core.v1.Lifecycle", "stopSignal", "ContainerStopSignals"),
     ("io.k8s.api.core.v1.VolumeMountStatus", "volumeStatus", "ImageVolumeWithDigest"),
 ];
 /// Fields whose gates are named and that are kept all the same.
 const KEPT: [(&str, &str); 2] =
     [("io.k8s.api.core.v1.ContainerStatus", "stopSignal"), ("io.k8s.api.core.v1.TypedObjectReference", "namespace")];
+/// Fields that are kept in what is new.
+const KEPT_IN_NEW: [(&str, &str); 1] = [("io.k8s.api.core.v1.NodeSystemInfo", "runningInUserNamespace")];
+/// The value of a field that hangs on no gate, although the others do: of containers that run beside the others.
+const FREE: (&str, &str) = ("restartPolicy", "Always");
 /// Fields in which nothing is dropped, although types are in there from which something is elsewhere.
 const NOT_ENTERED: [(&str, &str); 1] = [("io.k8s.api.apps.v1.StatefulSetSpec", "volumeClaimTemplates")];
 
@@ -71,6 +99,7 @@ fn is_off(of: &Struct, field: &Field, off: &dyn Fn(&str) -> bool) -> bool {
 pub struct Gated {
     /// Only types that have such a field or lead to one.
     plans: HashMap<TypeId, Plan>,
+    kept_in_new: Found,
 }
 
 #[derive(Debug, Default)]
@@ -86,9 +115,12 @@ impl Gated {
     /// What hangs on the gates that are off.
     pub fn new(facts: &Facts, gates: &Gates) -> Self {
         let mut plans: HashMap<TypeId, Plan> = HashMap::new();
+        let mut kept_in_new = Found::new();
         for (id, of) in facts.types.iter() {
-            let off = of.fields.iter().filter(|field| is_off(of, field, &|gate| !gates.enabled(facts, gate)));
+            let off = of.fields.iter().filter(|field| is_off(of, field, &|gate| !gates.enabled(gate)));
             let off: Vec<String> = off.map(|field| field.name.clone().into_owned()).collect();
+            let kept = |name: &String| KEPT_IN_NEW.contains(&(&*of.name, name));
+            kept_in_new.extend(off.iter().enumerate().filter(|(_, name)| kept(name)).map(|(index, _)| (id.0, index)));
             if !off.is_empty() {
                 plans.insert(id, Plan { off, into: Vec::new() });
             }
@@ -109,7 +141,7 @@ impl Gated {
                 }
             }
         }
-        Self { plans }
+        Self { plans, kept_in_new }
     }
 
     /// Takes the fields out of an object of a built-in type, apart from those that the stored object uses somewhere.
@@ -120,8 +152,9 @@ impl Gated {
             return;
         }
         let mut kept = Found::new();
-        if let Some(old) = old {
-            self.collect(id, old.root(), &mut kept);
+        match old {
+            Some(old) => self.collect(id, old.root(), &mut kept),
+            None => kept.clone_from(&self.kept_in_new),
         }
         if !used.is_subset(&kept) {
             self.remove(id, new.root_mut(), &kept);
@@ -130,7 +163,9 @@ impl Gated {
 
     fn collect(&self, id: TypeId, fields: &Map<String, Value>, found: &mut Found) {
         let Some(plan) = self.plans.get(&id) else { return };
-        let present = |(_, name): &(usize, &String)| fields.get(*name).is_some_and(|value| !value.is_null());
+        let present = |(_, name): &(usize, &String)| {
+            fields.get(*name).is_some_and(|value| !value.is_null() && !is_free(name, value))
+        };
         found.extend(plan.off.iter().enumerate().filter(present).map(|(index, _)| (id.0, index)));
         for (name, shape) in &plan.into {
             if let Some(value) = fields.get(name) {
@@ -159,7 +194,9 @@ impl Gated {
     fn remove(&self, id: TypeId, fields: &mut Map<String, Value>, kept: &Found) {
         let Some(plan) = self.plans.get(&id) else { return };
         for (_, name) in plan.off.iter().enumerate().filter(|(index, _)| !kept.contains(&(id.0, *index))) {
-            fields.remove(name);
+            if !fields.get(name).is_some_and(|value| is_free(name, value)) {
+                fields.remove(name);
+            }
         }
         for (name, shape) in &plan.into {
             if let Some(value) = fields.get_mut(name) {
@@ -186,6 +223,10 @@ impl Gated {
     }
 }
 
+fn is_free(name: &str, value: &Value) -> bool {
+    name == FREE.0 && value == FREE.1
+}
+
 /// Of each type: the types that have it inside a field, and which field.
 fn users(types: &Table) -> HashMap<TypeId, Vec<(TypeId, usize)>> {
     let mut users: HashMap<TypeId, Vec<(TypeId, usize)>> = HashMap::new();
@@ -205,37 +246,49 @@ mod tests {
 
     use super::*;
 
-    fn gates(facts: &Facts, switches: &[(&str, bool)]) -> Result<Gates, String> {
+    fn gates(switches: &[(&str, bool)]) -> Result<Gates, String> {
         let switches: Vec<_> = switches.iter().map(|(name, on)| ((*name).to_owned(), *on)).collect();
-        Gates::parse(facts, &switches)
+        Gates::parse(&switches)
     }
 
     #[test]
     fn a_gate_is_as_it_was_set_or_as_it_is_by_default() {
-        let facts = Facts::load();
-        let set = gates(&facts, &[("AllAlpha", true), ("GenericWorkload", false), ("WatchList", false)]).unwrap();
-        assert!(set.enabled(&facts, "APIServingWithRoutine"));
-        assert!(!set.enabled(&facts, "WatchList"));
-        assert!(!set.enabled(&facts, "GenericWorkload"));
-        assert!(Gates::default().enabled(&facts, "WatchList"));
-        assert!(!Gates::default().enabled(&facts, "APIServingWithRoutine"));
+        let set = gates(&[("AllAlpha", true), ("AllBeta", true), ("WatchList", false)]).unwrap();
+        assert!(set.enabled("APIServingWithRoutine") && set.enabled("GenericWorkload"));
+        assert!(!set.enabled("WatchList"));
+        assert!(Gates::default().enabled("WatchList"));
+        assert!(!Gates::default().enabled("APIServingWithRoutine"));
     }
 
     #[test]
     fn gates_without_a_meaning_are_gates_and_have_a_reason() {
-        let facts = Facts::load();
         for line in include_str!("../../conformance/gates.txt").lines().filter(|line| !line.starts_with('#')) {
             let (name, reason) = line.split_once(": ").unwrap_or_else(|| panic!("no reason: {line}"));
-            assert!(facts.gates.iter().any(|gate| gate.name == name) && !reason.is_empty(), "{line}");
+            assert!(facts::gate(name).is_some() && !reason.is_empty(), "{line}");
         }
     }
 
     #[test]
     fn unknown_and_locked_gates_are_refused_in_upstreams_words() {
-        let facts = Facts::load();
-        assert_eq!(gates(&facts, &[("Foo", true)]), Err("unrecognized feature gate: Foo".to_owned()));
-        let locked = "cannot set feature gate AggregatedDiscoveryRemoveBetaType to false, feature is locked to true";
-        assert_eq!(gates(&facts, &[("AggregatedDiscoveryRemoveBetaType", false)]), Err(locked.to_owned()));
+        let check = |switches: &[(&str, bool)], error: &str| assert_eq!(gates(switches), Err(error.to_owned()));
+        check(&[("Foo", true)], "unrecognized feature gate: Foo");
+        let locked = "cannot set feature gate DRAAdminAccess to false, feature is locked to true";
+        check(&[("DRAAdminAccess", false)], locked);
+        let two = "cannot set feature gate UserNamespacesSupport to false, feature is locked to true";
+        check(&[("UserNamespacesSupport", false), ("DRAAdminAccess", false)], &format!("[{locked}, {two}]"));
+    }
+
+    #[test]
+    fn a_gate_that_needs_another_is_refused_without_it() {
+        let error = "CompositePodGroup is enabled, but depends on features that are disabled: [GenericWorkload \
+                     TopologyAwareWorkloadScheduling]";
+        assert_eq!(gates(&[("CompositePodGroup", true)]), Err(error.to_owned()));
+        let error = "[ClusterTrustBundleProjection is enabled, but depends on features that are disabled: \
+                     [ClusterTrustBundle], RestartAllContainersOnContainerExits is enabled, but depends on features \
+                     that are disabled: [ContainerRestartRules]]";
+        let off = gates(&[("ClusterTrustBundle", false), ("ContainerRestartRules", false)]);
+        assert_eq!(off, Err(error.to_owned()));
+        assert!(gates(&[("AllBeta", false)]).is_ok());
     }
 
     fn deployment(mode: Option<&str>) -> Object {
@@ -257,7 +310,7 @@ mod tests {
         let mut new = deployment(Some("0700"));
         gated.drop_disabled(id, &mut new, Some(&deployment(Some("0755"))));
         assert_eq!(new, deployment(Some("0700")));
-        let on = Gated::new(&facts, &gates(&facts, &[("EmptyDirVolumeMode", true)]).unwrap());
+        let on = Gated::new(&facts, &gates(&[("EmptyDirVolumeMode", true)]).unwrap());
         on.drop_disabled(id, &mut new, None);
         assert_eq!(new, deployment(Some("0700")));
     }

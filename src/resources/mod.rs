@@ -18,6 +18,7 @@ mod coordination;
 mod core;
 pub mod custom;
 mod discovery;
+mod excused;
 pub mod facts;
 mod flowcontrol;
 mod gates;
@@ -55,6 +56,7 @@ use crate::api::{GroupKind, GroupResource, GroupVersionKind, Object};
 pub use built_in::{RuntimeConfig, STAGES, built_in};
 pub use catalog::{Catalog, Group, Served};
 pub use core::service_address_errors;
+pub use excused::excused;
 pub use gates::{Gated, Gates};
 pub use part::keep_all_but;
 pub use print::age;
@@ -93,6 +95,8 @@ pub struct Kind {
     pub columns: Vec<Column>,
     pub subresources: Vec<Subresource>,
     pub behaviour: Hooks,
+    /// What behaviours ask whether a feature is on.
+    pub gates: Arc<Gates>,
     /// What a type made at run time adds.
     pub custom: Option<Arc<custom::Version>>,
 }
@@ -225,6 +229,11 @@ pub trait Behaviour: Send + Sync + 'static {
     /// The type counts `metadata.generation`.
     fn generation(&self) -> bool {
         false
+    }
+
+    /// The gate without which the type does not count it.
+    fn generation_gate(&self) -> Option<&'static str> {
+        None
     }
 
     /// Something beside the fields outside metadata and status counts as a change of generation.
@@ -449,6 +458,11 @@ impl Kind {
     /// Group and kind.
     pub fn group_kind(&self) -> GroupKind {
         self.gvk.group_kind()
+    }
+
+    /// Whether `metadata.generation` is counted, by the type and its gate.
+    pub fn counts_generations(&self) -> bool {
+        self.behaviour.generation() && self.behaviour.generation_gate().is_none_or(|gate| self.gates.enabled(gate))
     }
 
     /// Whether the type was made from a custom resource definition.

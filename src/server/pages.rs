@@ -32,11 +32,14 @@ enum Wanted {
 
 /// Answers one of the two paths; `None`: it is another one.
 pub(super) fn serve(server: &Server, admitted: &Admitted) -> Option<Result<Response>> {
-    let (kind, name) = match admitted.info.path.as_str() {
-        "/statusz" => ("Statusz", "statusz"),
-        "/flagz" => ("Flagz", "flagz"),
+    let (kind, name, gate) = match admitted.info.path.as_str() {
+        "/statusz" => ("Statusz", "statusz", "ComponentStatusz"),
+        "/flagz" => ("Flagz", "flagz", "ComponentFlagz"),
         _ => return None,
     };
+    if !server.parts().registry.enabled(gate) {
+        return None;
+    }
     let Some(wanted) = wanted(admitted.request.headers.text("accept"), kind) else {
         return Some(Err(Status::not_acceptable(&ACCEPTED)));
     };

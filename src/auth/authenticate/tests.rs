@@ -34,6 +34,7 @@ async fn bench() -> Bench {
         key: pki.signing_key(),
         expiration_max_seconds: None,
         extend: true,
+        checks_uid: true,
     };
     let accept = Accept {
         client_authorities: pki.client_authorities().to_owned(),
@@ -242,4 +243,49 @@ fn a_certificate_with_any_byte_changed_is_nobodys() {
         assert!(certificates.authenticate(&[changed], now).is_err(), "byte {at}");
         assert!(certificates.authenticate(&[der[..at].to_vec()], now).is_err(), "cut at {at}");
     }
+}
+
+/// An authority for a hundred years, and a certificate of version 1 that it has signed, both made by OpenSSL 3.0.
+const OLD_AUTHORITY: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIBcDCCARegAwIBAgIUBR+XAIIkz6dSq2fJC56Wt5VDFScwCgYIKoZIzj0EAwIw\n\
+DTELMAkGA1UEAwwCY2EwIBcNMjYxMTIyMDQyMzExWhgPMjEyNjEwMjkwNDIzMTFa\n\
+MA0xCzAJBgNVBAMMAmNhMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEK+gxw4d2\n\
+oYzr/YjBdqZAS8O7OzY8upSCi4ykYzyKOvKffK+OpfP323HqA+oR4G+CVYZmGMK3\n\
+cEwUymWBGgpL3qNTMFEwHQYDVR0OBBYEFPdU61PgPMsC6x6qoFSPLC0ljH0NMB8G\n\
+A1UdIwQYMBaAFPdU61PgPMsC6x6qoFSPLC0ljH0NMA8GA1UdEwEB/wQFMAMBAf8w\n\
+CgYIKoZIzj0EAwIDRwAwRAIgcsO3Wa6FheE3rPta1lH9WLkUii3WeLuF3dpt0z0w\n\
+2yoCIDgodn+cchmkl3Fgd4Uy+fjftWYreDAURvmiSQeiKe8C\n\
+-----END CERTIFICATE-----\n\
+";
+const OLD_CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIBJTCBzAIUfQ9jZYj51h2nkybr4oRmOaW7Jy8wCgYIKoZIzj0EAwIwDTELMAkG\n\
+A1UEAwwCY2EwIBcNMjYxMTIyMDQyMzExWhgPMjEyNjEwMjkwNDIzMTFaMBwxDDAK\n\
+BgNVBAoMA2RldjEMMAoGA1UEAwwDam9lMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcD\n\
+QgAERJzzvVQv3UedIBWV690L398fW08X0zBo8xgDNZ94LqwvmwNHpd2beI0ZEPPc\n\
+keMULWEtslGl5AqaB0w2RAw3QDAKBggqhkjOPQQDAgNIADBFAiEAjfQeyq63UcZt\n\
+PI9aJweThI01jZHcKcMisZgUFDWZM28CIDRxl0svb+7cymxOXodSG/sO1Xl/GOKj\n\
+1FSTaVPioLWf\n\
+-----END CERTIFICATE-----\n\
+";
+
+#[test]
+fn certificates_without_extensions_are_verified_as_go_does() {
+    let der = CertificateDer::from_pem_slice(OLD_CERTIFICATE.as_bytes()).unwrap().to_vec();
+    let certificates = Certificates::new(OLD_AUTHORITY).unwrap();
+    let ask = |der: &[u8], now: &str| certificates.authenticate(&[der.to_vec()], now.parse().unwrap());
+    assert!(ask(&der, "2026-01-01T00:00:00Z").is_err(), "not yet");
+    let user = ask(&der, "2027-01-01T00:00:00Z").unwrap().unwrap();
+    assert_eq!((user.name.as_str(), user.groups), ("joe", vec!["dev".to_owned()]));
+    assert!(ask(&der, "2127-01-01T00:00:00Z").is_err(), "no longer");
+    for at in 0..der.len() {
+        let mut changed = der.clone();
+        changed[at] ^= 0x11;
+        assert!(ask(&changed, "2027-01-01T00:00:00Z").is_err(), "byte {at}");
+    }
+    let now = "2027-01-01T00:00:00Z".parse().unwrap();
+    let other = Pki::open(PkiConfig::default(), now).unwrap();
+    let others = Certificates::new(other.client_authorities()).unwrap();
+    assert!(others.authenticate(&[der], now).is_err(), "another authority");
 }

@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use crate::api::Object;
+use crate::api::field::{Errors, FieldError, Path};
 use crate::resources::tree::{Tree, fill, items_mut};
 
 /// Fills in `matchPolicy` and both selectors.
@@ -28,12 +30,22 @@ pub(super) fn default_match(holder: &mut Tree) {
 
 /// A warning on updates about names that only configuration from files may have.
 pub(super) fn name_warnings(name: &str) -> Vec<String> {
-    const RESERVED: &str = ".static.k8s.io";
-    if !name.ends_with(RESERVED) {
-        return Vec::new();
+    reserved(name).map(|why| format!("metadata.name: {why}")).into_iter().collect()
+}
+
+/// Refuses such names in what is new.
+pub(super) fn static_name(errors: &mut Errors, object: &Object) {
+    if let Some(why) = reserved(object.name()) {
+        errors.push(FieldError::invalid(&Path::new("metadata").child("name"), object.name(), why));
     }
-    vec![format!(
-        "metadata.name: names ending with \"{RESERVED}\" are reserved for static manifest-based configurations and \
-         cannot be managed via the API"
-    )]
+}
+
+fn reserved(name: &str) -> Option<String> {
+    const RESERVED: &str = ".static.k8s.io";
+    name.ends_with(RESERVED).then(|| {
+        format!(
+            "names ending with \"{RESERVED}\" are reserved for static manifest-based configurations and cannot be \
+             managed via the API"
+        )
+    })
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::match_resources::{default_match, name_warnings};
+use super::match_resources::{default_match, name_warnings, static_name};
 use super::policy_validation::{validate_mutating, validate_status, validate_validating};
 use crate::api::Object;
 use crate::api::field::Errors;
@@ -37,7 +37,9 @@ impl Behaviour for ValidatingAdmissionPolicy {
     }
 
     fn validate(&self, _: &Kind, object: &Object) -> Errors {
-        validate_validating(object, None)
+        let mut errors = validate_validating(object, None);
+        static_name(&mut errors, object);
+        errors
     }
 
     fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
@@ -75,7 +77,9 @@ impl Behaviour for MutatingAdmissionPolicy {
     }
 
     fn validate(&self, _: &Kind, object: &Object) -> Errors {
-        validate_mutating(object, None)
+        let mut errors = validate_mutating(object, None);
+        static_name(&mut errors, object);
+        errors
     }
 
     fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::match_resources::{default_match, name_warnings};
+use super::match_resources::{default_match, name_warnings, static_name};
 use super::rule_validation::{mutable_operations, validate_match};
 use crate::api::Object;
 use crate::api::field::{Errors, FieldError, Path};
@@ -33,6 +33,7 @@ impl Behaviour for ValidatingAdmissionPolicyBinding {
     fn validate(&self, _: &Kind, object: &Object) -> Errors {
         let mut errors = validate_binding(object);
         actions(&mut errors, object);
+        static_name(&mut errors, object);
         errors
     }
 
@@ -68,6 +69,7 @@ impl Behaviour for MutatingAdmissionPolicyBinding {
         if let Some(matched) = matched {
             mutable_operations(&mut errors, matched, &Path::new("spec").child("matchResources"));
         }
+        static_name(&mut errors, object);
         errors
     }
 

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::match_resources::{default_rules, default_selectors, name_warnings};
+use super::match_resources::{default_rules, default_selectors, name_warnings, static_name};
 use super::webhook_validation::validate;
 use crate::api::Object;
 use crate::api::field::Errors;
 use crate::resources::print::age;
-use crate::resources::tree::{Tree, child_mut, fill, items_mut, list};
+use crate::resources::tree::{Tree, child_mut, fill, items, items_mut, list, texts};
 use crate::resources::{Behaviour, Kind, Moment};
 
 pub(in crate::resources) struct MutatingWebhookConfiguration;
@@ -29,7 +29,9 @@ impl Behaviour for MutatingWebhookConfiguration {
     }
 
     fn validate(&self, _: &Kind, object: &Object) -> Errors {
-        validate(object, None)
+        let mut errors = validate(object, None);
+        static_name(&mut errors, object);
+        errors
     }
 
     fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
@@ -41,7 +43,7 @@ impl Behaviour for MutatingWebhookConfiguration {
     }
 
     fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
-        old.map_or_else(Vec::new, |_| name_warnings(object.name()))
+        warnings(object, old)
     }
 
     fn unconditional_update(&self) -> bool {
@@ -63,7 +65,9 @@ impl Behaviour for ValidatingWebhookConfiguration {
     }
 
     fn validate(&self, _: &Kind, object: &Object) -> Errors {
-        validate(object, None)
+        let mut errors = validate(object, None);
+        static_name(&mut errors, object);
+        errors
     }
 
     fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
@@ -75,7 +79,7 @@ impl Behaviour for ValidatingWebhookConfiguration {
     }
 
     fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
-        old.map_or_else(Vec::new, |_| name_warnings(object.name()))
+        warnings(object, old)
     }
 
     fn unconditional_update(&self) -> bool {
@@ -99,4 +103,46 @@ fn default_webhook(webhook: &mut Tree) {
 
 fn webhook_cells(object: &Object, moment: &Moment) -> Vec<Value> {
     vec![json!(object.name()), json!(list(object, &["webhooks"]).count()), json!(age(object, moment))]
+}
+/// Resources that no webhook is asked about.
+const EXCLUDED: [(&str, &str); 6] = [
+    ("authentication.k8s.io", "selfsubjectreviews"),
+    ("authentication.k8s.io", "tokenreviews"),
+    ("authorization.k8s.io", "localsubjectaccessreviews"),
+    ("authorization.k8s.io", "selfsubjectaccessreviews"),
+    ("authorization.k8s.io", "selfsubjectrulesreviews"),
+    ("authorization.k8s.io", "subjectaccessreviews"),
+];
+
+/// Of names that only files may have, and of rules that have no effect.
+fn warnings(object: &Object, old: Option<&Object>) -> Vec<String> {
+    let mut warnings = old.map_or_else(Vec::new, |_| name_warnings(object.name()));
+    for (at, webhook) in items(object.root(), "webhooks").enumerate() {
+        for (rule_at, rule) in items(webhook, "rules").enumerate() {
+            let named = excluded(rule).into_iter().map(|(group, resource)| {
+                format!(
+                    "webhooks[{at}].rules[{rule_at}]: {resource}.{group} is excluded from admission webhooks; this rule \
+                     will have no effect"
+                )
+            });
+            warnings.extend(named);
+        }
+    }
+    warnings
+}
+
+/// What a rule names of those, each once; one with a star may be meant for others.
+fn excluded(rule: &Tree) -> Vec<(&str, &str)> {
+    let mut found = Vec::new();
+    if texts(rule, "apiGroups").chain(texts(rule, "resources")).any(|name| name == "*") {
+        return found;
+    }
+    for group in texts(rule, "apiGroups") {
+        for resource in texts(rule, "resources") {
+            if EXCLUDED.contains(&(group, resource)) && !found.contains(&(group, resource)) {
+                found.push((group, resource));
+            }
+        }
+    }
+    found
 }

@@ -35,6 +35,10 @@ impl Behaviour for HorizontalPodAutoscaler {
         true
     }
 
+    fn generation_gate(&self) -> Option<&'static str> {
+        Some("HPAGeneration")
+    }
+
     fn validated_by_hand(&self) -> bool {
         true
     }

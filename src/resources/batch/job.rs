@@ -64,8 +64,8 @@ impl Behaviour for Job {
         job_validation::validate(object)
     }
 
-    fn validate_update(&self, _: &Kind, new: &Object, old: &Object) -> Errors {
-        job_validation::validate_update(new, old)
+    fn validate_update(&self, kind: &Kind, new: &Object, old: &Object) -> Errors {
+        job_validation::validate_update(&kind.gates, new, old)
     }
 
     fn generation(&self) -> bool {

@@ -8,6 +8,7 @@ use crate::api::Object;
 use crate::api::field::{ErrorKind, Errors, FieldError, Path, Shown};
 use crate::api::labels::{Selector, validate_label_selector};
 use crate::api::validation::names::{domain_prefixed_path, qualified_name};
+use crate::resources::Gates;
 use crate::resources::apps::validation::labels_selected;
 use crate::resources::check::{choice, immutable, immutable_as, invalid_as, messages, nonnegatives};
 use crate::resources::core::pod_validation::validate_pod_template;
@@ -23,6 +24,7 @@ const SUCCEEDED_BYTES_MAX: usize = 64 << 10;
 const NOT_INDEXED: &str = "requires indexed completion mode";
 const SUCCESS_POLICY: &str = "io.k8s.api.batch.v1.SuccessPolicy";
 const FAILURE_POLICY: &str = "io.k8s.api.batch.v1.PodFailurePolicy";
+const POD_SPEC: &str = "io.k8s.api.core.v1.PodSpec";
 const TEMPLATE: &str = "io.k8s.api.core.v1.PodTemplateSpec";
 
 /// A new Job.
@@ -37,7 +39,7 @@ pub(super) fn validate(job: &Object) -> Errors {
 }
 
 /// A changed Job.
-pub(super) fn validate_update(new: &Object, old: &Object) -> Errors {
+pub(super) fn validate_update(gates: &Gates, new: &Object, old: &Object) -> Errors {
     let mut errors = Errors::new();
     let of = |job: &Object| child(job.root(), "spec").cloned().unwrap_or_default();
     let (now, before, path) = (of(new), of(old), Path::new("spec"));
@@ -45,7 +47,7 @@ pub(super) fn validate_update(new: &Object, old: &Object) -> Errors {
     completions_change(&mut errors, &now, &before, &path);
     let pair = |key: &str| (now.get(key), before.get(key));
     immutable_as(&mut errors, pair("selector"), LABEL_SELECTOR, &path.child("selector"));
-    template_change(&mut errors, (new, old), (&now, &before), &path);
+    template_change(&mut errors, (gates, old), (&now, &before), &path);
     let plain = |errors: &mut Errors, key: &str| immutable(errors, now.get(key), before.get(key), &path.child(key));
     plain(&mut errors, "completionMode");
     immutable_as(&mut errors, pair("podFailurePolicy"), FAILURE_POLICY, &path.child("podFailurePolicy"));
@@ -390,14 +392,24 @@ fn completions_change(errors: &mut Errors, now: &Tree, before: &Tree, path: &Pat
     }
 }
 
-/// The template stays; of a job that is suspended and never ran, where its pods may run may change.
-fn template_change(errors: &mut Errors, jobs: (&Object, &Object), (now, before): (&Tree, &Tree), path: &Path<'_>) {
-    let (_, old_job) = jobs;
+/// The template stays; of a job that is suspended and of which nothing runs, where its pods may run and what they
+/// need may change.
+fn template_change(
+    errors: &mut Errors,
+    (gates, old_job): (&Gates, &Object),
+    (now, before): (&Tree, &Tree),
+    path: &Path<'_>,
+) {
     let mut expected = before.get("template").cloned().unwrap_or(Value::Null);
     let new = now.get("template").cloned().unwrap_or(Value::Null);
     let suspended = before.get("suspend") == Some(&Value::Bool(true));
     let started = old_job.get(&["status", "startTime"]).is_some_and(|time| !time.is_null());
-    if suspended && !started {
+    let idle = suspended
+        && (!started || is_true(old_job, "Suspended"))
+        && old_job.int_at(&["status", "active"]).unwrap_or(0) == 0;
+    let scheduled_anew =
+        if gates.enabled("MutableSchedulingDirectivesForSuspendedJobs") { idle } else { suspended && !started };
+    if scheduled_anew {
         for keys in [
             &["spec", "nodeSelector"][..],
             &["spec", "tolerations"],
@@ -415,5 +427,34 @@ fn template_change(errors: &mut Errors, jobs: (&Object, &Object), (now, before):
             };
         }
     }
-    immutable_as(errors, (Some(&new), Some(&expected)), TEMPLATE, &path.child("template"));
+    if !(idle && gates.enabled("MutablePodResourcesForSuspendedJobs")) {
+        return immutable_as(errors, (Some(&new), Some(&expected)), TEMPLATE, &path.child("template"));
+    }
+    let (new, mut expected) = (new.get("spec"), expected.get("spec").cloned());
+    for list in ["containers", "initContainers"] {
+        resources_as(list, new, expected.as_mut());
+    }
+    immutable_as(errors, (new, expected.as_ref()), POD_SPEC, &path.child("template.spec"));
+}
+
+/// Takes the resources of containers that stand at the same place in both.
+fn resources_as(list: &str, new: Option<&Value>, old: Option<&mut Value>) {
+    let new = new.and_then(|spec| spec.get(list)?.as_array());
+    let old = old.and_then(|spec| spec.get_mut(list)?.as_array_mut());
+    let (Some(new), Some(old)) = (new, old) else { return };
+    if new.len() != old.len() {
+        return;
+    }
+    for (new, old) in new.iter().zip(old) {
+        let Some(fields) = old.as_object_mut().filter(|old| old.get("name") == new.get("name")) else { continue };
+        match new.get("resources") {
+            Some(resources) => fields.insert("resources".to_owned(), resources.clone()),
+            None => fields.remove("resources"),
+        };
+    }
+}
+
+fn is_true(job: &Object, kind: &str) -> bool {
+    let conditions = job.get(&["status", "conditions"]).and_then(Value::as_array).into_iter().flatten();
+    conditions.filter(|condition| condition["type"] == kind).any(|condition| condition["status"] == "True")
 }

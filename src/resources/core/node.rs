@@ -41,16 +41,14 @@ impl Behaviour for Node {
     }
 
     fn prepare_create(&self, _: &Kind, object: &mut Object, _: &Moment) {
-        for path in [["spec", "configSource"], ["status", "config"], ["spec", "podPreemptionPolicy"]] {
+        for path in [["spec", "configSource"], ["status", "config"]] {
             object.remove(&path);
         }
     }
 
     fn prepare_update(&self, _: &Kind, new: &mut Object, old: &Object) {
-        for path in [["spec", "configSource"], ["spec", "podPreemptionPolicy"]] {
-            if old.get(&path).is_none() {
-                new.remove(&path);
-            }
+        if old.get(&["spec", "configSource"]).is_none() {
+            new.remove(&["spec", "configSource"]);
         }
     }
 

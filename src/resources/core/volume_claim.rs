@@ -20,19 +20,19 @@ impl Behaviour for PersistentVolumeClaim {
         default_claim(object.root_mut());
     }
 
-    fn prepare_create(&self, _: &Kind, object: &mut Object, _: &Moment) {
+    fn prepare_create(&self, kind: &Kind, object: &mut Object, _: &Moment) {
         object.set(&["status"], json!({"phase": "Pending"}));
         let spec = object.object_at(&["spec"]);
-        drop_foreign_source(spec);
+        drop_foreign_source(kind, spec);
         drop_unknown_source(spec);
         equal_sources(spec);
     }
 
-    fn prepare_update(&self, _: &Kind, new: &mut Object, old: &Object) {
+    fn prepare_update(&self, kind: &Kind, new: &mut Object, old: &Object) {
         let had_source = ["dataSource", "dataSourceRef"].iter().any(|key| old.get(&["spec", key]).is_some());
         let spec = new.object_at(&["spec"]);
         if old.get(&["spec", "dataSourceRef"]).is_none() {
-            drop_foreign_source(spec);
+            drop_foreign_source(kind, spec);
         }
         if !had_source {
             drop_unknown_source(spec);
@@ -137,8 +137,11 @@ pub(super) fn access_modes(holder: &Tree) -> String {
     SHORT.iter().filter(|(mode, _)| given.contains(mode)).map(|(_, short)| *short).collect::<Vec<_>>().join(",")
 }
 
-/// Sources in other namespaces hang on the gate `CrossNamespaceVolumeDataSource`, which is off by default.
-fn drop_foreign_source(spec: &mut Tree) {
+/// Sources in other namespaces hang on a gate, which is off by default.
+fn drop_foreign_source(kind: &Kind, spec: &mut Tree) {
+    if kind.gates.enabled("CrossNamespaceVolumeDataSource") {
+        return;
+    }
     if child(spec, "dataSourceRef").is_some_and(|reference| !text(reference, "namespace").is_empty()) {
         spec.remove("dataSourceRef");
     }

@@ -254,6 +254,7 @@ fn kind(definition: &Definition, version: &VersionSpec, (shared, at): (&Arc<Shar
         columns: columns::headers(version),
         subresources: subresources(version, &gvk),
         behaviour: Hooks::Custom(behaviour),
+        gates: Arc::default(),
         custom: Some(Arc::new(Version { shared: shared.clone(), at })),
         gvk,
     }

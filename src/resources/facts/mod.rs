@@ -19,7 +19,7 @@ use crate::api::schema::{Table, TypeId};
 pub use descriptions::Descriptions;
 pub use kinds::{FieldLabel, GroupFacts, KindFacts, Release, VersionFacts};
 pub use objects::{bootstrap_flow_control, bootstrap_rbac};
-pub use switches::{AdmissionPlugin, Gate, Stage};
+pub use switches::{AdmissionPlugin, Gate, Stage, gate, gates};
 
 /// The version of Kubernetes that all facts are of, such as `v1.37.1`.
 pub const VERSION: &str = include_str!("version.txt").trim_ascii();
@@ -34,8 +34,6 @@ pub struct Facts {
     pub groups: Vec<GroupFacts>,
     /// Every resource that can be served, by group and version in discovery order, then by kind.
     pub kinds: Vec<KindFacts>,
-    /// In alphabetical order.
-    pub gates: Vec<Gate>,
     /// In the order in which they run.
     pub plugins: Vec<AdmissionPlugin>,
     /// `x-kubernetes-group-version-kind` of definitions in `/openapi/v2` when everything is served. A document of
@@ -72,16 +70,10 @@ impl Facts {
             release: Release::of(VERSION).expect(WELL_FORMED),
             groups,
             kinds,
-            gates: switches::parse_gates(include_str!("gates.txt")).expect(WELL_FORMED),
             plugins: switches::parse_plugins(include_str!("plugins.txt")).expect(WELL_FORMED),
             openapi_kinds: switches::parse_openapi(include_str!("openapi.txt"), &types).expect(WELL_FORMED),
             types: Arc::new(types),
         }
-    }
-
-    /// A feature gate by name.
-    pub fn gate(&self, name: &str) -> Option<&Gate> {
-        self.gates.iter().find(|gate| gate.name == name)
     }
 
     /// The resource at a group, version and plural.

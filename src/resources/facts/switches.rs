@@ -1,13 +1,14 @@
 //! Reads `gates.txt`, `plugins.txt` and `openapi.txt`, whose lines are rows of plain words.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use crate::api::GroupVersionKind;
 use crate::api::schema::{Table, TypeId};
 
-use super::Malformed;
 use super::kinds::{find, parse_kind_name};
 use super::line::{Line, lines};
+use super::{Malformed, WELL_FORMED};
 
 /// A feature gate of kube-apiserver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,15 @@ pub struct Gate {
     pub stage: Stage,
     /// It cannot be set to anything but its default.
     pub locked: bool,
+    /// The gates without which it cannot be on.
+    pub needs: &'static [&'static str],
+}
+
+static GATES: LazyLock<Vec<Gate>> = LazyLock::new(|| parse_gates(include_str!("gates.txt")).expect(WELL_FORMED));
+
+/// All gates, in alphabetical order.
+pub fn gates() -> &'static [Gate] {
+    &GATES
 }
 
 /// How far a feature has come.
@@ -28,6 +38,11 @@ pub enum Stage {
     Deprecated,
 }
 
+/// A feature gate by name.
+pub fn gate(name: &str) -> Option<&'static Gate> {
+    gates().binary_search_by_key(&name, |gate| gate.name).ok().map(|index| &gates()[index])
+}
+
 /// An admission plugin of kube-apiserver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AdmissionPlugin {
@@ -35,12 +50,13 @@ pub struct AdmissionPlugin {
     pub on_by_default: bool,
 }
 
-pub(super) fn parse_gates(text: &'static str) -> Result<Vec<Gate>, Malformed> {
+fn parse_gates(text: &'static str) -> Result<Vec<Gate>, Malformed> {
     lines(text).map(parse_gate).collect()
 }
 
 fn parse_gate(line: Line) -> Result<Gate, Malformed> {
-    let words: Vec<_> = line.text.split(' ').collect();
+    let (row, needs) = line.text.split_once(" needs ").unwrap_or((line.text, ""));
+    let words: Vec<_> = row.split(' ').collect();
     let (name, default, stage, locked) = match *words.as_slice() {
         [name, default, stage] => (name, default, stage, false),
         [name, default, stage, "locked"] => (name, default, stage, true),
@@ -53,7 +69,9 @@ fn parse_gate(line: Line) -> Result<Gate, Malformed> {
         "deprecated" => Stage::Deprecated,
         _ => return Err(line.malformed(format!("no stage: {stage}"))),
     };
-    Ok(Gate { name, default: default == "on", stage, locked })
+    let needs: Vec<_> = needs.split_terminator(' ').collect();
+    // Read once; they live as long as the text does.
+    Ok(Gate { name, default: default == "on", stage, locked, needs: needs.leak() })
 }
 
 pub(super) fn parse_plugins(text: &'static str) -> Result<Vec<AdmissionPlugin>, Malformed> {
@@ -92,9 +110,12 @@ mod tests {
     #[test]
     fn alpha_gates_are_off_and_every_gate_of_a_kind_is_known() {
         let facts = Facts::load();
-        assert!(facts.gates.iter().all(|g| g.stage != Stage::Alpha || !g.default));
-        assert!(facts.kinds.iter().filter_map(|k| k.gate).all(|gate| facts.gate(gate).is_some()));
-        assert_eq!(facts.gate("WatchList").map(|g| g.default), Some(true));
+        assert!(gates().iter().all(|g| g.stage != Stage::Alpha || !g.default));
+        assert!(gates().is_sorted_by_key(|g| g.name));
+        assert!(gates().iter().flat_map(|g| g.needs).all(|needed| gate(needed).is_some()));
+        assert!(facts.kinds.iter().filter_map(|k| k.gate).all(|name| gate(name).is_some()));
+        assert_eq!(gate("WatchList").map(|g| g.default), Some(true));
+        assert_eq!(gate("CompositePodGroup").unwrap().needs, ["GenericWorkload", "TopologyAwareWorkloadScheduling"]);
     }
 
     #[test]

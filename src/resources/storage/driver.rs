@@ -15,15 +15,16 @@ const TOKENS_WARNING: &str = "spec.serviceAccountTokenInSecrets is unset; if sup
     to prevent possible logging of tokens in volume attributes";
 
 impl Behaviour for CsiDriver {
-    fn default(&self, _: &Kind, object: &mut Object) {
+    fn default(&self, kind: &Kind, object: &mut Object) {
         let spec = object.object_at(&["spec"]);
         fill(spec, "attachRequired", true);
         fill(spec, "fsGroupPolicy", "ReadWriteOnceWithFSType");
         fill_zero(spec, "volumeLifecycleModes", json!(["Persistent"]));
-        let off =
-            ["podInfoOnMount", "storageCapacity", "requiresRepublish", "seLinuxMount", "preventPodSchedulingIfMissing"];
-        for key in off {
+        for key in ["podInfoOnMount", "storageCapacity", "requiresRepublish", "seLinuxMount"] {
             fill(spec, key, false);
+        }
+        if kind.gates.enabled("VolumeLimitScaling") {
+            fill(spec, "preventPodSchedulingIfMissing", false);
         }
     }
 

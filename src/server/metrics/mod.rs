@@ -21,7 +21,7 @@ use self::text::{Text, quoted};
 use super::Server;
 use super::filters::{Admitted, RequestInfo};
 use super::message::Response;
-use crate::resources::facts::{Stage, VERSION};
+use crate::resources::facts::{self, Stage, VERSION};
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
 
@@ -154,7 +154,7 @@ fn about(text: &mut Text, server: &Server) {
     text.count(name, &build, 1);
     let name = "kubernetes_feature_enabled";
     text.metric(name, "gauge", "Whether a feature gate is on.");
-    for gate in &server.parts().facts.gates {
+    for gate in facts::gates() {
         let stage = match gate.stage {
             Stage::Alpha => "ALPHA",
             Stage::Beta => "BETA",

@@ -1,6 +1,6 @@
 //! Tolerations of taints.
 
-use crate::api::field::{Errors, FieldError, Path};
+use crate::api::field::{Errors, FieldError, Path, go_quote};
 use crate::api::validation::metadata::label_key;
 use crate::api::validation::names;
 use crate::resources::check::choice;
@@ -39,13 +39,33 @@ fn one(errors: &mut Errors, toleration: &Tree, path: &Path<'_>) {
             errors.push(FieldError::invalid(&at, value, "value must be empty when `operator` is 'Exists'"));
         }
         "Exists" => {}
-        // Comparisons have a feature gate that is off.
+        // Of the two, either the operator is refused or the value is checked: a feature gate decides.
         "Lt" | "Gt" => {
             errors.push(FieldError::not_supported(&at, operator, &["Equal", "Exists", "Lt", "Gt"]));
+            compared(errors, value, &path.child("value"));
         }
         _ => choice(errors, operator, &at, &["Equal", "Exists"]),
     }
     if !effect.is_empty() {
         choice(errors, effect, &path.child("effect"), &EFFECTS);
+    }
+}
+
+/// A value that is compared is a number.
+fn compared(errors: &mut Errors, value: &str, path: &Path<'_>) {
+    let digits = value.strip_prefix('-').unwrap_or(value);
+    let decimal = match digits.as_bytes() {
+        b"0" => digits.len() == value.len(),
+        [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    if !decimal {
+        let detail = "must be a valid decimal integer in canonical form";
+        errors.push(FieldError::invalid(path, value, detail));
+    }
+    if value.parse::<i64>().is_err() {
+        let why = if decimal { "value out of range" } else { "invalid syntax" };
+        let detail = format!("strconv.ParseInt: parsing {}: {why}", go_quote(value));
+        errors.push(FieldError::invalid(path, value, detail));
     }
 }
