@@ -22,6 +22,7 @@ mod kubectl;
 mod metrics;
 mod operator;
 mod replay;
+mod runtime;
 mod secrecy;
 mod server;
 mod session;

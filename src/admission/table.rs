@@ -103,7 +103,8 @@ pub fn plugins(enable: &[String], disable: &[String]) -> Result<Vec<Arc<dyn Plug
     errors
         .extend(missing.map(|row| format!("enable-admission-plugins plugin {} is not supported", go_quote(row.name))));
     if !errors.is_empty() {
-        return Err(errors.join(", "));
+        let joined = errors.join(", ");
+        return Err(if errors.len() == 1 { joined } else { format!("[{joined}]") });
     }
     let named = |list: &[String], row: &Row| list.iter().any(|name| name == row.name);
     let runs = |row: &&Row| !named(disable, row) && (row.on_by_default || named(enable, row));
@@ -143,6 +144,9 @@ mod tests {
     fn unknown_and_contradicting_names_are_refused_in_upstreams_words() {
         assert_eq!(names(&["Foo"], &[]), Err(r#"enable-admission-plugins plugin "Foo" is unknown"#.to_owned()));
         assert_eq!(names(&[], &["Foo"]), Err(r#"disable-admission-plugins plugin "Foo" is unknown"#.to_owned()));
+        let two =
+            r#"[disable-admission-plugins plugin "A" is unknown, disable-admission-plugins plugin "B" is unknown]"#;
+        assert_eq!(names(&[], &["A", "B"]), Err(two.to_owned()));
         let both = "[Priority] in enable-admission-plugins and disable-admission-plugins overlapped";
         assert_eq!(names(&["Priority"], &["Priority"]), Err(both.to_owned()));
     }

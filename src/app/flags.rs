@@ -13,6 +13,8 @@ use crate::resources::STAGES;
 /// A whole Kubernetes control plane in one binary over one SQLite file.
 #[derive(Parser, Debug)]
 #[command(name = "coracle", disable_version_flag = true, args_conflicts_with_subcommands = true)]
+// Of a flag that is given twice the last one counts, as in Go.
+#[command(args_override_self = true)]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -192,11 +194,11 @@ impl Up {
             anonymous_auth: self.anonymous_auth,
             service_account_key_files: self.service_account_key_file.clone(),
             service_account_signing_key_file: self.service_account_signing_key_file.clone(),
-            api_audiences: self.api_audiences.clone(),
+            api_audiences: listed(&self.api_audiences),
             service_cluster_ip_ranges: ranges(&self.service_cluster_ip_range)?,
             authorization_modes: self.authorization_mode.clone(),
-            enable_admission_plugins: self.enable_admission_plugins.clone(),
-            disable_admission_plugins: self.disable_admission_plugins.clone(),
+            enable_admission_plugins: listed(&self.enable_admission_plugins),
+            disable_admission_plugins: listed(&self.disable_admission_plugins),
             runtime: api_switches(&self.runtime_config)?,
             feature_gates: gate_switches(&self.feature_gates)?,
             controllers: Controllers {
@@ -218,19 +220,34 @@ impl Up {
     }
 }
 
+/// A list that is given as nothing has no items.
+fn listed(texts: &[String]) -> Vec<String> {
+    texts.iter().filter(|text| !text.is_empty()).cloned().collect()
+}
+
+/// No range at all is the one that stands in the help.
 fn ranges(texts: &[String]) -> anyhow::Result<Vec<ipnet::IpNet>> {
+    if let [only] = texts
+        && only.trim().is_empty()
+    {
+        return Ok(Config::default().service_cluster_ip_ranges);
+    }
     let range = |(index, text): (usize, &String)| {
         text.trim().parse().map_err(|_| anyhow::anyhow!("service-cluster-ip-range[{index}] is not a valid cidr"))
     };
     texts.iter().enumerate().map(range).collect()
 }
 
-/// `--runtime-config`: a name without a value is switched on.
+/// `--runtime-config`: the name of a version or a resource without a value is switched on.
 fn api_switches(texts: &[String]) -> anyhow::Result<Vec<(String, bool)>> {
     let switch = |text: &String| {
         let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        let (name, value) = (name.trim(), value.trim());
+        // Names of old for all of the legacy group.
+        let legacy = ["v1", "api/v1"].iter().any(|old| name == *old || name.starts_with(&format!("{old}/")));
+        let name = if legacy { "/v1" } else { name };
         let on = match (STAGES.contains(&name), value) {
-            (_, "") | (true, "true") => true,
+            (true, "true") | (false, "") => true,
             (true, "false") => false,
             (true, _) => anyhow::bail!("invalid value {name}={value}"),
             (false, _) => {
@@ -239,13 +256,19 @@ fn api_switches(texts: &[String]) -> anyhow::Result<Vec<(String, bool)>> {
         };
         Ok((name.to_owned(), on))
     };
-    texts.iter().filter(|text| !text.is_empty()).map(switch).collect()
+    // It has meant nothing for long.
+    let means = |text: &&String| !text.is_empty() && text.split('=').next() != Some("api/legacy");
+    texts.iter().filter(means).map(switch).collect()
 }
 
 /// `--feature-gates`; names may stand behind the component's.
 fn gate_switches(texts: &[String]) -> anyhow::Result<Vec<(String, bool)>> {
     let switch = |text: &String| {
-        let text = text.strip_prefix("kube:").unwrap_or(text).trim();
+        let text = match text.split_once(':') {
+            None => text.trim(),
+            Some(("kube", text)) => text.trim(),
+            Some((component, _)) => anyhow::bail!("component not registered: {component}"),
+        };
         let (name, value) = text.split_once('=').ok_or_else(|| anyhow::anyhow!("missing bool value for {text}"))?;
         match parse_bool(value.trim()) {
             Ok(on) => Ok((name.trim().to_owned(), on)),
@@ -301,9 +324,12 @@ mod tests {
             "--secure-port=0",
             "--authorization-mode=RBAC",
             "--runtime-config=api/beta=true,apps/v1/deployments=false",
+            "--anonymous-auth=true",
             "--anonymous-auth=false",
             "--controllers=*,-deployment",
             "--scheduler=false",
+            "--enable-admission-plugins=",
+            "--service-cluster-ip-range=",
             "--etcd-compaction-interval=1h30m",
             "--event-ttl=10m30s",
             "-v=4",
@@ -313,7 +339,8 @@ mod tests {
         assert_eq!(config.authorization_modes, ["RBAC"]);
         let switches = [("api/beta".to_owned(), true), ("apps/v1/deployments".to_owned(), false)];
         assert_eq!(config.runtime, switches);
-        assert!(!config.anonymous_auth);
+        assert!(!config.anonymous_auth && config.enable_admission_plugins.is_empty());
+        assert_eq!(config.service_cluster_ip_ranges, Config::default().service_cluster_ip_ranges);
         assert_eq!(config.history, Duration::from_secs(5400));
         assert_eq!(config.event_ttl, Duration::from_secs(630));
         assert_eq!((config.controllers.selection.as_str(), config.controllers.scheduler), ("*,-deployment", false));
@@ -332,10 +359,12 @@ mod tests {
     fn wrong_values_are_refused_in_the_words_of_kube_apiserver() {
         check_refused("--feature-gates=Foo=true", "unrecognized feature gate: Foo");
         check_refused("--feature-gates=kube:Foo=true", "unrecognized feature gate: Foo");
+        check_refused("--feature-gates=bar:Foo=true", "component not registered: bar");
         check_refused("--feature-gates=WatchList", "missing bool value for WatchList");
         let maybe = "invalid value of WatchList=maybe, err: strconv.ParseBool: parsing \"maybe\": invalid syntax";
         check_refused("--feature-gates=WatchList=maybe", maybe);
         check_refused("--runtime-config=foo/v1=true", "unknown api groups foo/v1");
+        check_refused("--runtime-config=api/all", "invalid value api/all=");
         let maybe = "invalid value of apps/v1: maybe, err: strconv.ParseBool: parsing \"maybe\": invalid syntax";
         check_refused("--runtime-config=apps/v1=maybe", maybe);
         check_refused("--service-cluster-ip-range=foo", "service-cluster-ip-range[0] is not a valid cidr");

@@ -38,7 +38,7 @@ impl Mode {
     /// # Errors
     /// Upstream's text for an empty list, an unknown mode and one that is there twice.
     pub fn parse_all(names: &[String]) -> Result<Vec<Self>, String> {
-        if names.is_empty() {
+        if names.iter().all(String::is_empty) {
             return Err("at least one authorization-mode must be passed".to_owned());
         }
         let mut modes = Vec::new();
@@ -48,6 +48,10 @@ impl Mode {
                 "RBAC" => Self::Rbac,
                 "AlwaysAllow" => Self::AlwaysAllow,
                 "AlwaysDeny" => Self::AlwaysDeny,
+                "ABAC" | "Webhook" => {
+                    let there = "Node, RBAC, AlwaysAllow, AlwaysDeny";
+                    return Err(format!("authorization-mode {name} is not supported: choose among {there}"));
+                }
                 _ => return Err(format!("authorization-mode {} is not a valid mode", go_quote(name))),
             };
             if modes.contains(&mode) {
@@ -206,6 +210,9 @@ mod tests {
         let parse = |text: &str| Mode::parse_all(&text.split(',').map(str::to_owned).collect::<Vec<_>>());
         assert_eq!(parse("Node,RBAC"), Ok(DEFAULT_MODES.to_vec()));
         assert_eq!(parse("rbac"), Err(r#"authorization-mode "rbac" is not a valid mode"#.to_owned()));
+        assert_eq!(parse(""), Err("at least one authorization-mode must be passed".to_owned()));
+        let absent = "authorization-mode Webhook is not supported: choose among Node, RBAC, AlwaysAllow, AlwaysDeny";
+        assert_eq!(parse("Node,Webhook"), Err(absent.to_owned()));
         let twice = r#"authorization-mode ["RBAC" "RBAC"] has mode specified more than once"#;
         assert_eq!(parse("RBAC,RBAC"), Err(twice.to_owned()));
     }
