@@ -179,6 +179,8 @@ pub struct DeleteOptions {
     /// The deprecated `orphanDependents`.
     pub orphan_dependents: Option<bool>,
     pub dry_run: bool,
+    /// `ignoreStoreReadErrorWithClusterBreakingPotential`: delete what cannot be read.
+    pub unread: bool,
 }
 
 impl DeleteOptions {

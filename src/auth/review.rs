@@ -265,6 +265,12 @@ fn label_term(requirement: &Value) -> Option<String> {
     labels::Selector::parse(&text).is_ok().then_some(text)
 }
 
+/// Attributes as upstream's errors show them: by the names of the fields in Go.
+fn go_named(attributes: &Value) -> Value {
+    let text = |name: &str| attributes.get(name).and_then(Value::as_str).unwrap_or("");
+    json!({"Path": text("path"), "Verb": text("verb")})
+}
+
 fn access_errors(kind: Access, review: &Object) -> Errors {
     let mut errors = Errors::new();
     let spec = Path::new("spec");
@@ -272,7 +278,7 @@ fn access_errors(kind: Access, review: &Object) -> Errors {
     let (resource, path) = (given("resourceAttributes"), given("nonResourceAttributes"));
     if resource.is_some() == path.is_some() {
         let why = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
-        errors.push(FieldError::invalid(&spec, path.cloned().unwrap_or_default(), why));
+        errors.push(FieldError::invalid(&spec, path.map(go_named).unwrap_or_default(), why));
     }
     let user = review.text_at(&["spec", "user"]);
     if kind != Access::Myself && user.is_empty() && texts(review.get(&["spec", "groups"])).is_empty() {
@@ -299,7 +305,7 @@ fn access_errors(kind: Access, review: &Object) -> Errors {
         }
         if let Some(path) = path {
             let field = Path::new("spec.nonResourceAttributes");
-            errors.push(FieldError::invalid(&field, path.clone(), "disallowed on this kind of request"));
+            errors.push(FieldError::invalid(&field, go_named(path), "disallowed on this kind of request"));
         }
     }
     errors

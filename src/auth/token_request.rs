@@ -210,6 +210,9 @@ fn bind(snapshot: &Snapshot, account: &Stored, request: &Object) -> Result<Bound
     let (namespace, name) = (&*account.key.namespace, text("name"));
     let gvk = GroupVersionKind::parse(text("apiVersion"), text("kind"));
     let find = |collection: &str, namespace: &str| {
+        if name.is_empty() {
+            return Err(Status::bad_request("Name parameter required."));
+        }
         let found = snapshot.find(collection, namespace, name);
         found.cloned().ok_or_else(|| Status::not_found(&resource("", collection), name))
     };

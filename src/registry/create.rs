@@ -110,6 +110,7 @@ impl Registry {
         }
         self.drop_disabled(kind, &mut object, None);
         kind.behaviour.stamp_requester(&mut object, &call.user);
+        kind.behaviour.warnings_as_sent(&object).into_iter().for_each(|warning| call.warnings.add(warning));
         kind.behaviour.prepare_create(kind, &mut object, &moment);
         companions.extend(self.allocate(admission, Some(&mut object)).await?);
         self.complete(kind, &mut object);

@@ -132,6 +132,9 @@ impl Registry {
             apply::refuse_texts(&mut value);
         }
         self.check_kind(wanted, &value, &origin)?;
+        // An empty list of owners asks for a new beginning, which no list does not.
+        let forgets_owners =
+            value.pointer("/metadata/managedFields").and_then(Value::as_array).is_some_and(Vec::is_empty);
         if !wanted.custom {
             *call.emptied.lock() = Emptied::of(&value);
         }
@@ -166,6 +169,9 @@ impl Registry {
             }
         }
         let mut object = Object::from_value(value).map_err(|_| Status::bad_request("an object is expected"))?;
+        if forgets_owners {
+            object.set(&["metadata", "managedFields"], Value::Array(Vec::new()));
+        }
         object.set_gvk(gvk);
         Ok(object)
     }
@@ -398,15 +404,31 @@ pub(super) fn patch_tree<'a>(
         return Err(Status::unsupported_media_type(&["application/merge-patch+json"]));
     }
     let how = how_of(kind);
-    let duplicates = json::decode(document).map(|decoded| decoded.duplicates).unwrap_or_default();
+    let (duplicates, unknown) = match json::decode(document) {
+        Ok(decoded) if how == patch::PatchKind::Json => (decoded.duplicates, unknown_in_operations(&decoded.value)),
+        Ok(decoded) => (decoded.duplicates, Vec::new()),
+        Err(_) => (Vec::new(), Vec::new()),
+    };
     let value = patched_value(live, (how, document), (types, id))?;
     let shown = Box::new(move || {
         let value = patched_value(live, (how, document), (types, id)).unwrap_or_default();
         patch::shown(how, &value, document, (types, id))
     });
     let prefix = if how == patch::PatchKind::Json { "json patch " } else { "" };
-    let twice = Twice::InPatch(duplicate_fields(prefix, &duplicates));
+    let mut told = duplicate_fields(prefix, &duplicates);
+    told.extend(unknown);
+    let twice = Twice::InPatch(told);
     Ok(Patched { input: Input { value, twice }, shown })
+}
+
+/// What a JSON patch says that no operation has.
+fn unknown_in_operations(patch: &Value) -> Vec<String> {
+    let operations = patch.as_array().into_iter().flatten().filter_map(Value::as_object).enumerate();
+    let unknown = operations.flat_map(|(at, operation)| {
+        let names = operation.keys().filter(|name| !["op", "path", "from", "value"].contains(&name.as_str()));
+        names.map(move |name| format!("json patch unknown field {}", go_quote(&format!("[{at}].{name}"))))
+    });
+    unknown.collect()
 }
 
 /// The patches that change the object as it stands.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::admit::Admission;
 use super::conversion::Reading;
 use super::persist::Committed;
+use super::replace::storage_key;
 use super::{ATTEMPTS_MAX, Answer, Call, Listing, Registry, Written, metadata, persist};
 use crate::admission::Operation;
 use crate::api::request::{DeleteOptions, ListOptions, Options, Propagation, Target};
@@ -58,6 +59,14 @@ impl Registry {
         let stored = self.find(call)?;
         let old = persist::tree(&call.kind, &*self.one_converted(&call.kind, &stored, Reading::One).await?)?;
         check_preconditions(&call.kind, &old, options)?;
+        if options.unread {
+            let why = format!(
+                "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: unsafe deletion is \
+                 not allowed because the object is decodable from storage",
+                storage_key(call, false)
+            );
+            return Err(Status::conflict(&call.kind.group_resource(), &call.target.name, &why));
+        }
         let unsaid = options.propagation.is_none() && options.orphan_dependents.is_none();
         if let Some(warning) = call.kind.behaviour.delete_warning().filter(|_| unsaid) {
             call.warnings.add(warning);
@@ -142,7 +151,9 @@ impl Registry {
         let deletes = listing.items.clone().into_iter().map(|item| {
             let one = call.for_object(&item.key);
             async move {
-                match self.delete(&one, options).await {
+                let deleted = self.delete(&one, options).await;
+                one.warnings.take().into_iter().for_each(|warning| call.warnings.add(warning));
+                match deleted {
                     Err(status) if status.reason() != Reason::NotFound => Err(status),
                     _ => Ok(()),
                 }

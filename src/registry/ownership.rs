@@ -7,7 +7,7 @@ use super::replace::{Ownership, Replacement};
 use super::{Call, Registry, Written, metadata};
 use crate::api::apply::{self, Conflicts, FieldSet, Owns, Root, Scope, Versions, Writer};
 use crate::api::request::WriteOptions;
-use crate::api::{Object, Result, Status};
+use crate::api::{Object, Reason, Result, Status, schema};
 use crate::resources::{Kind, Moment, Served};
 use bytes::Bytes;
 
@@ -96,12 +96,14 @@ impl Owner<'_> {
         let versions = OtherVersions { kind, served: self.served };
         let api_version = kind.gvk.api_version();
         let status_resets = FieldSet::of_fields(kind.behaviour.status_resets());
-        let owns = match self.call.target.subresource.as_str() {
-            "" if metadata::has_status(kind) => Owns::Except(&STATUS),
-            "finalize" => Owns::Except(&STATUS),
-            "status" if kind.is_custom() => Owns::Except(&SPEC_AND_METADATA),
-            "status" => Owns::Except(&status_resets),
-            _ => Owns::All,
+        let own_resets = kind.behaviour.resets(&self.call.target.subresource).map(FieldSet::of_fields);
+        let owns = match (&own_resets, self.call.target.subresource.as_str()) {
+            (Some(resets), _) => Owns::Except(resets),
+            (None, "") if metadata::has_status(kind) => Owns::Except(&STATUS),
+            (None, "finalize") => Owns::Except(&STATUS),
+            (None, "status") if kind.is_custom() => Owns::Except(&SPEC_AND_METADATA),
+            (None, "status") => Owns::Except(&status_resets),
+            (None, _) => Owns::All,
         };
         run(&Scope {
             root: root(kind),
@@ -145,15 +147,15 @@ impl Registry {
             let writer = Writer { manager: &options.field_manager, now: moment.now };
             let merged =
                 owner.with_scope(|scope| apply::apply(scope, live.as_deref(), &config, (&writer, conflicts)))?;
-            self.settle_applied(call, merged, old)
+            self.settle_applied(call, (merged, &config), old)
         };
         let creates = call.target.subresource.is_empty();
         self.replace(&Replacement { call, options, produce: &produce, creates, ownership: Ownership::Settled }).await
     }
 
     /// A merged object is defaulted and brought to the stored version, as a decoded one is.
-    fn settle_applied(&self, call: &Call, merged: Object, old: Option<&Object>) -> Result<Object> {
-        let mut object = self.decode_tree(call, merged)?;
+    fn settle_applied(&self, call: &Call, (merged, config): (Object, &Object), old: Option<&Object>) -> Result<Object> {
+        let mut object = self.decode_tree(call, fitted(&call.kind, merged, config)?)?;
         metadata::settle_namespace(call, &mut object)?;
         metadata::check_name(&object, &call.target.name)?;
         if old.is_none() && !object.uid().is_empty() {
@@ -165,6 +167,23 @@ impl Registry {
         }
         Ok(object)
     }
+}
+
+/// What was merged, as decoding it into the Go type and encoding it again would make it: an atomic struct, for one, comes
+/// without the nulls that Go writes.
+fn fitted(kind: &Kind, merged: Object, config: &Object) -> Result<Object> {
+    if kind.is_custom() {
+        return Ok(merged);
+    }
+    let about = format!("{}/{}; {}", config.namespace(), config.name(), kind.gvk);
+    let mut value = merged.into_value();
+    let unfit = |error: &dyn std::fmt::Display| {
+        let why = format!("unable to convert unstructured object to {}: error decoding from json: {error}", kind.gvk);
+        let message = format!("failed to convert new object ({about}) to proper version: {why}");
+        Status::new(500, Reason::Unknown, message)
+    };
+    schema::decode::normalise(&mut value, &kind.types, kind.type_id).map_err(|error| unfit(&error))?;
+    Object::from_value(value).map_err(|_| Status::internal("what was merged is no object"))
 }
 
 #[cfg(test)]

@@ -145,8 +145,9 @@ impl Registry {
         companions.extend(self.allocate(admission, Some(&mut new)).await?);
         self.complete(&call.kind, &mut new);
         self.check(call, &new, &old)?;
-        for warning in call.kind.behaviour.warnings(&new, Some(&old)) {
-            call.warnings.add(warning);
+        // Writers of a part are told nothing of the whole.
+        if part_of(call)?.is_none() {
+            call.kind.behaviour.warnings(&new, Some(&old)).into_iter().for_each(|warning| call.warnings.add(warning));
         }
         owner.keep_times_of_equal_sets(&old, &mut new);
         companions.extend(self.admit_finally(admission, Some(&mut new)).await?);
@@ -351,6 +352,18 @@ pub(super) fn check_uid(call: &Call, (new, old): (&Object, &Object), dry_run: bo
     if new.uid().is_empty() || new.uid() == old.uid() {
         return Ok(());
     }
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID \
+         in precondition: {}, UID in object meta: {}",
+        storage_key(call, dry_run),
+        new.uid(),
+        old.uid()
+    );
+    Err(Status::conflict(&call.kind.group_resource(), &call.target.name, &why))
+}
+
+/// The place of an object in upstream's store.
+pub(super) fn storage_key(call: &Call, dry_run: bool) -> String {
     let kind = &call.kind;
     let namespace = if kind.namespaced { format!("{}/", call.target.namespace) } else { String::new() };
     let folder = match (&*kind.gvk.group, &*kind.resource) {
@@ -362,14 +375,7 @@ pub(super) fn check_uid(call: &Call, (new, old): (&Object, &Object), dry_run: bo
         (_, resource) => resource,
     };
     let root = if dry_run { "" } else { "/registry" };
-    let why = format!(
-        "StorageError: invalid object, Code: 4, Key: {root}/{folder}/{namespace}{}, ResourceVersion: 0, \
-         AdditionalErrorMsg: Precondition failed: UID in precondition: {}, UID in object meta: {}",
-        call.target.name,
-        new.uid(),
-        old.uid()
-    );
-    Err(Status::conflict(&kind.group_resource(), &call.target.name, &why))
+    format!("{root}/{folder}/{namespace}{}", call.target.name)
 }
 
 /// The body's resourceVersion must be the stored one; an absent one stands for it where the type allows that.
@@ -378,7 +384,8 @@ fn check_revision(call: &Call, new: &mut Object, stored: &Stored) -> Result<()> 
     let resource = kind.group_resource();
     let given = new.resource_version();
     if given.is_empty() || given == "0" {
-        if kind.behaviour.unconditional_update() || !call.target.subresource.is_empty() && given.is_empty() {
+        // A scale without a version says nothing of the object's.
+        if kind.behaviour.unconditional_update() || call.target.subresource == "scale" && given.is_empty() {
             new.set(&["metadata", "resourceVersion"], stored.revision.to_string());
             return Ok(());
         }

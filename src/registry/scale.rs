@@ -73,9 +73,6 @@ impl Registry {
             return self.write_scale(call, options, &ScaleWrite::Patch(kind, patch)).await;
         }
         let config = self.decode_apply(call, patch, options)?;
-        if !config.name().is_empty() {
-            super::metadata::check_name(&config, &call.target.name)?;
-        }
         self.write_scale(call, options, &ScaleWrite::Apply(config)).await
     }
 
@@ -163,10 +160,19 @@ impl Registry {
                 Ok(scale)
             }
             ScaleWrite::Apply(config) => {
+                if !config.name().is_empty() {
+                    super::metadata::check_name(config, &call.target.name)?;
+                }
                 let conflicts = if options.force { Conflicts::Force } else { Conflicts::Refuse };
-                let merged = apply::apply(scope, Some(live), config, (writer, conflicts))?;
+                let mut merged = apply::apply(scope, Some(live), config, (writer, conflicts))?;
+                // Who owns what is settled, in a form that no client may send.
+                let owners = merged.remove(&MANAGED_FIELDS);
                 let input = Input { value: merged.into_value(), ..Input::default() };
-                self.decode_scale(call, input, FieldValidation::Ignore)
+                let mut scale = self.decode_scale(call, input, FieldValidation::Ignore)?;
+                if let Some(owners) = owners {
+                    scale.set(&MANAGED_FIELDS, owners);
+                }
+                Ok(scale)
             }
         }
     }

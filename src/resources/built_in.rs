@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 use super::facts::{Facts, KindFacts, Release};
-use super::{BUILT_IN, Behaviour, Gates, Group, Hooks, Kind, Plain, SelectableField, Served};
+use super::{BUILT_IN, Behaviour, Column, Gates, Group, Hooks, Kind, Plain, SelectableField, Served};
 use crate::api::field::go_quote;
 use crate::api::names::api_version;
 use crate::api::{GroupResource, GroupVersionKind};
@@ -181,11 +181,19 @@ fn join(
         extracted: Vec::new(),
         storage_version_hash: kind.hashed_as.as_ref().map(storage_version_hash).unwrap_or_default(),
         deprecation: deprecation(kind, facts.release),
-        columns: if kind.columns.is_empty() { behaviour.columns() } else { kind.columns.clone() },
+        columns: columns(kind, behaviour),
         subresources: kind.subresources.clone(),
         behaviour: Hooks::BuiltIn(behaviour),
         gates: Arc::default(),
         custom: None,
+    }
+}
+
+fn columns(kind: &KindFacts, behaviour: &dyn Behaviour) -> Vec<Column> {
+    match (behaviour.prints_rows(), kind.columns.is_empty()) {
+        (false, _) => Vec::new(),
+        (true, true) => behaviour.columns(),
+        (true, false) => kind.columns.clone(),
     }
 }
 

@@ -282,10 +282,32 @@ pub trait Behaviour: Send + Sync + 'static {
         &["spec"]
     }
 
+    /// Warnings about a new object as it was sent, before anything is made of it.
+    fn warnings_as_sent(&self, object: &Object) -> Vec<String> {
+        let _ = object;
+        Vec::new()
+    }
+
+    /// What writers of the object or of a part do not own, as `status_resets`; `None`: as of other types.
+    fn resets(&self, subresource: &str) -> Option<&'static [&'static str]> {
+        let _ = subresource;
+        None
+    }
+
     /// The conditions of a printed row, such as that a pod has ended; empty: none are told.
     fn row_conditions(&self, object: &Object) -> Vec<Value> {
         let _ = object;
         Vec::new()
+    }
+
+    /// Whether upstream's store prints the columns of the facts; if not, Name and Created At.
+    fn prints_rows(&self) -> bool {
+        true
+    }
+
+    /// Whether the rows of a list stand in another order than its objects: what they are sorted by.
+    fn row_order(&self) -> Option<fn(&Object) -> (i64, String)> {
+        None
     }
 
     /// The printed columns of a type whose columns are not among the facts.

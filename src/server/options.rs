@@ -56,6 +56,8 @@ pub(super) fn list_options(query: &Query, listing: Listing) -> Result<ListOption
         label_selector: query.text("labelSelector").to_owned(),
         field_selector: query.text("fieldSelector").to_owned(),
         resource_version: match listing {
+            // Of a continuation it is looked at only to be refused.
+            Listing::List if !continue_token.is_empty() => revision(version).unwrap_or(Some(Revision(u64::MAX))),
             Listing::List => revision(version)?,
             Listing::Watch | Listing::WatchWithoutInitialEvents => cached_revision(version)?,
         },
@@ -64,7 +66,7 @@ pub(super) fn list_options(query: &Query, listing: Listing) -> Result<ListOption
         continue_token,
         timeout_seconds: timeout_seconds.and_then(|s| u64::try_from(s).ok()),
         allow_bookmarks: query.flag("allowWatchBookmarks").unwrap_or(false),
-        send_initial_events: asked_initial_events,
+        send_initial_events: if listing == Listing::Watch { send_initial_events } else { asked_initial_events },
     })
 }
 
@@ -267,13 +269,43 @@ fn delete_options_of_query(query: &Query) -> Result<DeleteOptions> {
     let orphan_dependents = query.flag("orphanDependents");
     let text = |key: &str| query.get(key).filter(|value| !value.is_empty()).map(str::to_owned);
     refuse("DeleteOptions", &delete_errors(policy, orphan_dependents, &dry_run))?;
-    Ok(DeleteOptions {
+    checked(DeleteOptions {
         grace_period_seconds: query.int("gracePeriodSeconds")?,
         preconditions: Preconditions { uid: text("uid"), resource_version: text("resourceVersion") },
         propagation: policy.and_then(propagation),
         orphan_dependents,
         dry_run: !dry_run.is_empty(),
+        unread: query.flag(UNREAD).unwrap_or(false),
     })
+}
+
+const UNREAD: &str = "ignoreStoreReadErrorWithClusterBreakingPotential";
+
+/// What cannot be read has no dependents, no period of grace and nothing to compare.
+fn checked(options: DeleteOptions) -> Result<DeleteOptions> {
+    let conditions = options.preconditions.uid.is_some() || options.preconditions.resource_version.is_some();
+    let others = [
+        (options.propagation.is_some(), "propagationPolicy"),
+        (options.orphan_dependents.is_some(), "orphanDependents"),
+        (options.grace_period_seconds.is_some(), "gracePeriodSeconds"),
+        (conditions, "preconditions"),
+    ];
+    let set = others.into_iter().filter(|(set, _)| *set && options.unread);
+    let error =
+        |(_, name)| FieldError::invalid(&Path::new(UNREAD), true, format!("cannot be set together with .{name}"));
+    let errors: Errors = set.map(error).collect();
+    refuse("DeleteOptions", &errors)?;
+    Ok(options)
+}
+
+/// What the deletion of a whole collection does not have.
+///
+/// # Errors
+/// 422.
+pub(super) fn check_delete_many(options: &DeleteOptions) -> Result<()> {
+    let why = "is not allowed with DELETECOLLECTION, try again after removing the option";
+    let error = options.unread.then(|| FieldError::invalid(&Path::new(UNREAD), true, why));
+    refuse("DeleteOptions", &error.into_iter().collect())
 }
 
 fn delete_options_of_value(mut value: Value, types: &Table) -> Result<DeleteOptions> {
@@ -289,7 +321,7 @@ fn delete_options_of_value(mut value: Value, types: &Table) -> Result<DeleteOpti
     let dry_run = value.get("dryRun").and_then(Value::as_array);
     let dry_run: Vec<&str> = dry_run.into_iter().flatten().filter_map(Value::as_str).collect();
     refuse("DeleteOptions", &delete_errors(policy.as_deref(), orphan_dependents, &dry_run))?;
-    Ok(DeleteOptions {
+    checked(DeleteOptions {
         grace_period_seconds: value.get("gracePeriodSeconds").and_then(Value::as_i64),
         preconditions: Preconditions {
             uid: text("/preconditions/uid"),
@@ -298,6 +330,7 @@ fn delete_options_of_value(mut value: Value, types: &Table) -> Result<DeleteOpti
         propagation: policy.as_deref().and_then(propagation),
         orphan_dependents,
         dry_run: !dry_run.is_empty(),
+        unread: value.get(UNREAD).and_then(Value::as_bool).unwrap_or(false),
     })
 }
 

@@ -53,8 +53,8 @@ pub fn apply(kind: PatchKind, live: &Object, patch: &[u8], of: (&Table, TypeId))
         PatchKind::Json => json::apply(live, document),
         PatchKind::Merge => merge::apply(live, document),
         PatchKind::StrategicMerge => {
-            let patched = strategic::apply(live, document, of)?;
-            if let Some(why) = restore::fault(&patched, of) {
+            let mut patched = strategic::apply(live, document, of)?;
+            if let Some(why) = restore::fault(&mut patched, of) {
                 return Err(refused(&shown(kind, &patched, patch, of), &why));
             }
             Ok(patched)

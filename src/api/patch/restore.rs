@@ -1,37 +1,40 @@
 //! Whether a tree fits the Go struct that a strategic merge patch is for, in the words of the converter that upstream
-//! puts trees into structs with (apimachinery `pkg/runtime/converter.go`), which are not those of its JSON decoder.
+//! puts trees into structs with (apimachinery `pkg/runtime/converter.go`), which are not those of its JSON decoder. What
+//! that one takes and the decoder does not, is made into what both take.
 
 use serde_json::Value;
 
 use crate::api::schema::{Field, Shape, Table, TypeId};
 
 /// What does not fit, if anything; types with a decoder of their own are left to it.
-pub(super) fn fault(value: &Value, (table, id): (&Table, TypeId)) -> Option<String> {
+pub(super) fn fault(value: &mut Value, (table, id): (&Table, TypeId)) -> Option<String> {
     restore(value, &Shape::Struct(id), (table, None))
 }
 
 /// `go_type`: what Go calls the type where the table says more than its shape does.
-fn restore(value: &Value, shape: &Shape, (table, go_type): (&Table, Option<&str>)) -> Option<String> {
-    let from = match value {
+fn restore(value: &mut Value, shape: &Shape, (table, go_type): (&Table, Option<&str>)) -> Option<String> {
+    let from = match &*value {
         Value::Null => return None,
         other => kind(other),
     };
     match (shape, value) {
-        (Shape::String | Shape::Bool | Shape::Int32 | Shape::Int64 | Shape::Float64, _) => {
+        (Shape::String | Shape::Bool | Shape::Int32 | Shape::Int64 | Shape::Float64, value) => {
             scalar(value, shape, go_type)
         }
         (Shape::Struct(id), Value::Object(map)) => {
-            let known = table.get(*id).fields.iter().filter_map(|field| Some((field, map.get(field.name.as_ref())?)));
-            known.into_iter().find_map(|(field, value)| restore(value, &field.shape, (table, of_field(field))))
+            let mut fields = table.get(*id).fields.iter();
+            fields.find_map(|field| restore(map.get_mut(field.name.as_ref())?, &field.shape, (table, of_field(field))))
         }
         (Shape::Struct(_), _) => Some(format!("cannot restore struct from: {from}")),
         (Shape::List(list), Value::Array(items)) => {
             let of = go_type.and_then(|name| name.strip_prefix("[]"));
-            items.iter().find_map(|item| restore(item, &list.item, (table, of)))
+            items.iter_mut().find_map(|item| restore(item, &list.item, (table, of)))
         }
         (Shape::Bytes, Value::String(_)) => None,
         (Shape::List(_) | Shape::Bytes, _) => Some(format!("cannot restore slice from {from}")),
-        (Shape::Map(of), Value::Object(map)) => map.values().find_map(|value| restore(value, &of.value, (table, None))),
+        (Shape::Map(of), Value::Object(map)) => {
+            map.values_mut().find_map(|value| restore(value, &of.value, (table, None)))
+        }
         (Shape::Map(_), _) => Some(format!("cannot restore map from {from}")),
         (
             Shape::IntOrString
@@ -53,8 +56,11 @@ fn of_field(field: &Field) -> Option<&str> {
     field.extra.as_deref()?.go_type.as_deref()
 }
 
+/// Above this a whole number is not told from its neighbours.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+
 /// Go converts numbers to texts, which is not meant, and nothing else across kinds, which it does not know.
-fn scalar(value: &Value, shape: &Shape, go_type: Option<&str>) -> Option<String> {
+fn scalar(value: &mut Value, shape: &Shape, go_type: Option<&str>) -> Option<String> {
     let to = match shape {
         Shape::String => "string",
         Shape::Bool => "bool",
@@ -62,12 +68,20 @@ fn scalar(value: &Value, shape: &Shape, go_type: Option<&str>) -> Option<String>
         Shape::Int64 => "int64",
         _ => "float64",
     };
-    let refused = || Some(format!("cannot convert {} to {}", kind(value), go_type.unwrap_or(to)));
-    match (value, shape) {
+    let from = kind(value);
+    let refused = || Some(format!("cannot convert {from} to {}", go_type.unwrap_or(to)));
+    match (&*value, shape) {
         (Value::String(_), Shape::String) | (Value::Bool(_), Shape::Bool) | (Value::Number(_), Shape::Float64) => None,
         (Value::Number(number), Shape::Int32 | Shape::Int64) => {
-            let whole = number.is_i64() || number.as_f64().is_some_and(|float| float.fract() == 0.0);
-            if whole { None } else { refused() }
+            if number.is_i64() {
+                return None;
+            }
+            let Some(whole) = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < WHOLE_MAX) else {
+                return refused();
+            };
+            // It is whole and small.
+            *value = format!("{whole:.0}").parse::<i64>().map_or(Value::Null, Value::from);
+            None
         }
         (Value::Number(number), Shape::String) if number.is_i64() => refused(),
         _ => Some(format!("unrecognized type: {to}")),
@@ -122,7 +136,7 @@ mod tests {
     #[track_caller]
     fn check(spec: Value, expected: Option<&str>) {
         let (table, id) = of();
-        assert_eq!(fault(&json!({ "spec": spec }), (&table, id)).as_deref(), expected);
+        assert_eq!(fault(&mut json!({ "spec": spec }), (&table, id)).as_deref(), expected);
     }
 
     #[test]

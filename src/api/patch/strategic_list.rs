@@ -86,7 +86,10 @@ pub(super) fn in_order(
 ) -> Result<Vec<Value>, Failure> {
     if !merge_key.is_empty() {
         for item in merged.iter().chain(patch_order).chain(live_order) {
-            let Value::Object(fields) = item else { return Err(bad_argument("map[string]interface {}", item)) };
+            // Upstream tells the place in a list that holds nothing else.
+            let Value::Object(fields) = item else {
+                return Err(Failure::Other("value for key 0 is not a map".to_owned()));
+            };
             if !fields.contains_key(merge_key) {
                 return Err(no_merge_key(fields, merge_key));
             }
@@ -197,7 +200,14 @@ fn deduplicate(mut items: Vec<Value>) -> Vec<Value> {
 
 pub(super) fn bad_directive(directive: &Value, fields: &Map<String, Value>) -> Failure {
     let fields = Value::Object(fields.clone());
-    Failure::Other(format!("unknown patch type: {} in map: {}", go_format(directive), go_format(&fields)))
+    // A directive is printed as a text, which it need not be.
+    let told = match directive {
+        Value::String(text) => text.clone(),
+        Value::Null => "%!s(<nil>)".to_owned(),
+        Value::Bool(_) | Value::Number(_) => format!("%!s({}={})", go_type(directive), go_format(directive)),
+        Value::Array(_) | Value::Object(_) => go_format(directive),
+    };
+    Failure::Other(format!("unknown patch type: {told} in map: {}", go_format(&fields)))
 }
 
 pub(super) fn bad_argument(expected: &str, actual: &Value) -> Failure {

@@ -60,6 +60,9 @@ async fn bind(order: &Order<'_>, call: &Call) -> Result<Object> {
     if !errors.is_empty() {
         return Err(Status::new(500, Reason::Unknown, aggregate(&errors)));
     }
+    if call.target.name.is_empty() {
+        return Err(Status::bad_request("Name parameter required."));
+    }
     order.admit_finally().await?;
     let now = order.registry.moment().now;
     let assigned = |pod: &mut Object| {

@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use super::{Action, Order, success};
 use crate::api::field::{FieldError, Path};
 use crate::api::labels::Selector;
-use crate::api::request::{DeleteOptions, Propagation, Target};
+use crate::api::request::{DeleteOptions, Propagation, Target, WriteOptions};
 use crate::api::status::{Cause, Details};
 use crate::api::{GroupKind, GroupResource, GroupVersionKind, Object, Reason, Result, Status};
 use crate::registry::delete::check_preconditions;
+use crate::registry::ownership::Owner;
 use crate::registry::{Call, Registry, metadata, persist};
 use crate::resources::Kind;
 use crate::storage::Stored;
@@ -20,6 +21,9 @@ const EVICTION: GroupVersionKind = GroupVersionKind::of("policy", "v1", "Evictio
 
 /// Upstream's bound on pods whose eviction the disruption controller has not seen yet.
 const DISRUPTED_PODS_MAX: usize = 2000;
+
+/// The manager of what the server writes.
+const SERVER: &str = "kube-apiserver";
 
 const VIOLATES: &str = "Cannot evict pod as it would violate the pod's disruption budget.";
 
@@ -44,7 +48,7 @@ async fn evict(mut order: Order<'_>) -> Result<Object> {
     if order.object.name() != call.target.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
-    check_policy(&order.object)?;
+    check_options(&order.object)?;
     let mut delete = delete_options(&order.object);
     delete.dry_run |= order.dry_run;
     order.dry_run = delete.dry_run;
@@ -69,15 +73,22 @@ async fn evict(mut order: Order<'_>) -> Result<Object> {
     Ok(success())
 }
 
-fn check_policy(eviction: &Object) -> Result<()> {
+fn check_options(eviction: &Object) -> Result<()> {
     let policy = eviction.text_at(&["deleteOptions", "propagationPolicy"]);
-    if matches!(policy, "" | "Orphan" | "Background" | "Foreground") {
+    let mut errors = Vec::new();
+    if !matches!(policy, "" | "Orphan" | "Background" | "Foreground") {
+        let known = ["Foreground", "Background", "Orphan", "nil"];
+        errors.push(FieldError::not_supported(&Path::new("propagationPolicy"), policy, &known));
+    }
+    let dry_run = eviction.get(&["deleteOptions", "dryRun"]).and_then(Value::as_array);
+    if let Some(given) = dry_run.filter(|given| given.iter().any(|stage| stage != "All")) {
+        errors.push(FieldError::not_supported(&Path::new("dryRun"), given.clone(), &["All"]));
+    }
+    if errors.is_empty() {
         return Ok(());
     }
-    let known = ["Foreground", "Background", "Orphan", "nil"];
-    let error = FieldError::not_supported(&Path::new("propagationPolicy"), policy, &known);
     let kind = GroupKind { group: "meta.k8s.io".into(), kind: "DeleteOptions".into() };
-    Err(Status::invalid(&kind, "", &[error]))
+    Err(Status::invalid(&kind, "", &errors))
 }
 
 fn delete_options(eviction: &Object) -> DeleteOptions {
@@ -124,8 +135,18 @@ async fn spend_budget(registry: &Registry, call: &Call, pod: &Object, dry_run: b
         name: budget.name().to_owned(),
     };
     let budget_call = Call::new(call.user.clone(), target, kind);
-    let now = metadata::seconds(registry.moment().now);
-    registry.rewrite(&budget_call, dry_run, &|budget| decrement(budget, pod.name(), &now)).await.map(|_| ())
+    let moment = registry.moment();
+    let now = metadata::seconds(moment.now);
+    // It is the server's own client that writes the budget.
+    let options = WriteOptions { field_manager: SERVER.to_owned(), ..WriteOptions::default() };
+    let owner = Owner { call: &budget_call, options: &options, moment, served: &served };
+    let spend = |budget: &mut Object| {
+        let before = budget.clone();
+        decrement(budget, pod.name(), &now)?;
+        owner.own(Some(&before), budget);
+        Ok(())
+    };
+    registry.rewrite(&budget_call, dry_run, &spend).await.map(|_| ())
 }
 
 fn budgets_of(registry: &Registry, kind: &Kind, pod: &Object) -> Result<Vec<Object>> {

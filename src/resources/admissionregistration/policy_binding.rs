@@ -10,7 +10,7 @@ use crate::api::labels::validate_label_selector;
 use crate::api::validation::names::{dns1123_subdomain, path_segment_name};
 use crate::resources::check::{choice, messages};
 use crate::resources::print::age;
-use crate::resources::tree::{Tree, child, child_mut, text, texts};
+use crate::resources::tree::{Tree, child, child_mut, items, text, texts};
 use crate::resources::{Behaviour, Kind, Moment};
 
 pub(in crate::resources) struct ValidatingAdmissionPolicyBinding;
@@ -92,10 +92,35 @@ fn default_binding(object: &mut Object) {
     }
 }
 
+/// A selector as the generated `String` of its Go type prints it.
+fn selector_in_go(selector: &Tree) -> String {
+    let labels: Vec<String> = child(selector, "matchLabels")
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| format!("{key}: {},", value.as_str().unwrap_or("")))
+        .collect();
+    let requirement = |r: &Tree| {
+        let values: Vec<&str> =
+            r.get("values").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        let (key, operator) = (text(r, "key"), text(r, "operator"));
+        format!("LabelSelectorRequirement{{Key:{key},Operator:{operator},Values:[{}],}},", values.join(" "))
+    };
+    let requirements: Vec<String> = items(selector, "matchExpressions").map(requirement).collect();
+    format!(
+        "&LabelSelector{{MatchLabels:map[string]string{{{}}},MatchExpressions:[]LabelSelectorRequirement{{{}}},}}",
+        labels.concat(),
+        requirements.concat()
+    )
+}
+
 fn binding_cells(object: &Object, moment: &Moment) -> Vec<Value> {
     let reference = child(object.root(), "spec").and_then(|s| child(s, "paramRef"));
     let parameter = match reference.map(|r| (text(r, "namespace"), text(r, "name"))) {
-        None | Some((_, "")) => "<unset>".to_owned(),
+        None => "<unset>".to_owned(),
+        Some((_, "")) => {
+            let selector = reference.and_then(|r| child(r, "selector"));
+            selector.map_or_else(|| "<unset>".to_owned(), selector_in_go)
+        }
         Some(("", name)) => format!("*/{name}"),
         Some((namespace, name)) => format!("{namespace}/{name}"),
     };

@@ -46,6 +46,10 @@ impl Behaviour for ApiService {
         errors
     }
 
+    fn status_resets(&self) -> &'static [&'static str] {
+        &["metadata", "spec"]
+    }
+
     fn part(&self, subresource: &str) -> Option<Part> {
         (subresource == "status").then_some(Part { prepare: prepare_status, validate: anything })
     }

@@ -12,7 +12,7 @@ use crate::resources::core::pod_template::default_template;
 use crate::resources::core::pod_validation::validate_pod_template;
 use crate::resources::core::pod_warnings::template_warnings;
 use crate::resources::go_print::LABEL_SELECTOR;
-use crate::resources::part::STATUS;
+use crate::resources::part::keep_rest;
 use crate::resources::print::{age, containers_and_images, int, label_selector, labels};
 use crate::resources::tree::{Tree, child, child_mut, ensure, fill, fill_zero, is_zero, keep, text};
 use crate::resources::{Behaviour, Kind, Moment, Part};
@@ -85,7 +85,7 @@ impl Behaviour for DaemonSet {
     }
 
     fn part(&self, subresource: &str) -> Option<Part> {
-        (subresource == "status").then_some(Part { validate: validate_status, ..STATUS })
+        (subresource == "status").then_some(Part { prepare: prepare_status, validate: validate_status })
     }
 
     fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {
@@ -104,6 +104,12 @@ impl Behaviour for DaemonSet {
             json!(label_selector(object.get(&["spec", "selector"]))),
         ])
     }
+}
+
+/// The count of the template's changes is a field of upstream's internal spec, which a status leaves as it was.
+fn prepare_status(new: &mut Object, old: &Object, _: &Moment) {
+    keep_rest(new, old);
+    set_template_generation(new, template_generation(old));
 }
 
 fn template_generation(object: &Object) -> i64 {

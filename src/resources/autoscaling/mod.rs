@@ -1,5 +1,6 @@
 //! The kinds of `autoscaling`.
 
+mod annotations;
 mod metrics;
 pub(super) mod pod_autoscaler;
 mod pod_autoscaler_validation;

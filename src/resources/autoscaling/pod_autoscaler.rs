@@ -57,11 +57,20 @@ impl Behaviour for HorizontalPodAutoscaler {
 
     fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {
         let target = |key: &str| object.text_at(&["spec", "scaleTargetRef", key]);
+        let metrics = match object.text_at(&["apiVersion"]) {
+            // Rows are made of upstream's internal form, which has all that v2 has.
+            "autoscaling/v1" if object.get(&["spec", "maxReplicas"]).is_some_and(|most| *most != 0) => {
+                let mut internal = object.clone();
+                to_v2(&mut internal);
+                metrics_cell(&internal)
+            }
+            _ => metrics_cell(object),
+        };
         let minimum = plain(object.get(&["spec", "minReplicas"])).unwrap_or_else(|| "<unset>".to_owned());
         Some(vec![
             json!(object.name()),
             json!(format!("{}/{}", target("kind"), target("name"))),
-            json!(metrics_cell(object)),
+            json!(metrics),
             json!(minimum),
             json!(int(object, &["spec", "maxReplicas"])),
             json!(int(object, &["status", "currentReplicas"])),

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use super::annotations::{behavior_of, behavior_text, list_text};
 use super::pod_autoscaler::CPU_UTILIZATION;
 use crate::api::Object;
 use crate::resources::tree::{Tree, child, fill, text};
@@ -33,7 +34,7 @@ pub(super) fn to_v1(object: &mut Object) {
         fill(object.object_at(&["status"]), key, 0);
     }
     if let Some(behavior) = object.remove(&["spec", "behavior"]) {
-        object.set(&["metadata", "annotations", BEHAVIOR], behavior.to_string());
+        object.set(&["metadata", "annotations", BEHAVIOR], behavior_text(&behavior));
     }
     let conditions = take_list(object, &["status", "conditions"]);
     annotate(object, CONDITIONS, conditions);
@@ -57,7 +58,7 @@ pub(super) fn to_v2(object: &mut Object) {
     }
     object.set(&["spec", "metrics"], metrics);
     if let Some(behavior) = read(object, BEHAVIOR).filter(Value::is_object) {
-        object.set(&["spec", "behavior"], behavior);
+        object.set(&["spec", "behavior"], behavior_of(&behavior));
     }
     let utilization = object.remove(&["status", "currentCPUUtilizationPercentage"]);
     let current = match (read(object, CURRENT_METRICS), utilization) {
@@ -98,7 +99,7 @@ fn take_list(object: &mut Object, path: &[&str]) -> Vec<Value> {
 
 fn annotate(object: &mut Object, key: &str, list: Vec<Value>) {
     if !list.is_empty() {
-        object.set(&["metadata", "annotations", key], Value::Array(list).to_string());
+        object.set(&["metadata", "annotations", key], list_text(&list));
     }
 }
 

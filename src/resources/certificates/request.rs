@@ -25,6 +25,14 @@ impl Behaviour for CertificateSigningRequest {
         path_segment_object_name(name, prefix)
     }
 
+    fn resets(&self, subresource: &str) -> Option<&'static [&'static str]> {
+        match subresource {
+            "status" => Some(&["spec", "status.conditions"]),
+            "approval" => Some(&["spec", "status.certificate"]),
+            _ => Some(&["spec", "status"]),
+        }
+    }
+
     fn stamp_requester(&self, object: &mut Object, user: &User) {
         let spec = object.object_at(&["spec"]);
         for key in ["username", "uid", "groups", "extra"] {

@@ -1,5 +1,6 @@
 //! The kinds of the legacy group.
 
+mod app_armor;
 pub(super) mod component_status;
 pub(super) mod config_map;
 pub(super) mod endpoints;

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::app_armor;
 use super::pod_cells::{self, pod_cells};
 use super::pod_prepare::{prepare_ephemeral_containers, prepare_pod, prepare_resize, prepare_status};
 use super::pod_template::{default_pod_only, default_pod_spec, default_pod_status};
@@ -40,8 +41,13 @@ impl Behaviour for Pod {
         default_pod_status(object.object_at(&["status"]));
     }
 
+    fn warnings_as_sent(&self, object: &Object) -> Vec<String> {
+        app_armor::warnings(object)
+    }
+
     fn prepare_create(&self, _: &Kind, object: &mut Object, moment: &Moment) {
         prepare_pod(object, moment);
+        app_armor::fill(object);
     }
 
     fn prepare_update(&self, _: &Kind, new: &mut Object, old: &Object) {

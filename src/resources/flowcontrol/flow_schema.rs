@@ -43,6 +43,10 @@ impl Behaviour for FlowSchema {
         (subresource == "status").then_some(Part { validate: |new, _| validate(new), ..STATUS_ALONE })
     }
 
+    fn row_order(&self) -> Option<fn(&Object) -> (i64, String)> {
+        Some(|schema| (int(schema, &["spec", "matchingPrecedence"]), schema.name().to_owned()))
+    }
+
     fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {
         let dangling = list(object, &["status", "conditions"]).find(|c| text(c, "type") == "Dangling");
         Some(vec![

@@ -28,6 +28,10 @@ impl Behaviour for VolumeAttachment {
         validate(object)
     }
 
+    fn status_resets(&self) -> &'static [&'static str] {
+        &["metadata", "spec"]
+    }
+
     fn part(&self, subresource: &str) -> Option<Part> {
         (subresource == "status").then_some(Part { validate: |new, _| validate(new), ..STATUS_ALONE })
     }

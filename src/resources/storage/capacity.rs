@@ -1,6 +1,6 @@
 //! CSIStorageCapacity.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::api::Object;
 use crate::api::field::{Errors, FieldError, Path};
@@ -9,8 +9,7 @@ use crate::api::quantity::Quantity;
 use crate::api::validation::names::dns1123_subdomain;
 use crate::resources::check::{immutable, immutable_as, messages};
 use crate::resources::go_print::LABEL_SELECTOR;
-use crate::resources::print::plain;
-use crate::resources::{Behaviour, Kind, Moment};
+use crate::resources::{Behaviour, Kind};
 
 pub(in crate::resources) struct CsiStorageCapacity;
 
@@ -37,12 +36,8 @@ impl Behaviour for CsiStorageCapacity {
         false
     }
 
-    fn cells(&self, object: &Object, _: &Moment) -> Option<Vec<Value>> {
-        Some(vec![
-            json!(object.name()),
-            json!(object.text_at(&["storageClassName"])),
-            json!(plain(object.get(&["capacity"])).unwrap_or_else(|| "<unset>".to_owned())),
-        ])
+    fn prints_rows(&self) -> bool {
+        false
     }
 }
 

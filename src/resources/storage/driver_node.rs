@@ -35,6 +35,10 @@ impl Behaviour for CsiNode {
         validate_update(new, old)
     }
 
+    fn status_resets(&self) -> &'static [&'static str] {
+        &["metadata", "spec"]
+    }
+
     fn part(&self, subresource: &str) -> Option<Part> {
         (subresource == "status").then_some(STATUS_ALONE)
     }

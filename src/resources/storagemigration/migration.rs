@@ -36,6 +36,10 @@ impl Behaviour for StorageVersionMigration {
         errors
     }
 
+    fn status_resets(&self) -> &'static [&'static str] {
+        &["metadata", "spec"]
+    }
+
     fn part(&self, subresource: &str) -> Option<Part> {
         (subresource == "status").then_some(Part { validate: validate_status, ..STATUS_ALONE })
     }

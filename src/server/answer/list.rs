@@ -1,5 +1,7 @@
 //! Lists: what stands around their objects in the agreed encoding and form, and whether they are sent in pieces.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::pieces::{Items, Pieces};
@@ -13,6 +15,7 @@ use crate::server::message::Response;
 use crate::server::negotiation::{Encoding, Form, wrong_form};
 use crate::server::respond;
 use crate::server::wire::{self, Typed};
+use crate::storage::Stored;
 
 /// What is shorter is sent whole, with its length.
 const WHOLE_ITEMS_MAX: usize = 16;
@@ -91,7 +94,7 @@ async fn messages(manner: &Manner, listing: Listing, list_metadata: &Value) -> R
 }
 
 /// The list as JSON.
-fn documents(manner: &Manner, listing: Listing, list_metadata: &Value) -> Result<Pieces> {
+fn documents(manner: &Manner, mut listing: Listing, list_metadata: &Value) -> Result<Pieces> {
     let gvk = &manner.kind.gvk;
     let plain_head = |kind: &str, api_version: &str| {
         let metadata = table::list_metadata(list_metadata);
@@ -110,7 +113,10 @@ fn documents(manner: &Manner, listing: Listing, list_metadata: &Value) -> Result
             let message = "you requested PartialObjectMetadata, but the requested object is a list";
             return Err(wrong_form(format!("{message} (*{package}.{}List)", gvk.kind)));
         }
-        Form::Table(version) => table::head(manner, (version, table::Headers::With), list_metadata),
+        Form::Table(version) => {
+            order_rows(manner, &mut listing)?;
+            table::head(manner, (version, table::Headers::With), list_metadata)
+        }
     };
     // Items of custom resources keep their type.
     let type_prefix = match manner.kind.is_custom() {
@@ -129,6 +135,16 @@ fn documents(manner: &Manner, listing: Listing, list_metadata: &Value) -> Result
     let mut pieces = Pieces::new(manner.clone(), listing.items, items);
     (pieces.head, pieces.tail) = (head, tail);
     Ok(pieces)
+}
+
+/// Some types are printed in an order of their own.
+fn order_rows(manner: &Manner, listing: &mut Listing) -> Result<()> {
+    let Some(order) = manner.kind.behaviour.row_order() else { return Ok(()) };
+    let place = |stored: Arc<Stored>| manner.object(&stored).map(|object| (order(&object), stored));
+    let mut placed = std::mem::take(&mut listing.items).into_iter().map(place).collect::<Result<Vec<_>>>()?;
+    placed.sort_by(|(a, _), (b, _)| a.cmp(b));
+    listing.items = placed.into_iter().map(|(_, stored)| stored).collect();
+    Ok(())
 }
 
 /// The beginning and end of a list whose items are `null`.

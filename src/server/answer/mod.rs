@@ -161,7 +161,7 @@ fn encoded(manner: &Manner, status: u16, of: Typed<'_>, value: &Value) -> Result
 
 /// The package of upstream's internal Go type, as its messages print it.
 fn go_package(kind: &Kind) -> &str {
-    match kind.gvk.group.split('.').next() {
+    match kind.stored_as.group.split('.').next() {
         None | Some("") => "core",
         Some(first) => first,
     }

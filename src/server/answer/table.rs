@@ -194,12 +194,19 @@ pub(super) fn row_of(manner: &Manner, row: Row<'_>, (version, object): (MetaVers
     out.push(b'}');
 }
 
+/// How Go writes the time of what was never created, as a bookmark is.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
 /// What `default_cells` reads.
 const DEFAULT_PRINTED: &[&str] = &["metadata.name", "metadata.creationTimestamp"];
 
 /// The rows of types that print nothing of their own: Name and Created At.
 fn default_cells(object: &Object) -> Vec<Value> {
-    vec![json!(object.name()), json!(object.text_at(&["metadata", "creationTimestamp"]))]
+    let created = match object.text_at(&["metadata", "creationTimestamp"]) {
+        "" => NEVER,
+        time => time,
+    };
+    vec![json!(object.name()), json!(created)]
 }
 
 /// One column by name, type, format, description and priority.

@@ -15,6 +15,7 @@ use crate::server::known;
 use crate::server::message::{Body, Response, WebSocketMessage};
 use crate::server::metrics;
 use crate::server::negotiation::{Encoding, Form, MetaVersion};
+use crate::server::options::IncludeObject;
 use crate::server::wire::{self, Typed};
 use crate::storage::{Event, EventKind, Stored};
 
@@ -220,7 +221,16 @@ impl Told {
             object.set(&path, 0);
         }
         match self.manner.agreed.form {
-            Form::Table(version) => Ok(self.table_frame("BOOKMARK", (version, &object))),
+            Form::Table(version) => {
+                // Its row tells the revision even to those who want no objects in rows.
+                let asked = self.manner.include;
+                if asked == IncludeObject::None {
+                    self.manner.include = IncludeObject::Metadata;
+                }
+                let frame = self.table_frame("BOOKMARK", (version, &object));
+                self.manner.include = asked;
+                Ok(frame)
+            }
             Form::Plain | Form::PartialMetadata(_) | Form::PartialMetadataList(_) => {
                 self.tree_frame("BOOKMARK", object)
             }

@@ -10,7 +10,7 @@ use crate::api::field::go_quote;
 use crate::api::request::{ListOptions, Verb};
 use crate::api::status::Details;
 use crate::api::{GroupVersionKind, Object, Reason, Result, Status};
-use crate::registry::{Call, Connected, PatchKind, Wish, Written, is_connection};
+use crate::registry::{Answer, Call, Connected, PatchKind, Wish, Written, is_connection};
 use crate::resources::{Kind, Subresource};
 use crate::server::answer::{self, Carrier, Manner};
 use crate::server::filters::{Admitted, RequestInfo};
@@ -368,7 +368,19 @@ async fn delete(server: &Server, admitted: &Admitted, call: &Call) -> Result<Res
     wire::check_size(&admitted.request)?;
     let options = options::delete_options(&admitted.request, &admitted.query, &server.parts().facts.types)?;
     let written = server.parts().registry.delete(call, &options).await?;
-    answer::one(&manner, 200, written.answer)
+    let accepted = options.orphan_dependents == Some(false) && stays(&written.answer);
+    answer::one(&manner, if accepted { 202 } else { 200 }, written.answer)
+}
+
+/// Whether the answer to a delete tells of an object that is still there.
+fn stays(answer: &Answer) -> bool {
+    match answer {
+        Answer::Stored(_) => true,
+        Answer::Object(object) => {
+            let grace = object.int_at(&["metadata", "deletionGracePeriodSeconds"]).unwrap_or(0);
+            object.deleting() && (grace > 0 || object.finalizers().next().is_some())
+        }
+    }
 }
 
 async fn delete_collection(server: &Server, admitted: &Admitted, call: &Call) -> Result<Response> {
@@ -376,6 +388,7 @@ async fn delete_collection(server: &Server, admitted: &Admitted, call: &Call) ->
     wire::check_size(&admitted.request)?;
     let list = options::list_options(&admitted.query, Listing::List)?;
     let options = options::delete_options(&admitted.request, &admitted.query, &server.parts().facts.types)?;
+    options::check_delete_many(&options)?;
     let listing = server.parts().registry.delete_collection(call, &list, &options).await?;
     answer::list(&manner, listing).await
 }
