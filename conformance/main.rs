@@ -27,6 +27,7 @@ mod secrecy;
 mod server;
 mod session;
 mod shared;
+mod upgrades;
 mod webhook;
 mod webhooks;
 mod workloads;

@@ -27,7 +27,7 @@ impl Transport for InProcess {
                 Body::Full(bytes) => Payload::Full(bytes),
                 Body::Stream(pieces) => Payload::Stream(pieces.map(Ok).boxed()),
                 // Nobody in this process asks for one.
-                Body::WebSocket(_) => Payload::Stream(futures::stream::empty().boxed()),
+                Body::WebSocket(_) | Body::Tunnel(_) => Payload::Stream(futures::stream::empty().boxed()),
             };
             Ok(Reply { status: response.status, content_type, payload })
         })

@@ -35,10 +35,30 @@ struct Target {
 
 impl Connector {
     pub(super) fn new(site: &Site, identity: Option<&ClientIdentity>, store: Arc<dyn Store>) -> Result<Self, String> {
-        let config = trust::config(&site.trust, identity, site.speaks_http2())?;
+        Self::speaking(site, (identity, site.speaks_http2()), store)
+    }
+
+    /// One over which only HTTP/1.1 is spoken.
+    pub(super) fn older(site: &Site, identity: Option<&ClientIdentity>, store: Arc<dyn Store>) -> Result<Self, String> {
+        Self::speaking(site, (identity, false), store)
+    }
+
+    fn speaking(
+        site: &Site,
+        (identity, http2): (Option<&ClientIdentity>, bool),
+        store: Arc<dyn Store>,
+    ) -> Result<Self, String> {
+        let config = trust::config(&site.trust, identity, http2)?;
         let name = ServerName::try_from(site.host()).map_err(|error| error.to_string())?;
         let tls = TlsConnector::from(Arc::new(config));
         Ok(Self(Arc::new(Target { site: site.clone(), tls, name, store })))
+    }
+}
+
+impl Connector {
+    /// A connection of its own.
+    pub(super) async fn dial(&self) -> Result<Stream, String> {
+        self.0.connect().await
     }
 }
 

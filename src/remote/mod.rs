@@ -8,6 +8,7 @@ mod conversion;
 mod resolve;
 mod site;
 mod trust;
+mod upgrade;
 mod words;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub use conversion::convert;
 pub use resolve::{Routes, resolve};
 pub use site::{Place, Site, Trust};
 pub use trust::ClientIdentity;
+pub use upgrade::Switched;
 
 /// Calls to one server at a time; those that come later wait, within their own time.
 const CALLS_MAX: usize = 128;

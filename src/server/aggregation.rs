@@ -1,12 +1,14 @@
 //! Requests for groups and versions that other servers serve are handed on to them, with who asks in headers
 //! (kube-aggregator `pkg/apiserver/handler_proxy.go`).
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
-use http::{HeaderName, HeaderValue, Uri};
+use http::header::{CONNECTION, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 
@@ -15,6 +17,7 @@ use super::filters::Admitted;
 use super::message::{Body, Headers, Peer, Response};
 use crate::api::request::User;
 use crate::registry::Extension;
+use crate::remote::Switched;
 
 /// How long the list of what a server serves may take.
 const DISCOVERY: Duration = Duration::from_secs(5);
@@ -35,6 +38,8 @@ const OURS: [&str; 12] = [
     "x-forwarded-for",
 ];
 
+const PROTOCOLS: &str = "sec-websocket-protocol";
+
 /// Answers a request that another server is to answer; `None`: it is for this one.
 pub(super) async fn serve(server: &Server, admitted: &Admitted) -> Option<Response> {
     let path = admitted.info.path.as_str();
@@ -45,6 +50,9 @@ pub(super) async fn serve(server: &Server, admitted: &Admitted) -> Option<Respon
     let extension = server.parts().extensions.find(parts.next()?, parts.next()?)?;
     if !extension.available {
         return Some(Response::text(503, "service unavailable\n"));
+    }
+    if switches(admitted) {
+        return Some(upgrade(server, admitted, &extension).await);
     }
     let discovery = parts.next().is_none();
     let answer = hand_on(server, admitted, &extension);
@@ -72,6 +80,49 @@ async fn hand_on(server: &Server, admitted: &Admitted, extension: &Extension) ->
     }
 }
 
+/// Whether the client wants to speak another protocol with the server.
+fn switches(admitted: &Admitted) -> bool {
+    admitted.request.headers.all("connection").any(|value| value.to_ascii_lowercase().contains("upgrade"))
+}
+
+/// Hands on a wish for another protocol. The server is dialed for it alone, and what both say from then on is theirs.
+async fn upgrade(server: &Server, admitted: &Admitted, extension: &Extension) -> Response {
+    let request = request(admitted, extension).map(|mut request| {
+        for name in [CONNECTION, UPGRADE] {
+            for value in admitted.request.headers.all(name.as_str()) {
+                if let Ok(value) = HeaderValue::from_str(value) {
+                    request.headers_mut().append(&name, value);
+                }
+            }
+        }
+        request
+    });
+    let switched = match request {
+        Ok(request) => server.parts().extensions.upgrade(extension, request).await,
+        Err(error) => Err(error.to_string()),
+    };
+    match switched {
+        Ok(Switched::Yes(head, ends)) => {
+            let mut headers = headers(&head.headers);
+            for value in head.headers.get_all(UPGRADE) {
+                headers.add(UPGRADE.as_str(), String::from_utf8_lossy(value.as_bytes()));
+            }
+            Response { status: head.status.as_u16(), headers, body: Body::Tunnel(ends) }
+        }
+        Ok(Switched::No(refusal)) if refusal.status().as_u16() >= 400 => {
+            let (head, body) = refusal.into_parts();
+            Response { status: head.status.as_u16(), headers: headers(&head.headers), body: Body::Full(body) }
+        }
+        Ok(Switched::No(answer)) => {
+            Response::text(503, format!("invalid upgrade response: status code {}\n", answer.status().as_u16()))
+        }
+        Err(why) if why.starts_with("error dialing backend: service ") || why.contains("no endpoints") => {
+            Response::text(503, "service unavailable\n")
+        }
+        Err(why) => Response::text(503, format!("{why}\n")),
+    }
+}
+
 fn unreachable_server(why: &str) -> Response {
     Response::text(503, format!("error trying to reach service: {why}\n"))
 }
@@ -88,7 +139,8 @@ fn request(admitted: &Admitted, extension: &Extension) -> http::Result<http::Req
     let mut request = http::Request::builder().method(asked.method.as_str()).uri(uri);
     for (name, value) in asked.headers.iter() {
         let private = OURS.contains(&name) || name.starts_with("x-remote-") || name.starts_with("impersonate-");
-        if !private && let Ok(value) = HeaderValue::from_str(value) {
+        let without_token = if name == PROTOCOLS { without_token(value) } else { Cow::Borrowed(value) };
+        if !private && let Ok(value) = HeaderValue::from_str(&without_token) {
             request = request.header(name, value);
         }
     }
@@ -103,6 +155,16 @@ fn request(admitted: &Admitted, extension: &Extension) -> http::Result<http::Req
         request = request.header("x-forwarded-for", address.ip().to_string());
     }
     request.body(Full::new(asked.body.clone()))
+}
+
+/// Protocols for a WebSocket, without that which is the token of a browser.
+fn without_token(protocols: &str) -> Cow<'_, str> {
+    let is_token = |protocol: &&str| protocol.trim().starts_with("base64url.bearer.authorization.k8s.io.");
+    if !protocols.split(',').any(|protocol| is_token(&protocol)) {
+        return Cow::Borrowed(protocols);
+    }
+    let others: Vec<&str> = protocols.split(',').filter(|protocol| !is_token(protocol)).map(str::trim).collect();
+    others.join(",").into()
 }
 
 /// Who asks, as the front proxy tells it.
@@ -143,12 +205,7 @@ fn encode_path(target: &mut String, path: &str) {
 /// The answer as it comes, piece by piece.
 fn answer(response: http::Response<Incoming>) -> Response {
     let (head, body) = response.into_parts();
-    let mut headers = Headers::default();
-    for (name, value) in &head.headers {
-        if !OURS.contains(&name.as_str()) && name != "audit-id" {
-            headers.add(name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned());
-        }
-    }
+    let headers = headers(&head.headers);
     let pieces = stream::unfold(body, |mut body| async {
         loop {
             match body.frame().await? {
@@ -164,6 +221,17 @@ fn answer(response: http::Response<Incoming>) -> Response {
         }
     });
     Response { status: head.status.as_u16(), headers, body: Body::Stream(pieces.boxed()) }
+}
+
+/// Those of an answer that are about more than one connection.
+fn headers(given: &HeaderMap) -> Headers {
+    let mut headers = Headers::default();
+    for (name, value) in given {
+        if !OURS.contains(&name.as_str()) && name != "audit-id" {
+            headers.add(name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned());
+        }
+    }
+    headers
 }
 
 #[cfg(test)]
@@ -188,6 +256,12 @@ mod tests {
             ("x-remote-extra-example.com%2fcolor", "red"),
         ];
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_token_among_protocols_stays_here() {
+        assert_eq!(without_token("a, b"), "a, b");
+        assert_eq!(without_token("a, base64url.bearer.authorization.k8s.io.dG9rZW4, b"), "a,b");
     }
 
     #[test]

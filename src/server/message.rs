@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::query::percent_decode;
 use crate::api::request::User;
@@ -79,7 +80,15 @@ pub enum Body {
     Stream(BoxStream<'static, Bytes>),
     /// The server speaks WebSocket: each item is one message.
     WebSocket(BoxStream<'static, WebSocketMessage>),
+    /// The client and a server behind this one have switched to a protocol of their own, with 101; only where the
+    /// client has asked for it.
+    Tunnel(Box<dyn Ends>),
 }
+
+/// A connection to a server behind this one, for bytes both ways.
+pub trait Ends: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Ends for T {}
 
 /// What the server sends over a WebSocket.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -221,6 +230,7 @@ impl fmt::Debug for Response {
             Body::Full(bytes) => format!("{} bytes", bytes.len()),
             Body::Stream(_) => "a stream".to_owned(),
             Body::WebSocket(_) => "a WebSocket".to_owned(),
+            Body::Tunnel(_) => "a tunnel".to_owned(),
         };
         f.debug_struct("Response").field("status", &self.status).field("body", &body).finish_non_exhaustive()
     }

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::Registry;
 use crate::api::Revision;
-use crate::remote::{Place, Remote, Site};
+use crate::remote::{Place, Remote, Site, Switched};
 use crate::storage::{Collection, Stored};
 
 pub use swagger::Swagger;
@@ -115,6 +115,18 @@ impl Extensions {
         request: http::Request<Full<Bytes>>,
     ) -> Result<http::Response<Incoming>, String> {
         self.remote.send(&extension.site, request).await
+    }
+
+    /// Hands a request on that asks to switch to another protocol.
+    ///
+    /// # Errors
+    /// In Go's words.
+    pub async fn upgrade(
+        &self,
+        extension: &Extension,
+        request: http::Request<Full<Bytes>>,
+    ) -> Result<Switched, String> {
+        self.remote.upgrade(&extension.site, request).await
     }
 
     fn note(&self, name: &str, said: Said) {

@@ -307,7 +307,7 @@ fn send(
         }
         Body::Stream(pieces) if with_body => Ok(Some((respond.send_response(head, false)?, pieces))),
         Body::Stream(_) => respond.send_response(head, true).map(|_| None),
-        Body::WebSocket(_) => {
+        Body::WebSocket(_) | Body::Tunnel(_) => {
             *head.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
             respond.send_response(head, true).map(|_| None)
         }

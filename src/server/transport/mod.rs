@@ -1,9 +1,11 @@
 //! HTTP/1.1 and HTTP/2 over TLS: the only place that knows actix and TLS. Turns connections into `Request`s, and
 //! `Response`s into what goes over the wire.
 
+mod aside;
 mod body;
 mod http2;
 mod service;
+mod tunnel;
 mod web_socket;
 
 use std::net::{SocketAddr, TcpListener};
@@ -16,6 +18,7 @@ use actix_service::{Service, ServiceFactory, ServiceFactoryExt, fn_factory, fn_s
 use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
 use tokio::net::TcpStream;
 
+use self::aside::Led;
 use super::Server;
 use crate::base::Tasks;
 
@@ -139,7 +142,7 @@ fn spoken(
                         return Ok(());
                     }
                     let address = tcp.peer_addr().ok();
-                    let served = Box::pin(http1.call((*io, address))).await;
+                    let served = Box::pin(http1.call((Led::new(*io), address))).await;
                     served.map_err(|error| tracing::debug!(%error, "connection ended with an error"))
                 }
             }))

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use actix_http::body::BoxBody;
 use actix_http::header::{HeaderName, HeaderValue};
-use actix_http::{Extensions, Payload, StatusCode};
+use actix_http::{ConnectionType, Extensions, Payload, StatusCode};
 use actix_tls::accept::rustls_0_23::TlsStream;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use tokio::net::TcpStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{body, web_socket};
+use super::aside::{Aside, Led};
+use super::{body, tunnel, web_socket};
 use crate::server::Server;
 use crate::server::message::{BODY_BYTES_MAX, Body, Connection, Method, Peer, Request, Response};
 use crate::server::query::percent_decode;
@@ -24,15 +25,18 @@ pub(super) const BODY_MAX: Duration = Duration::from_secs(60);
 /// What is kept with a connection.
 struct Kept {
     connection: Connection,
+    /// Takes what the client sends after it has asked for another protocol.
+    aside: Aside,
     /// Cancelled when the connection is gone.
     gone: CancellationToken,
     _guard: DropGuard,
 }
 
 /// Remembers who is at the other end.
-pub(super) fn on_connect(io: &TlsStream<TcpStream>, data: &mut Extensions) {
+pub(super) fn on_connect(led: &Led<TlsStream<TcpStream>>, data: &mut Extensions) {
     let gone = CancellationToken::new();
-    data.insert(Kept { connection: peer(io), _guard: gone.clone().drop_guard(), gone });
+    let (connection, aside) = (peer(led.io()), led.aside().clone());
+    data.insert(Kept { connection, aside, _guard: gone.clone().drop_guard(), gone });
 }
 
 /// Who is at the other end.
@@ -48,8 +52,15 @@ pub(super) async fn answer(server: Server, mut request: actix_http::Request) -> 
     let kept = request.conn_data::<Kept>();
     let connection = kept.map(|kept| kept.connection.clone()).unwrap_or_default();
     let gone = kept.map(|kept| kept.gone.clone()).unwrap_or_default();
+    let aside = kept.map(|kept| kept.aside.clone());
     let mut payload = request.take_payload();
     let socket = web_socket::asked(request.head());
+    // Of what follows a request for WebSocket the library makes a payload; after one for another protocol it would look
+    // for requests. Without a switch it is given back what came.
+    let switches = request.head().upgrade();
+    let aside = aside.filter(|_| switches && matches!(payload, Payload::None)).map(|aside| aside.take());
+    // Such a payload has no end, so that after another answer than a switch the connection has to.
+    let endless = switches && matches!(payload, Payload::H1 { .. });
     let mut own = head(&request, connection);
     let from_somewhere = own.headers.get("origin").is_some();
     if socket.is_none() {
@@ -68,6 +79,16 @@ pub(super) async fn answer(server: Server, mut request: actix_http::Request) -> 
     let body = match response.body {
         Body::Full(bytes) => BoxBody::new(bytes),
         Body::Stream(items) => BoxBody::new(body::Streamed::new(items, gone)),
+        Body::Tunnel(ends) if switches => {
+            let from_client = match aside {
+                Some(taken) => taken.left_stream(),
+                None => StreamExt::take_while(payload, |piece| std::future::ready(piece.is_ok()))
+                    .filter_map(|piece| std::future::ready(piece.ok()))
+                    .right_stream(),
+            };
+            return Ok(tunnel::open(&response.headers, (ends, from_client), gone));
+        }
+        Body::Tunnel(_) => return Ok(wire(Response::text(500, "nobody asked for another protocol\n"))),
         Body::WebSocket(messages) => match socket {
             // As upstream's library: a client that is no browser says where it comes from, too.
             Some(_) if !from_somewhere => return Ok(with_head(403, std::iter::empty(), BoxBody::new(()))),
@@ -81,7 +102,11 @@ pub(super) async fn answer(server: Server, mut request: actix_http::Request) -> 
             None => return Ok(wire(Response::text(500, "not a WebSocket request\n"))),
         },
     };
-    Ok(with_head(response.status, response.headers.iter(), body))
+    let mut answer = with_head(response.status, response.headers.iter(), body);
+    if endless {
+        answer.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    Ok(answer)
 }
 
 pub(super) type Wire = actix_http::Response<BoxBody>;
@@ -89,7 +114,7 @@ pub(super) type Wire = actix_http::Response<BoxBody>;
 fn wire(response: Response) -> Wire {
     let body = match response.body {
         Body::Full(bytes) => BoxBody::new(bytes),
-        Body::Stream(_) | Body::WebSocket(_) => BoxBody::new(()),
+        Body::Stream(_) | Body::WebSocket(_) | Body::Tunnel(_) => BoxBody::new(()),
     };
     with_head(response.status, response.headers.iter(), body)
 }
