@@ -56,11 +56,9 @@ pub(super) async fn answer(server: Server, mut request: actix_http::Request) -> 
     let mut payload = request.take_payload();
     let socket = web_socket::asked(request.head());
     // Of what follows a request for WebSocket the library makes a payload; after one for another protocol it would look
-    // for requests. Without a switch it is given back what came.
+    // for requests.
     let switches = request.head().upgrade();
     let aside = aside.filter(|_| switches && matches!(payload, Payload::None)).map(|aside| aside.take());
-    // Such a payload has no end, so that after another answer than a switch the connection has to.
-    let endless = switches && matches!(payload, Payload::H1 { .. });
     let mut own = head(&request, connection);
     let from_somewhere = own.headers.get("origin").is_some();
     if socket.is_none() {
@@ -103,7 +101,8 @@ pub(super) async fn answer(server: Server, mut request: actix_http::Request) -> 
         },
     };
     let mut answer = with_head(response.status, response.headers.iter(), body);
-    if endless {
+    // As the library ends such a connection after another answer than a switch, its client is told.
+    if switches {
         answer.head_mut().set_connection_type(ConnectionType::Close);
     }
     Ok(answer)
