@@ -9,6 +9,7 @@ mod deployment;
 mod get;
 pub(crate) mod growth;
 mod held;
+mod large_definition;
 mod list;
 mod nodes;
 mod restart;
@@ -49,6 +50,7 @@ pub(crate) const FAMILIES: [&Family; 16] = [
     &database::FAMILY,
     &rules::FAMILY,
     &definitions::FAMILY,
+    &large_definition::FAMILY,
 ];
 
 /// Measures that are taken together.
