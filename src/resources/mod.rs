@@ -119,6 +119,9 @@ impl Deref for Hooks {
     }
 }
 
+/// What the rows of a list are sorted by.
+pub type RowOrder = fn(&Object) -> (i64, String);
+
 /// Marks stored objects with the schemas under which they were written, so that a change of schemas is seen when they
 /// are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -306,7 +309,7 @@ pub trait Behaviour: Send + Sync + 'static {
     }
 
     /// Whether the rows of a list stand in another order than its objects: what they are sorted by.
-    fn row_order(&self) -> Option<fn(&Object) -> (i64, String)> {
+    fn row_order(&self) -> Option<RowOrder> {
         None
     }
 

@@ -8,7 +8,7 @@ use crate::api::field::Errors;
 use crate::resources::part::STATUS_ALONE;
 use crate::resources::print::{age, int, text_or};
 use crate::resources::tree::{fill_zero, list, text};
-use crate::resources::{Behaviour, Kind, Moment, Part};
+use crate::resources::{Behaviour, Kind, Moment, Part, RowOrder};
 
 pub(in crate::resources) struct FlowSchema;
 
@@ -43,7 +43,7 @@ impl Behaviour for FlowSchema {
         (subresource == "status").then_some(Part { validate: |new, _| validate(new), ..STATUS_ALONE })
     }
 
-    fn row_order(&self) -> Option<fn(&Object) -> (i64, String)> {
+    fn row_order(&self) -> Option<RowOrder> {
         Some(|schema| (int(schema, &["spec", "matchingPrecedence"]), schema.name().to_owned()))
     }
 
