@@ -32,6 +32,9 @@ pub(crate) struct Behaviour {
     /// Refuses with the request itself as the message.
     #[serde(skip_serializing_if = "is_false")]
     pub(crate) tell: bool,
+    /// How an ImageReview is answered, by the first image in it; `response` is its status.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) images: BTreeMap<String, Behaviour>,
     /// The response to a ConversionReview, in place of a good one.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub(crate) conversion: Value,
@@ -163,6 +166,8 @@ async fn serve(stream: &mut TlsStream<tokio::net::TcpStream>, logic: &Logic) -> 
     };
     let default = Behaviour { status: Some(404), body: Some("no such behaviour".to_owned()), ..Behaviour::default() };
     let behaviour = behaviours.get(name).unwrap_or(&default);
+    let image = review["spec"]["containers"][0]["image"].as_str().unwrap_or_default();
+    let behaviour = behaviour.images.get(image).unwrap_or(behaviour);
     match behaviour.fault.as_str() {
         "hang" => std::future::pending().await,
         "close" => return None,
@@ -208,6 +213,10 @@ fn answer(behaviour: &Behaviour, asked: &Value) -> Value {
     if let Some(fields) = behaviour.review.as_object() {
         review = Value::Object(fields.clone());
     }
+    if asked["kind"] == "ImageReview" {
+        review["status"] = judged(behaviour, asked);
+        return review;
+    }
     let mut response = match asked["kind"].as_str() {
         Some("ConversionReview") => converted(behaviour, asked),
         _ => admitted(behaviour, asked),
@@ -217,6 +226,13 @@ fn answer(behaviour: &Behaviour, asked: &Value) -> Value {
     }
     review["response"] = response;
     review
+}
+
+fn judged(behaviour: &Behaviour, asked: &Value) -> Value {
+    if behaviour.tell {
+        return json!({ "allowed": false, "reason": asked.to_string() });
+    }
+    behaviour.response.clone()
 }
 
 fn admitted(behaviour: &Behaviour, asked: &Value) -> Value {

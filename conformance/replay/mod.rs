@@ -23,7 +23,7 @@ use crate::server::{BINARIES, Server, coracle, coracle_with, in_process, stock, 
 pub(crate) use compare::tree_differences;
 use compare::{Difference, differences};
 pub(crate) use names::Names;
-use run::run;
+use run::{run, stage};
 use scenario::{Recording, Scenario};
 
 /// The steps that are known to differ.
@@ -73,14 +73,15 @@ async fn record() {
     let server = stock().await;
     let version = answer(&server, "/version").await["gitVersion"].as_str().unwrap().to_owned();
     for (name, scenario) in scenarios().into_iter().filter(|(name, _)| chosen(name)) {
-        let own = match scenario.flags.is_empty() {
+        let stage = stage(&scenario).await;
+        let own = match scenario.is_shared() {
             true => None,
-            false => Some(stock_with(|_| scenario.flags.clone()).await),
+            false => Some(stock_with(|folder| stage.flags(&scenario, folder)).await),
         };
-        let steps = run(own.as_ref().unwrap_or(&server), &name, (&scenario, SETTLE)).await;
-        let (about, webhooks, flags) = (scenario.about, scenario.webhooks, scenario.flags);
-        let kubernetes = version.clone();
-        let recording = Recording { scenario: name.clone(), kubernetes, about, webhooks, flags, steps };
+        let steps = run(own.as_ref().unwrap_or(&server), &name, (&scenario, &stage, SETTLE)).await;
+        let Scenario { about, webhooks, flags, setting, .. } = scenario;
+        let (scenario, kubernetes) = (name.clone(), version.clone());
+        let recording = Recording { scenario, kubernetes, about, webhooks, flags, setting, steps };
         let text = serde_json::to_string_pretty(&recording).unwrap() + "\n";
         std::fs::write(folder("recordings").join(format!("{name}.json")), text).unwrap();
     }
@@ -108,6 +109,7 @@ fn every_scenario_is_recorded_as_it_stands() {
         let requests: Vec<_> = recording.steps.iter().map(|step| &step.request).collect();
         assert_eq!(recording.webhooks, scenario.webhooks, "{name} has changed; record it again");
         assert_eq!(recording.flags, scenario.flags, "{name} has changed; record it again");
+        assert_eq!(recording.setting, scenario.setting, "{name} has changed; record it again");
         assert_eq!(requests, scenario.steps.iter().collect::<Vec<_>>(), "{name} has changed; record it again");
     }
 }
@@ -157,12 +159,14 @@ async fn replay() -> Found {
         if compacts && forgetful.is_none() {
             forgetful = Some(in_process().await);
         }
-        let own = match recording.flags.is_empty() {
+        let scenario = Scenario::of(&recording);
+        let stage = stage(&scenario).await;
+        let own = match scenario.is_shared() {
             true => None,
-            false => Some(coracle_with(|_| recording.flags.clone()).await),
+            false => Some(coracle_with(|folder| stage.flags(&scenario, folder)).await),
         };
         let server = own.as_ref().or_else(|| forgetful.as_ref().filter(|_| compacts)).unwrap_or(&server);
-        let answers = run(server, &recording.scenario, (&Scenario::of(&recording), Duration::ZERO)).await;
+        let answers = run(server, &recording.scenario, (&scenario, &stage, Duration::ZERO)).await;
         for (stock, ours) in recording.steps.iter().zip(&answers) {
             let step = format!("{}: {}", recording.scenario, stock.request.step);
             let mut left = differences(stock, ours);

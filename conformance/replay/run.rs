@@ -1,6 +1,7 @@
 //! Sends the requests of a scenario to a server.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -53,19 +54,45 @@ const UPGRADE: [(&str, &str); 4] = [
 
 static REPEAT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\{repeat:(.*?):(\d+)\}").unwrap());
 
-/// Runs all steps and gives each with its answer; after a change of webhooks the server may settle for a while.
-pub(super) async fn run(server: &Server, name: &str, (scenario, settling): (&Scenario, Duration)) -> Vec<Step> {
-    prepare(server, name).await;
-    let mut variables = BTreeMap::from([("ns".to_owned(), name.to_owned())]);
+/// What runs beside a scenario: its webhook, if it has one, and the variables that tell of it.
+pub(super) struct Stage {
+    webhook: Option<webhook::Webhook>,
+    variables: BTreeMap<String, String>,
+}
+
+/// Starts what runs beside a scenario.
+pub(super) async fn stage(scenario: &Scenario) -> Stage {
     let webhook = match scenario.webhooks.is_empty() {
         true => None,
         false => Some(webhook::start(scenario.webhooks.clone()).await),
     };
+    let mut variables = BTreeMap::new();
     if let Some(webhook) = &webhook {
         variables.insert("webhook".to_owned(), webhook.url.clone());
         variables.insert("bundle".to_owned(), webhook.bundle.clone());
         variables.insert("webhook-port".to_owned(), webhook.port.to_string());
     }
+    Stage { webhook, variables }
+}
+
+impl Stage {
+    /// Writes the files of a scenario to a folder and gives its flags.
+    pub(super) fn flags(&self, scenario: &Scenario, folder: &Path) -> Vec<String> {
+        let mut variables = self.variables.clone();
+        variables.insert("folder".to_owned(), folder.display().to_string());
+        for (name, text) in &scenario.setting.files {
+            std::fs::write(folder.join(name), fill(text, &variables)).unwrap();
+        }
+        scenario.flags.iter().chain(&scenario.setting.flags).map(|flag| fill(flag, &variables)).collect()
+    }
+}
+
+/// Runs all steps and gives each with its answer; after a change of webhooks the server may settle for a while.
+pub(super) async fn run(server: &Server, name: &str, staged: (&Scenario, &Stage, Duration)) -> Vec<Step> {
+    let (scenario, Stage { webhook, variables }, settling) = staged;
+    prepare(server, name).await;
+    let mut variables = variables.clone();
+    variables.insert("ns".to_owned(), name.to_owned());
     let mut names = Names::of_server(&server.base);
     let mut steps = Vec::new();
     for request in &scenario.steps {

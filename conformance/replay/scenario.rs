@@ -23,7 +23,25 @@ pub(super) struct Scenario {
     /// Those of this one.
     #[serde(skip)]
     pub(super) flags: Vec<String>,
+    #[serde(default)]
+    pub(super) setting: Setting,
     pub(super) steps: Vec<Request>,
+}
+
+/// What a server of the scenario's own is started with; a scenario without shares one with others.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Setting {
+    /// Flags that kube-apiserver and we have. `{folder}` stands for where the files are.
+    pub(super) flags: Vec<String>,
+    /// Texts of files by name, in which what stands for the webhook is filled in.
+    pub(super) files: BTreeMap<String, String>,
+}
+
+impl Setting {
+    pub(super) fn is_shared(&self) -> bool {
+        self.flags.is_empty()
+    }
 }
 
 /// One request. `{name}` in the path, headers and body stands for a saved value; `{ns}` for the scenario's namespace,
@@ -81,6 +99,8 @@ pub(super) struct Recording {
     /// What the server was started with beside what all are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) flags: Vec<String>,
+    #[serde(default, skip_serializing_if = "Setting::is_shared")]
+    pub(super) setting: Setting,
     pub(super) steps: Vec<Step>,
 }
 
@@ -111,11 +131,17 @@ impl Answer {
 }
 
 impl Scenario {
+    /// Whether it needs no server of its own.
+    pub(super) fn is_shared(&self) -> bool {
+        self.flags.is_empty() && self.setting.is_shared()
+    }
+
     /// The scenario that a recording was made from.
     pub(super) fn of(recording: &Recording) -> Self {
         let steps = recording.steps.iter().map(|step| step.request.clone()).collect();
         let (webhooks, flags) = (recording.webhooks.clone(), recording.flags.clone());
-        Self { about: recording.about.clone(), webhooks, servers: BTreeMap::new(), flags, steps }
+        let (about, setting) = (recording.about.clone(), recording.setting.clone());
+        Self { about, webhooks, servers: BTreeMap::new(), flags, setting, steps }
     }
 
     /// The scenarios that it stands for: one for each set of flags.

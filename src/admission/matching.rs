@@ -279,6 +279,7 @@ mod tests {
             reinvocation: Reinvocation::default(),
             annotations: Vec::new(),
             warnings: Vec::new(),
+            missing_namespace: None,
             companions: Vec::new(),
         };
         let found = Criteria::of_policy(criteria).matches(&trial.context, &attributes);

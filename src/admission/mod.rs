@@ -6,29 +6,37 @@ mod always_pull_images;
 mod anti_affinity;
 mod certificates;
 mod cluster_trust_bundle;
+mod configuration;
 mod default_ingress_class;
 mod default_storage_class;
 mod default_toleration_seconds;
 mod deny_service_external_ips;
+mod event_rate_limit;
 pub mod expressions;
 mod extended_resource_toleration;
+mod image_policy;
 mod limit_ranger;
 pub mod matching;
 pub mod measures;
+mod namespace_auto_provision;
 mod namespace_exists;
 mod namespace_lifecycle;
+mod node_declared_features;
 mod node_restriction;
 mod owner_references;
 mod persistent_volume_claim_resize;
+mod pod_group_protection;
 mod pod_node_selector;
 mod pod_resize;
 pub mod pod_resources;
 mod pod_security;
+mod pod_toleration_restriction;
 mod pod_topology_labels;
 mod policy;
 mod priority;
 pub mod quota;
 mod rbac_escalation;
+mod recent;
 mod reinvocation;
 mod request;
 mod resource_quota;
@@ -60,7 +68,7 @@ pub use measures::Measures;
 pub use reinvocation::{Passed, Reinvocation};
 pub use request::Invocation;
 pub use service_addresses::ServiceAddresses;
-pub use table::{PLUGINS, Row, plugins};
+pub use table::{PLUGINS, Row, Settings, plugins};
 
 /// What is done to the object.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -89,6 +97,8 @@ pub struct Attributes<'a> {
     pub annotations: Vec<(String, String)>,
     /// Texts for `Warning` headers.
     pub warnings: Vec<String>,
+    /// A namespace that must be made before the write goes on; the registry makes it after the hook.
+    pub missing_namespace: Option<String>,
     /// Writes that must happen in the same transaction (quota counts). When the expectation of one of them fails,
     /// the registry starts the whole operation again, a bounded number of times.
     pub companions: Vec<Write>,

@@ -1,10 +1,11 @@
-//! `PodNodeSelector`: the pods of a namespace go to the nodes that its annotation selects (K
-//! `plugin/pkg/admission/podnodeselector`, without a file of configuration).
+//! `PodNodeSelector`: the pods of a namespace go to the nodes that its annotation selects, or the configuration of the
+//! cluster, which also says which nodes a namespace may ask for (K `plugin/pkg/admission/podnodeselector`).
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::configuration::tree;
 use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::api::status::Reason;
 use crate::api::validation::names;
@@ -13,7 +14,29 @@ use crate::resources::Kind;
 
 const ANNOTATION: &str = "scheduler.alpha.kubernetes.io/node-selector";
 
-pub(super) struct PodNodeSelector;
+/// For namespaces that say nothing themselves.
+const DEFAULT: &str = "clusterDefaultNodeSelector";
+
+/// By `DEFAULT` and the names of namespaces.
+#[derive(Default)]
+pub(super) struct PodNodeSelector {
+    selectors: BTreeMap<String, String>,
+}
+
+impl PodNodeSelector {
+    /// As upstream does, it takes a configuration that it cannot understand for none.
+    pub(super) fn new(configuration: Option<&[u8]>) -> Self {
+        let read = configuration.and_then(|bytes| tree(bytes).ok()).unwrap_or_default();
+        let entries = read.value.get("podNodeSelectorPluginConfig").and_then(Value::as_object).cloned();
+        let texts =
+            entries.into_iter().flatten().filter_map(|(name, selector)| Some((name, selector.as_str()?.to_owned())));
+        Self { selectors: texts.collect() }
+    }
+
+    fn configured(&self, name: &str) -> Result<BTreeMap<String, String>> {
+        parse(self.selectors.get(name).map_or("", String::as_str)).map_err(unreadable)
+    }
+}
 
 impl Plugin for PodNodeSelector {
     fn name(&self) -> &'static str {
@@ -25,34 +48,57 @@ impl Plugin for PodNodeSelector {
     }
 
     fn admit<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
-        Answer::Ready(merge(ctx, attributes))
+        Answer::Ready(self.merge(ctx, attributes))
     }
 
     fn validate<'a>(&'a self, ctx: &'a Context, attributes: &'a mut Attributes<'_>) -> Answer<'a> {
-        let checked = selector(ctx, attributes).and_then(|wanted| check(attributes, &wanted));
-        Answer::Ready(checked)
+        Answer::Ready(self.check(ctx, attributes))
     }
 }
 
-fn merge(ctx: &Context, attributes: &mut Attributes<'_>) -> Result<()> {
-    let wanted = selector(ctx, attributes)?;
-    check(attributes, &wanted)?;
-    if let Some(pod) = attributes.object.as_deref_mut() {
-        for (key, value) in wanted {
-            pod.set(&["spec", "nodeSelector", &key], value);
+impl PodNodeSelector {
+    fn merge(&self, ctx: &Context, attributes: &mut Attributes<'_>) -> Result<()> {
+        let wanted = self.selector(ctx, attributes)?;
+        check(attributes, &wanted)?;
+        if let Some(pod) = attributes.object.as_deref_mut() {
+            for (key, value) in wanted {
+                pod.set(&["spec", "nodeSelector", &key], value);
+            }
+        }
+        self.check(ctx, attributes)
+    }
+
+    fn check(&self, ctx: &Context, attributes: &Attributes<'_>) -> Result<()> {
+        check(attributes, &self.selector(ctx, attributes)?)?;
+        let allowed = self.configured(attributes.namespace())?;
+        let Some(pod) = attributes.object.as_deref() else { return Ok(()) };
+        let own = pod.get(&["spec", "nodeSelector"]).and_then(Value::as_object);
+        let foreign =
+            own.into_iter().flatten().any(|(key, value)| value.as_str() != allowed.get(key).map(String::as_str));
+        if allowed.is_empty() || !foreign {
+            return Ok(());
+        }
+        let why = "pod node label selector labels conflict with its namespace whitelist";
+        Err(Status::forbidden(&attributes.kind.group_resource(), pod.name(), why))
+    }
+
+    /// What the namespace of the pod selects.
+    fn selector(&self, ctx: &Context, attributes: &Attributes<'_>) -> Result<BTreeMap<String, String>> {
+        let namespace = attributes.namespace();
+        let resource = GroupResource { group: "".into(), resource: "namespaces".into() };
+        let snapshot = ctx.store.snapshot();
+        let stored =
+            snapshot.find("namespaces", "", namespace).ok_or_else(|| Status::not_found(&resource, namespace))?;
+        let namespace = Object::from_json(&stored.body.json).map_err(Status::internal)?;
+        match namespace.annotation(ANNOTATION) {
+            Some(text) => parse(text).map_err(unreadable),
+            None => self.configured(DEFAULT),
         }
     }
-    Ok(())
 }
 
-/// What the namespace of the pod selects.
-fn selector(ctx: &Context, attributes: &Attributes<'_>) -> Result<BTreeMap<String, String>> {
-    let namespace = attributes.namespace();
-    let resource = GroupResource { group: "".into(), resource: "namespaces".into() };
-    let snapshot = ctx.store.snapshot();
-    let stored = snapshot.find("namespaces", "", namespace).ok_or_else(|| Status::not_found(&resource, namespace))?;
-    let namespace = Object::from_json(&stored.body.json).map_err(Status::internal)?;
-    parse(namespace.annotation(ANNOTATION).unwrap_or_default()).map_err(|why| Status::new(500, Reason::Unknown, why))
+fn unreadable(why: String) -> Status {
+    Status::new(500, Reason::Unknown, why)
 }
 
 /// `a=b,c=d`.
@@ -96,10 +142,11 @@ mod tests {
         let namespace = json!({ "metadata": { "name": "n", "annotations": { ANNOTATION: "env=test, zone=a" } } });
         put(&trial.context.store, "namespaces", namespace).await;
         let pod = |selector: Value| json!({ "metadata": { "name": "p", "namespace": "n" }, "spec": { "nodeSelector": selector } });
-        let merged = trial.admit(&PodNodeSelector, "pods", pod(json!({ "x": "y" }))).await.unwrap();
+        let merged = trial.admit(&PodNodeSelector::default(), "pods", pod(json!({ "x": "y" }))).await.unwrap();
         let expected = json!({ "env": "test", "x": "y", "zone": "a" });
         assert_eq!(merged.get(&["spec", "nodeSelector"]), Some(&expected));
-        let refused = trial.admit(&PodNodeSelector, "pods", pod(json!({ "env": "prod" }))).await.unwrap_err();
+        let refused =
+            trial.admit(&PodNodeSelector::default(), "pods", pod(json!({ "env": "prod" }))).await.unwrap_err();
         let message =
             "pods \"p\" is forbidden: pod node label selector conflicts with its namespace node label selector";
         assert_eq!(refused.message(), message);

@@ -99,6 +99,7 @@ impl Trial {
             reinvocation: Reinvocation::default(),
             annotations: Vec::new(),
             warnings: Vec::new(),
+            missing_namespace: None,
             companions: Vec::new(),
         }
     }

@@ -81,7 +81,8 @@ impl Cluster {
         let modes = Mode::parse_all(&config.authorization_modes).map_err(anyhow::Error::msg)?;
         let authorizer = authorize::authorizer(&modes, &store);
         let authenticators = Arc::new(authenticators(config, &pki, (&store, &clock))?);
-        let plugins = admission::plugins(&config.enable_admission_plugins, &config.disable_admission_plugins);
+        let gates = |name: &str| runtime.gates.enabled(name);
+        let plugins = admission::plugins(&admission_settings(config, &gates)).map_err(anyhow::Error::msg)?;
         let reviews = Reviews {
             authorizer: authorizer.clone(),
             authenticators: authenticators.clone(),
@@ -91,7 +92,7 @@ impl Cluster {
         let catalog = Arc::new(Catalog::new(served));
         let registry = Registry::new(registry::Parts {
             catalog: catalog.clone(),
-            plugins: [plugins.map_err(anyhow::Error::msg)?, vec![service_addresses(config)]].concat(),
+            plugins: [plugins, vec![service_addresses(config)]].concat(),
             admission: admission_context((&store, &clock), &authorizer, catalog),
             actions: Actions::new(actions::rows(reviews)),
             facts: facts.clone(),
@@ -329,6 +330,15 @@ fn health_checks(health: &Health, shutdown: &Shutdown) -> Vec<Flag> {
 }
 
 /// What admission plugins may use.
+fn admission_settings<'a>(config: &'a Config, gates: &'a dyn Fn(&str) -> bool) -> admission::Settings<'a> {
+    admission::Settings {
+        enable: &config.enable_admission_plugins,
+        disable: &config.disable_admission_plugins,
+        file: config.admission_control_config_file.as_deref(),
+        gates,
+    }
+}
+
 fn admission_context(
     (store, clock): (&Arc<dyn Store>, &Arc<dyn Clock>),
     authorizer: &Arc<dyn Authorizer>,

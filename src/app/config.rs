@@ -51,6 +51,7 @@ pub struct Config {
     pub authorization_modes: Vec<String>,
     pub enable_admission_plugins: Vec<String>,
     pub disable_admission_plugins: Vec<String>,
+    pub admission_control_config_file: Option<PathBuf>,
     /// `--runtime-config`: what is served beside or without the default types, each on or off.
     pub runtime: Vec<(String, bool)>,
     /// `--feature-gates`.
@@ -86,6 +87,7 @@ impl Default for Config {
             authorization_modes: vec!["Node".to_owned(), "RBAC".to_owned()],
             enable_admission_plugins: Vec::new(),
             disable_admission_plugins: Vec::new(),
+            admission_control_config_file: None,
             runtime: Vec::new(),
             feature_gates: Vec::new(),
             controllers: Controllers { selection: "*".to_owned(), scheduler: true, nodes: 3 },
@@ -140,6 +142,7 @@ impl Config {
             Data::Folder(folder) => folder.display().to_string(),
         };
         vec![
+            ("admission-control-config-file", file(&self.admission_control_config_file)),
             ("anonymous-auth", self.anonymous_auth.to_string()),
             ("api-audiences", list(&self.api_audiences)),
             ("authorization-mode", list(&self.authorization_modes)),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::config::{Config, Controllers, Data};
+use crate::admission::PLUGINS;
 use crate::api::time::GoDuration;
 use crate::resources::STAGES;
 
@@ -135,11 +136,26 @@ pub(super) struct Up {
     )]
     pub authorization_mode: Vec<String>,
     /// Admission plugins to run beside the default ones
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Authorization and admission")]
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        help_heading = "Authorization and admission",
+        long_help = plugins_help("Admission plugins to run beside the default ones")
+    )]
     pub enable_admission_plugins: Vec<String>,
     /// Admission plugins of the default ones not to run
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = "Authorization and admission")]
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        help_heading = "Authorization and admission",
+        long_help = plugins_help("Admission plugins of the default ones not to run")
+    )]
     pub disable_admission_plugins: Vec<String>,
+    /// Configuration of admission plugins
+    #[arg(long, value_name = "FILE", help_heading = "Authorization and admission")]
+    pub admission_control_config_file: Option<PathBuf>,
 
     /// APIs to serve or not: group/version[/resource]=true, api/all, api/ga, api/beta, api/alpha
     #[arg(long, value_name = "API=BOOL", value_delimiter = ',', help_heading = "API")]
@@ -199,6 +215,7 @@ impl Up {
             authorization_modes: self.authorization_mode.clone(),
             enable_admission_plugins: listed(&self.enable_admission_plugins),
             disable_admission_plugins: listed(&self.disable_admission_plugins),
+            admission_control_config_file: self.admission_control_config_file.clone(),
             runtime: api_switches(&self.runtime_config)?,
             feature_gates: gate_switches(&self.feature_gates)?,
             controllers: Controllers {
@@ -218,6 +235,15 @@ impl Up {
         config.limits.watch_seconds_min = self.min_request_timeout;
         Ok(config)
     }
+}
+
+/// As kube-apiserver tells of them.
+fn plugins_help(about: &str) -> String {
+    let on: Vec<&str> = PLUGINS.iter().filter(|row| row.on_by_default).map(|row| row.name).collect();
+    let mut all: Vec<&str> = PLUGINS.iter().map(|row| row.name).collect();
+    all.sort_unstable();
+    let (on, all) = (on.join(", "), all.join(", "));
+    format!("{about} ({on}). Comma-delimited list of: {all}. The order of plugins in this flag does not matter")
 }
 
 /// A list that is given as nothing has no items.

@@ -14,6 +14,13 @@ use super::fleet::{Fleet, Node};
 use crate::client::{Client, Error, EventText, Meta, Patch, Resource, encode};
 use crate::resources::facts::VERSION;
 
+/// What a kubelet of this version says of itself with the feature gates as they are by default.
+const DECLARED_FEATURES: [&str; 4] = [
+    "ExtendWebSocketsToKubelet",
+    "InPlacePodLevelResourcesVerticalScaling",
+    "InPlacePodVerticalScalingInitContainers",
+    "RestartAllContainersOnContainerExits",
+];
 const LEASES_NAMESPACE: &str = "kube-node-lease";
 /// How long a lease holds, and how often it is renewed, as a kubelet does.
 const LEASE_SECONDS: i64 = 40;
@@ -158,6 +165,7 @@ fn node_status(fleet: &Fleet, node: &Node, now: Timestamp) -> Value {
         "addresses": [
             {"type": "InternalIP", "address": node.address}, {"type": "Hostname", "address": node.name},
         ],
+        "declaredFeatures": DECLARED_FEATURES,
         "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
         "nodeInfo": {
             "architecture": "amd64", "operatingSystem": "linux", "kubeletVersion": VERSION,

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Call, Registry};
+use serde_json::json;
+
+use super::definitions::server_itself;
+use super::{Call, Input, Registry};
 use crate::admission::measures::{Phase, Step};
 use crate::admission::{Attributes, Operation, Reinvocation};
-use crate::api::request::Options;
-use crate::api::{Object, Result};
+use crate::api::request::{Options, Target, WriteOptions};
+use crate::api::{Object, Reason, Result};
 use crate::auth::{self, Decision};
 use crate::storage::Write;
 
@@ -103,8 +106,36 @@ impl Registry {
             self.admission.measures.plugins.observe((place, step), now.saturating_sub(began).as_secs_f64());
             began = now;
             done?;
+            if let Some(namespace) = attributes.missing_namespace.take() {
+                self.provide_namespace(attributes, &namespace).await?;
+            }
         }
         Ok(())
+    }
+
+    /// Creates a namespace as the server itself, through all plugins, unless somebody was quicker.
+    async fn provide_namespace(&self, attributes: &Attributes<'_>, name: &str) -> Result<()> {
+        let served = self.catalog.served();
+        let kind = served.find("", "v1", "namespaces").cloned().ok_or_else(|| attributes.forbidden("not served"))?;
+        let target = Target {
+            group: String::new(),
+            version: "v1".to_owned(),
+            resource: "namespaces".to_owned(),
+            subresource: String::new(),
+            namespace: String::new(),
+            name: String::new(),
+        };
+        let call = Call::new(server_itself(), target, kind);
+        let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+        let input = Input { value: namespace, ..Input::default() };
+        let options = WriteOptions { field_manager: "kube-apiserver".to_owned(), ..WriteOptions::default() };
+        // A namespace is in none, so that this goes no further down.
+        match Box::pin(self.create(&call, input, &options)).await {
+            Err(status) if status.reason() == Reason::AlreadyExists => Ok(()),
+            Err(status) if status.reason() == Reason::Forbidden => Err(status),
+            Err(status) => Err(attributes.forbidden(status.message())),
+            Ok(_) => Ok(()),
+        }
     }
 
     fn count(&self, operation: Operation, (phase, began): (Phase, Duration), done: &Result<()>) {
@@ -127,6 +158,7 @@ fn attributes<'a>(a: Admission<'a>, object: Option<&'a mut Object>) -> Attribute
         reinvocation: Reinvocation::default(),
         annotations: Vec::new(),
         warnings: Vec::new(),
+        missing_namespace: None,
         companions: Vec::new(),
     }
 }

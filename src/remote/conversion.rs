@@ -36,7 +36,13 @@ pub async fn convert(
     let request = json!({ "uid": uid, "desiredAPIVersion": wanted.api_version(), "objects": sent });
     let review = json!({ "kind": "ConversionReview", "apiVersion": api_version, "request": request });
     let site = Site::of_client_config(&webhook.client_config);
-    let post = Post { site: &site, body: review.to_string().into(), limit: LIMIT, answer_bytes_max: ANSWER_BYTES_MAX };
+    let post = Post {
+        site: &site,
+        body: review.to_string().into(),
+        limit: LIMIT,
+        answer_bytes_max: ANSWER_BYTES_MAX,
+        authorization: None,
+    };
     let reply = remote.post(post).await.map_err(failed)?;
     let document = decode(&reply).map_err(failed)?;
     check_kind(&document, (&api_version, "ConversionReview")).map_err(failed)?;

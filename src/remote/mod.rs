@@ -3,6 +3,7 @@
 //! so that one which hangs holds up nobody but those who wait for it.
 
 mod answer;
+mod backend;
 mod connect;
 mod conversion;
 mod resolve;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client as Pool;
@@ -28,6 +29,7 @@ use crate::storage::Store;
 use connect::Connector;
 
 pub use answer::{check_kind, decode};
+pub use backend::Backend;
 pub use conversion::convert;
 pub use resolve::{Routes, resolve};
 pub use site::{Place, Site, Trust};
@@ -71,6 +73,8 @@ pub struct Post<'a> {
     /// The server is told, as a parameter of the address.
     pub limit: Duration,
     pub answer_bytes_max: usize,
+    /// The header of that name.
+    pub authorization: Option<&'a str>,
 }
 
 /// A whole answer.
@@ -104,7 +108,7 @@ impl Remote {
         let server = self.server(post.site).map_err(|why| about(&why))?;
         // One limit for all of it: waiting for a turn, the way there, the answer.
         let mut patience = self.clock.sleep(post.limit);
-        let mut exchange = std::pin::pin!(exchange(&server, &url, post.body));
+        let mut exchange = std::pin::pin!(exchange(&server, &url, (post.body, post.authorization)));
         let sent = tokio::select! {
             sent = &mut exchange => sent,
             () = &mut patience => return Err(about(words::DEADLINE)),
@@ -159,9 +163,17 @@ impl Remote {
     }
 }
 
-async fn exchange(server: &Server, url: &str, body: Bytes) -> Result<http::Response<Incoming>, String> {
+async fn exchange(
+    server: &Server,
+    url: &str,
+    (body, authorization): (Bytes, Option<&str>),
+) -> Result<http::Response<Incoming>, String> {
     let _turn = server.calls.acquire().await.map_err(|_| "EOF".to_owned())?;
-    let request = http::Request::post(url)
+    let mut request = http::Request::post(url);
+    if let Some(authorization) = authorization {
+        request = request.header(AUTHORIZATION, authorization);
+    }
+    let request = request
         .header(ACCEPT, "application/json, */*")
         .header(CONTENT_TYPE, "application/json")
         .header(USER_AGENT, "kube-apiserver-admission")

@@ -33,8 +33,18 @@ pub(super) struct Policy {
 
 const PRIVILEGED: Standard = Standard { level: Level::Privileged, minor: None };
 
+/// What may be in the place of a level, and of a version.
+pub(super) const LEVELS: &str = "must be one of privileged, baseline, restricted";
+pub(super) const VERSIONS: &str = r#"must be "latest" or "v1.x""#;
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { enforce: PRIVILEGED, warn: PRIVILEGED, audit: PRIVILEGED }
+    }
+}
+
 impl Level {
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         match text {
             "privileged" => Some(Self::Privileged),
             "baseline" => Some(Self::Baseline),
@@ -80,7 +90,7 @@ impl fmt::Display for Standard {
 }
 
 /// `latest` or `v1.N` without leading zeros.
-fn version(text: &str) -> Option<Option<u32>> {
+pub(super) fn version(text: &str) -> Option<Option<u32>> {
     if text == "latest" {
         return Some(None);
     }
@@ -90,10 +100,10 @@ fn version(text: &str) -> Option<Option<u32>> {
 }
 
 impl Policy {
-    /// The policy that labels say, and what is wrong with them. What cannot be understood is enforced as strictly as
-    /// can be, and not warned of.
-    pub(super) fn of_labels<'a>(label: impl Fn(&str) -> Option<&'a str>) -> (Self, Errors) {
-        let mut policy = Self { enforce: PRIVILEGED, warn: PRIVILEGED, audit: PRIVILEGED };
+    /// The policy that labels say over one for those that say nothing, and what is wrong with them. What cannot be
+    /// understood is enforced as strictly as can be, and not warned of.
+    pub(super) fn of_labels<'a>(self, label: impl Fn(&str) -> Option<&'a str>) -> (Self, Errors) {
+        let mut policy = self;
         let mut errors = Errors::new();
         let mut known_enforce = false;
         let Self { enforce, warn, audit } = &mut policy;
@@ -109,7 +119,7 @@ impl Policy {
                 let parsed = Level::parse(value);
                 known_enforce |= mode == "enforce" && parsed.is_some();
                 if parsed.is_none() {
-                    errors.push(refuse(&key, value, "must be one of privileged, baseline, restricted"));
+                    errors.push(refuse(&key, value, LEVELS));
                 }
                 standard.level = parsed.unwrap_or(fallback);
             }
@@ -117,7 +127,7 @@ impl Policy {
             if let Some(value) = label(&key) {
                 let parsed = version(value);
                 if parsed.is_none() {
-                    errors.push(refuse(&key, value, r#"must be "latest" or "v1.x""#));
+                    errors.push(refuse(&key, value, VERSIONS));
                 }
                 standard.minor = parsed.flatten();
             }
@@ -146,7 +156,7 @@ mod tests {
     fn check(labels: &[(&str, &str)], enforce: &str, warn: &str, errors: &[&str]) {
         let labels: Vec<_> = labels.iter().map(|(k, v)| (format!("pod-security.kubernetes.io/{k}"), *v)).collect();
         let label = |key: &str| labels.iter().find(|(k, _)| k == key).map(|(_, v)| *v);
-        let (policy, found) = Policy::of_labels(label);
+        let (policy, found) = Policy::default().of_labels(label);
         assert_eq!((policy.enforce.to_string().as_str(), policy.warn.to_string().as_str()), (enforce, warn));
         assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), errors);
     }

@@ -89,7 +89,13 @@ impl<'a> Call<'a> {
     /// Calls it.
     pub(super) async fn make(self, ctx: &Context) -> Result<Response, Failure> {
         let (site, limit) = (&self.hook.site, self.hook.limit);
-        let post = Post { site, body: self.review.body.clone(), limit, answer_bytes_max: ANSWER_BYTES_MAX };
+        let post = Post {
+            site,
+            body: self.review.body.clone(),
+            limit,
+            answer_bytes_max: ANSWER_BYTES_MAX,
+            authorization: None,
+        };
         let unanswered = |why: String| failed(self.hook, &format!("failed to call webhook: {why}"));
         let reply = ctx.remote.post(post).await.map_err(unanswered)?;
         let document = remote::decode(&reply).map_err(unanswered)?;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Status;
 
 /// A decoded tree.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Default, PartialEq, Debug)]
 pub struct Decoded {
     pub value: Value,
     /// What stood twice in one object, in the order of the text: of JSON the paths, such as `spec.x`, of YAML whole

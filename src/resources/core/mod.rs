@@ -39,4 +39,6 @@ pub(super) mod volume_claim;
 pub(super) mod volume_claim_validation;
 pub(super) mod volume_validation;
 
+pub use pod_validation::toleration_errors;
+pub use quality::quality_of_service;
 pub use service_addresses::service_address_errors;

@@ -9,7 +9,7 @@ const COUNTED: [&str; 2] = ["cpu", "memory"];
 
 /// `status.qosClass` by the resources of a pod spec: those of the pod as a whole, if there are any, else those of its
 /// containers.
-pub(super) fn quality_of_service(spec: &Tree) -> &'static str {
+pub fn quality_of_service(spec: &Tree) -> &'static str {
     if let Some(resources) = child(spec, "resources").filter(|r| pod_level(r)) {
         return of_requirements(Some(resources));
     }

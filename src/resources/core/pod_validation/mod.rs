@@ -27,6 +27,7 @@ use serde_json::Value;
 pub(in crate::resources) use self::affinity::validate_node_selector;
 pub(in crate::resources) use self::resize::validate_pod_resize;
 pub(in crate::resources) use self::resources::overhead as validate_overhead;
+pub use self::tolerations::toleration_errors;
 pub(in crate::resources) use self::tolerations::validate as validate_tolerations;
 use self::update::metadata_and_spec_changes;
 pub(in crate::resources) use self::update::{

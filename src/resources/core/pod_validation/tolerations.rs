@@ -1,5 +1,7 @@
 //! Tolerations of taints.
 
+use serde_json::Value;
+
 use crate::api::field::{Errors, FieldError, Path, go_quote};
 use crate::api::validation::metadata::label_key;
 use crate::api::validation::names;
@@ -13,6 +15,17 @@ pub(in crate::resources) fn validate(errors: &mut Errors, spec: &Tree, path: &Pa
     for (i, toleration) in items(spec, "tolerations").enumerate() {
         one(errors, toleration, &path.index(i));
     }
+}
+
+/// What is wrong with tolerations that stand under a name in a file of configuration.
+pub fn toleration_errors(tolerations: &[Value], name: &str) -> Errors {
+    let mut errors = Errors::new();
+    for (index, toleration) in tolerations.iter().enumerate() {
+        if let Value::Object(toleration) = toleration {
+            one(&mut errors, toleration, &Path::new(name).index(index));
+        }
+    }
+    errors
 }
 
 fn one(errors: &mut Errors, toleration: &Tree, path: &Path<'_>) {
