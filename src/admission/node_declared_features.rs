@@ -14,8 +14,11 @@ use crate::resources::Kind;
 
 const SLICES: &str = "DRANodeAllocatableResources";
 
+/// Whether a pod is changed so, of what it was.
+type Change = fn(&Object, &Object) -> bool;
+
 /// What a change of a pod may ask of its node, in order of the names.
-const CHANGES: [(&str, fn(&Object, &Object) -> bool); 3] = [
+const CHANGES: [(&str, Change); 3] = [
     ("InPlacePodLevelResourcesVerticalScaling", resizes_whole),
     ("InPlacePodVerticalScalingInitContainers", resizes_first_steps),
     ("InPlacePodVerticalScalingMemoryBackedVolumes", resizes_volumes),

@@ -33,7 +33,7 @@ use crate::load::{Load, run};
 use crate::objects;
 
 /// What `--only` knows.
-pub(crate) const FAMILIES: [&Family; 16] = [
+pub(crate) const FAMILIES: [&Family; 17] = [
     &start::FAMILY,
     &create::FAMILY,
     &write::FAMILY,
