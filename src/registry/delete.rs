@@ -134,7 +134,7 @@ impl Registry {
 
     /// The answer to a delete that changed nothing more: the object, or a `Status` that tells of it.
     fn deleted(&self, call: &Call, object: &Object, removed: bool) -> Written {
-        let answer = if call.kind.behaviour.returns_deleted() || !removed {
+        let answer = if call.kind.behaviour.returns_deleted(&call.kind.gvk.version) || !removed {
             self.to_served(&call.kind, object.clone())
         } else {
             success(&call.kind.group_resource(), object)

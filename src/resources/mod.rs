@@ -367,8 +367,8 @@ pub trait Behaviour: Send + Sync + 'static {
         false
     }
 
-    /// A delete answers with the object instead of a `Status` (upstream's `ReturnDeletedObject`).
-    fn returns_deleted(&self) -> bool {
+    /// A delete in a version answers with the object instead of a `Status` (upstream's `ReturnDeletedObject`).
+    fn returns_deleted(&self, _: &str) -> bool {
         false
     }
 

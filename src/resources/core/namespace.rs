@@ -81,7 +81,7 @@ impl Behaviour for Namespace {
         object.set(&["status", "phase"], "Terminating");
     }
 
-    fn returns_deleted(&self) -> bool {
+    fn returns_deleted(&self, _: &str) -> bool {
         true
     }
 

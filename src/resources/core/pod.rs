@@ -92,7 +92,7 @@ impl Behaviour for Pod {
         })
     }
 
-    fn returns_deleted(&self) -> bool {
+    fn returns_deleted(&self, _: &str) -> bool {
         true
     }
 

@@ -37,7 +37,7 @@ impl Behaviour for ResourceQuota {
         validation::validate_update(new, old)
     }
 
-    fn returns_deleted(&self) -> bool {
+    fn returns_deleted(&self, _: &str) -> bool {
         true
     }
 

@@ -88,7 +88,7 @@ impl Behaviour for Service {
         (subresource == "status").then_some(Part { validate: validate_service_status, ..STATUS })
     }
 
-    fn returns_deleted(&self) -> bool {
+    fn returns_deleted(&self, _: &str) -> bool {
         true
     }
 

@@ -24,7 +24,7 @@ impl Behaviour for ServiceAccount {
         keep_names_of_secrets(new);
     }
 
-    fn returns_deleted(&self) -> bool {
+    fn returns_deleted(&self, _: &str) -> bool {
         true
     }
 

@@ -34,7 +34,7 @@ impl Behaviour for PodTemplate {
         template_warnings(object, old, "template.")
     }
 
-    fn returns_deleted(&self) -> bool {
+    fn returns_deleted(&self, _: &str) -> bool {
         true
     }
 

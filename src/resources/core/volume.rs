@@ -55,7 +55,7 @@ impl Behaviour for PersistentVolume {
         validation::validate_update(new, old)
     }
 
-    fn returns_deleted(&self) -> bool {
+    fn returns_deleted(&self, _: &str) -> bool {
         true
     }
 

@@ -52,7 +52,7 @@ impl Behaviour for PersistentVolumeClaim {
         validation::validate_update(new, old)
     }
 
-    fn returns_deleted(&self) -> bool {
+    fn returns_deleted(&self, _: &str) -> bool {
         true
     }
 

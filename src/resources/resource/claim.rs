@@ -58,7 +58,7 @@ impl Behaviour for ResourceClaim {
         (subresource == "status").then_some(Part { prepare: prepare_status, validate: validate_status })
     }
 
-    fn returns_deleted(&self) -> bool {
+    fn returns_deleted(&self, _: &str) -> bool {
         true
     }
 
@@ -90,7 +90,7 @@ impl Behaviour for ResourceClaimTemplate {
         if old.is_none() { asked_access(new, &["spec", "spec", "devices", "requests"]) } else { None }
     }
 
-    fn returns_deleted(&self) -> bool {
+    fn returns_deleted(&self, _: &str) -> bool {
         true
     }
 

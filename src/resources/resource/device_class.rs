@@ -28,7 +28,7 @@ impl Behaviour for DeviceClass {
         validate(new, Some(old))
     }
 
-    fn returns_deleted(&self) -> bool {
+    fn returns_deleted(&self, _: &str) -> bool {
         true
     }
 

@@ -61,7 +61,7 @@ impl Behaviour for ResourceSlice {
         format!("field label not supported for {}: {field}", kind.gvk)
     }
 
-    fn returns_deleted(&self) -> bool {
+    fn returns_deleted(&self, _: &str) -> bool {
         true
     }
 

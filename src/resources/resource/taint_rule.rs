@@ -56,6 +56,10 @@ impl Behaviour for DeviceTaintRule {
         (subresource == "status").then_some(Part { validate: validate_status, ..STATUS_ALONE })
     }
 
+    fn returns_deleted(&self, version: &str) -> bool {
+        version != "v1"
+    }
+
     fn cells(&self, object: &Object, moment: &Moment) -> Option<Vec<Value>> {
         let taint = |key: &str| json!(object.text_at(&["spec", "taint", key]));
         let added = match object.text_at(&TIME_ADDED) {

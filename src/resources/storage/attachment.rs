@@ -36,7 +36,7 @@ impl Behaviour for VolumeAttachment {
         (subresource == "status").then_some(Part { validate: |new, _| validate(new), ..STATUS_ALONE })
     }
 
-    fn returns_deleted(&self) -> bool {
+    fn returns_deleted(&self, _: &str) -> bool {
         true
     }
 

@@ -31,7 +31,7 @@ impl Behaviour for VolumeAttributesClass {
         errors
     }
 
-    fn returns_deleted(&self) -> bool {
+    fn returns_deleted(&self, _: &str) -> bool {
         true
     }
 

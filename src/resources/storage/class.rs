@@ -29,7 +29,7 @@ impl Behaviour for StorageClass {
         validate(object)
     }
 
-    fn returns_deleted(&self) -> bool {
+    fn returns_deleted(&self, _: &str) -> bool {
         true
     }
 

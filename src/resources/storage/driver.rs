@@ -60,7 +60,7 @@ impl Behaviour for CsiDriver {
         if given && unsaid && changed { vec![TOKENS_WARNING.to_owned()] } else { Vec::new() }
     }
 
-    fn returns_deleted(&self) -> bool {
+    fn returns_deleted(&self, _: &str) -> bool {
         true
     }
 

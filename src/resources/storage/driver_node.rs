@@ -43,7 +43,7 @@ impl Behaviour for CsiNode {
         (subresource == "status").then_some(STATUS_ALONE)
     }
 
-    fn returns_deleted(&self) -> bool {
+    fn returns_deleted(&self, _: &str) -> bool {
         true
     }
 

@@ -213,7 +213,7 @@ fn responses(source: Source<'_>, route: &Route<'_>) -> Value {
         Action::List => (STREAMED, list_schema(source, route)),
         Action::Watch | Action::WatchList => (STREAMED, reference(&format!("{META}.WatchEvent"))),
         Action::DeleteCollection => (MEDIA_TYPES, status()),
-        Action::Delete if !route.kind.behaviour.returns_deleted() => (MEDIA_TYPES, status()),
+        Action::Delete if !route.kind.behaviour.returns_deleted(&route.kind.gvk.version) => (MEDIA_TYPES, status()),
         Action::Get | Action::Put | Action::Patch | Action::Post | Action::Delete => {
             (MEDIA_TYPES, schema(source, route))
         }
