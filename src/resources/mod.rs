@@ -1,7 +1,7 @@
 //! What each served type is: the table of built-in types, one file per kind under its API group, and the catalog of
 //! types served right now. A custom resource is the same `Kind`, made at run time.
 
-mod admissionregistration;
+pub mod admissionregistration;
 mod amount;
 pub mod apiextensions;
 mod apiregistration;

@@ -17,26 +17,22 @@ use std::sync::Arc;
 
 use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::resources::Kind;
+use crate::resources::admissionregistration::REVIEWS;
 use source::Source;
 
 const GROUP: &str = "admissionregistration.k8s.io";
 
-/// Kinds that no policy may be about: policies themselves, and the reviews without which nobody could be authorized.
-const EXEMPT: [(&str, &str); 10] = [
-    (GROUP, "validatingadmissionpolicies"),
-    (GROUP, "validatingadmissionpolicybindings"),
-    (GROUP, "mutatingadmissionpolicies"),
-    (GROUP, "mutatingadmissionpolicybindings"),
-    ("authentication.k8s.io", "selfsubjectreviews"),
-    ("authentication.k8s.io", "tokenreviews"),
-    ("authorization.k8s.io", "localsubjectaccessreviews"),
-    ("authorization.k8s.io", "selfsubjectaccessreviews"),
-    ("authorization.k8s.io", "selfsubjectrulesreviews"),
-    ("authorization.k8s.io", "subjectaccessreviews"),
+/// Kinds that no policy may be about: policies themselves, and the reviews.
+const POLICIES: [&str; 4] = [
+    "validatingadmissionpolicies",
+    "validatingadmissionpolicybindings",
+    "mutatingadmissionpolicies",
+    "mutatingadmissionpolicybindings",
 ];
 
 fn exempt(kind: &Kind) -> bool {
-    EXEMPT.contains(&(&*kind.gvk.group, &*kind.resource))
+    let (group, resource) = (&*kind.gvk.group, &*kind.resource);
+    (group == GROUP && POLICIES.contains(&resource)) || REVIEWS.contains(&(group, resource))
 }
 
 /// Policies that judge writes.

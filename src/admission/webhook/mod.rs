@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::resources::Kind;
+use crate::resources::admissionregistration::REVIEWS;
 use configuration::Configured;
 
 /// Kinds that decide about admission themselves: nobody may lock himself out.
@@ -24,16 +25,6 @@ const EXEMPT: [&str; 6] = [
     "ValidatingAdmissionPolicyBinding",
     "MutatingAdmissionPolicy",
     "MutatingAdmissionPolicyBinding",
-];
-
-/// Reviews, without which nobody could be authorized.
-const REVIEWS: [(&str, &str); 6] = [
-    ("authentication.k8s.io", "selfsubjectreviews"),
-    ("authentication.k8s.io", "tokenreviews"),
-    ("authorization.k8s.io", "localsubjectaccessreviews"),
-    ("authorization.k8s.io", "selfsubjectaccessreviews"),
-    ("authorization.k8s.io", "selfsubjectrulesreviews"),
-    ("authorization.k8s.io", "subjectaccessreviews"),
 ];
 
 /// Webhooks that change writes, one after another.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::REVIEWS;
 use super::match_resources::{default_rules, default_selectors, name_warnings, static_name};
 use super::webhook_validation::validate;
 use crate::api::Object;
@@ -104,16 +105,6 @@ fn default_webhook(webhook: &mut Tree) {
 fn webhook_cells(object: &Object, moment: &Moment) -> Vec<Value> {
     vec![json!(object.name()), json!(list(object, &["webhooks"]).count()), json!(age(object, moment))]
 }
-/// Resources that no webhook is asked about.
-const EXCLUDED: [(&str, &str); 6] = [
-    ("authentication.k8s.io", "selfsubjectreviews"),
-    ("authentication.k8s.io", "tokenreviews"),
-    ("authorization.k8s.io", "localsubjectaccessreviews"),
-    ("authorization.k8s.io", "selfsubjectaccessreviews"),
-    ("authorization.k8s.io", "selfsubjectrulesreviews"),
-    ("authorization.k8s.io", "subjectaccessreviews"),
-];
-
 /// Of names that only files may have, and of rules that have no effect.
 fn warnings(object: &Object, old: Option<&Object>) -> Vec<String> {
     let mut warnings = old.map_or_else(Vec::new, |_| name_warnings(object.name()));
@@ -139,7 +130,7 @@ fn excluded(rule: &Tree) -> Vec<(&str, &str)> {
     }
     for group in texts(rule, "apiGroups") {
         for resource in texts(rule, "resources") {
-            if EXCLUDED.contains(&(group, resource)) && !found.contains(&(group, resource)) {
+            if REVIEWS.contains(&(group, resource)) && !found.contains(&(group, resource)) {
                 found.push((group, resource));
             }
         }
