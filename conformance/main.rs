@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
+mod backends;
 mod broken_clients;
 mod bundles;
 mod clock;
@@ -27,6 +28,7 @@ mod secrecy;
 mod server;
 mod session;
 mod shared;
+mod stand_in;
 mod upgrades;
 mod webhook;
 mod webhooks;

@@ -72,6 +72,11 @@ impl Server {
         client_builder(&self.ca).identity(reqwest::Identity::from_pem(identity).unwrap()).build().unwrap()
     }
 
+    /// A client that does not go where answers send it.
+    pub(crate) fn client_that_stays(&self) -> reqwest::Client {
+        client_builder(&self.ca).redirect(reqwest::redirect::Policy::none()).build().unwrap()
+    }
+
     /// The memory that the server takes now.
     pub(crate) fn resident_bytes(&self) -> u64 {
         self.running.processes[0].resident_bytes()

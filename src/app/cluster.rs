@@ -10,6 +10,7 @@ use super::actions::{self, Reviews};
 use super::bootstrap;
 use super::config::{Config, Data};
 use super::in_process::InProcess;
+use super::kubelets;
 use super::port;
 use crate::admission::{self, Plugin, ServiceAddresses};
 use crate::api::Object;
@@ -110,6 +111,7 @@ impl Cluster {
         let server = Server::new(Parts {
             registry: registry.clone(),
             extensions,
+            connections: Arc::new(kubelets::connections(config, &registry, &pki, (&store, &clock))?),
             facts,
             authenticator: authenticators,
             authorizer: authorizer as Arc<dyn Authorizer>,

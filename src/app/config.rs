@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::kubelets::Kubelets;
 use crate::api::time::GoDuration;
 use crate::resources::facts::Facts;
 use crate::resources::{Gates, RuntimeConfig};
@@ -57,6 +58,8 @@ pub struct Config {
     /// `--feature-gates`.
     pub feature_gates: Vec<(String, bool)>,
     pub controllers: Controllers,
+    /// How kubelets are reached.
+    pub kubelets: Kubelets,
     /// `--etcd-compaction-interval`: states older than this are forgotten, `Duration::MAX` for none.
     pub history: Duration,
     /// How long events stay; zero: for ever.
@@ -91,6 +94,7 @@ impl Default for Config {
             runtime: Vec::new(),
             feature_gates: Vec::new(),
             controllers: Controllers { selection: "*".to_owned(), scheduler: true, nodes: 3 },
+            kubelets: Kubelets::default(),
             history: Retention::AGE,
             event_ttl: Duration::from_secs(3600),
             limits: Limits::default(),
@@ -141,7 +145,7 @@ impl Config {
             Data::Ephemeral => String::new(),
             Data::Folder(folder) => folder.display().to_string(),
         };
-        vec![
+        let mut rows = vec![
             ("admission-control-config-file", file(&self.admission_control_config_file)),
             ("anonymous-auth", self.anonymous_auth.to_string()),
             ("api-audiences", list(&self.api_audiences)),
@@ -168,7 +172,10 @@ impl Config {
             ("service-account-signing-key-file", file(&self.service_account_signing_key_file)),
             ("service-cluster-ip-range", ranges.join(",")),
             ("token-auth-file", file(&self.token_auth_file)),
-        ]
+        ];
+        rows.extend(self.kubelets.rows());
+        rows.sort_unstable_by_key(|(name, _)| *name);
+        rows
     }
 
     /// The types that are served.

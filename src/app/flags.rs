@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::config::{Config, Controllers, Data};
+use super::kubelets::Kubelets;
 use crate::admission::PLUGINS;
 use crate::api::time::GoDuration;
 use crate::resources::STAGES;
@@ -170,6 +171,9 @@ pub(super) struct Up {
     #[arg(long, value_name = "DURATION", default_value = "1h0m0s", value_parser = parse_duration, help_heading = "API")]
     pub event_ttl: Duration,
 
+    #[command(flatten)]
+    pub kubelets: Kubelets,
+
     /// Controllers to run: '*' for all, 'name' to run one, '-name' not to
     #[arg(long, value_name = "NAMES", default_value = "*", allow_hyphen_values = true, help_heading = "Cluster")]
     pub controllers: String,
@@ -223,6 +227,7 @@ impl Up {
                 scheduler: self.scheduler,
                 nodes: self.nodes,
             },
+            kubelets: self.kubelets.clone(),
             history: self.etcd_compaction_interval,
             ..Config::default()
         };
@@ -305,7 +310,7 @@ fn gate_switches(texts: &[String]) -> anyhow::Result<Vec<(String, bool)>> {
 }
 
 /// As Go's `time.ParseDuration`; one that is negative is none.
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     let nanoseconds = GoDuration::parse(text)?.0;
     Ok(Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0)))
 }

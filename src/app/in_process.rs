@@ -1,7 +1,7 @@
 //! The server as its own clients' transport: no socket, the same filters.
 
-use futures::StreamExt;
 use futures::future::BoxFuture;
+use futures::{StreamExt, TryStreamExt};
 
 use crate::client::{Ask, Error, Payload, Reply, Transport};
 use crate::server::{Body, Method, Peer, Request, Server};
@@ -26,6 +26,9 @@ impl Transport for InProcess {
             let payload = match response.body {
                 Body::Full(bytes) => Payload::Full(bytes),
                 Body::Stream(pieces) => Payload::Stream(pieces.map(Ok).boxed()),
+                Body::Relayed { pieces, .. } => {
+                    Payload::Stream(pieces.map_err(|error| Error::Transport(error.into())).boxed())
+                }
                 // Nobody in this process asks for one.
                 Body::WebSocket(_) | Body::Tunnel(_) => Payload::Stream(futures::stream::empty().boxed()),
             };

@@ -8,11 +8,13 @@ mod config;
 mod files;
 mod flags;
 mod in_process;
+mod kubelets;
 mod port;
 
 pub use cluster::{CONTEXT, Cluster};
 pub use command::run;
 pub use config::{Config, Controllers, Data};
+pub use kubelets::Kubelets;
 
 #[cfg(test)]
 mod tests;

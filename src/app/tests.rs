@@ -38,7 +38,7 @@ async fn bytes(response: Response) -> Bytes {
     match response.body {
         Body::Full(bytes) => bytes,
         Body::Stream(pieces) => pieces.collect::<Vec<_>>().await.concat().into(),
-        Body::WebSocket(_) | Body::Tunnel(_) => panic!("nobody asked for another protocol"),
+        Body::Relayed { .. } | Body::WebSocket(_) | Body::Tunnel(_) => panic!("nobody asked for another protocol"),
     }
 }
 

@@ -26,6 +26,18 @@ pub(super) fn node_address(node: usize) -> Ipv4Addr {
     Ipv4Addr::from(NODES_BASE.saturating_add(u32::try_from(node).unwrap_or(u32::MAX)))
 }
 
+/// The address that a host stands for when it is one of so many simulated nodes, or a pod of one.
+pub(super) fn simulated(host: &str, (prefix, nodes): (&str, u32)) -> Option<Ipv4Addr> {
+    if let Some(number) = host.strip_prefix(prefix).and_then(|number| number.parse::<u32>().ok()) {
+        return (1..=nodes).contains(&number).then(|| Ipv4Addr::from(NODES_BASE + (number - 1)));
+    }
+    let address: Ipv4Addr = host.parse().ok()?;
+    let bits = u32::from(address);
+    let is_pod = nodes > 0 && bits >> PODS_BITS == PODS_BASE >> PODS_BITS;
+    let is_node = bits.checked_sub(NODES_BASE).is_some_and(|number| number < nodes);
+    (is_pod || is_node).then_some(address)
+}
+
 impl Addresses {
     /// For so many nodes.
     pub(super) fn new(nodes: usize) -> Self {
@@ -85,6 +97,18 @@ impl Addresses {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hosts_of_simulated_nodes_and_their_pods_are_known() {
+        let known = |host: &str| simulated(host, ("node-", 2)).map(|address| address.to_string());
+        assert_eq!(known("node-2").as_deref(), Some("172.18.0.3"));
+        assert_eq!(known("172.18.0.2").as_deref(), Some("172.18.0.2"));
+        assert_eq!(known("10.200.0.1").as_deref(), Some("10.200.0.1"));
+        for host in ["node-3", "node-0", "172.18.0.4", "10.1.0.1", "11.0.0.1", "example.com", "::1"] {
+            assert_eq!(known(host), None, "{host}");
+        }
+        assert_eq!(simulated("10.200.0.1", ("node-", 0)), None);
+    }
 
     #[test]
     fn every_pod_of_a_node_gets_an_address_of_its_own_until_none_is_left() {

@@ -9,6 +9,7 @@ mod pod;
 mod status;
 mod workload;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -42,6 +43,11 @@ impl Default for Settings {
             pods_max: 1000,
         }
     }
+}
+
+/// The address that a host stands for when it is one of so many simulated nodes or a pod of one: nobody is there.
+pub fn simulated_address(host: &str, nodes: u32) -> Option<IpAddr> {
+    address::simulated(host, (&Settings::default().name_prefix, nodes)).map(IpAddr::V4)
 }
 
 /// The user as which the fleet reads, and the role that lets it.

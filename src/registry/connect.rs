@@ -1,37 +1,95 @@
-//! The subresources that stand for a connection to a container, a pod, a node or a service: everything that upstream
-//! finds out before it dials (K `pkg/registry/core/pod/strategy.go`, `pkg/registry/core/service/storage`). The server
-//! dials nobody.
+//! The subresources that stand for a connection to a container, a pod, a node or a service: what upstream finds out
+//! before it dials (K `pkg/registry/core/pod/strategy.go`, `pkg/registry/core/service/storage`), and the ways that
+//! are dialed.
 
-use std::net::IpAddr;
+use std::sync::Arc;
 
+use bytes::Bytes;
+use http_body_util::Full;
 use serde_json::Value;
 
 use super::admit::Admission;
 use super::{Call, Registry, persist};
 use crate::admission::Operation;
-use crate::api::field::{Errors, FieldError, Path, go_quote};
+use crate::api::field::{Errors, FieldError, Path};
 use crate::api::request::Options;
-use crate::api::{GroupKind, Object, Reason, Result, Status};
-
-/// By which addresses kubelets are reached, as `--kubelet-preferred-address-types` says by default.
-const ADDRESS_TYPES: [&str; 5] = ["Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP"];
+use crate::api::{GroupKind, Object, Result, Status};
+use crate::remote::{Pieces, Remote, Site, Switched, Trust, Upload};
 
 /// What a connection asks for beside its target.
 #[derive(Clone, Debug, Default)]
 pub struct Wish {
     pub container: String,
+    /// What the kubelet is told of it, in Go's order: an encoded query.
+    pub query: String,
+    /// The path behind a proxy.
+    pub path: String,
+    /// The kubelet may show any certificate.
+    pub unverified: bool,
     pub tail_lines: Option<i64>,
     pub limit_bytes: Option<i64>,
     pub since_seconds: Option<i64>,
-    /// Which of the streams of a log.
-    pub stream: String,
+    pub since_time: bool,
+    /// Which of the streams of a log, if one is named.
+    pub stream: Option<String>,
 }
 
-/// What becomes of a connection that upstream would not make either.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What becomes of a connection.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Connected {
     /// There is nothing to tell (yet): the log of a pod without a node.
     Nothing,
+    To(Box<Way>),
+}
+
+/// The way to a kubelet or a backend.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Way {
+    pub site: Site,
+    /// Not encoded.
+    pub path: String,
+    /// Encoded; the caller's where it is empty.
+    pub query: String,
+    pub to: End,
+}
+
+/// Who is at the end of a way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    Kubelet {
+        /// It speaks WebSocket for containers itself.
+        extends_web_sockets: bool,
+    },
+    Backend,
+}
+
+/// How kubelets are found and known.
+#[derive(Clone, Debug)]
+pub struct Kubelets {
+    /// By which addresses they are reached, the first that a node has.
+    pub address_types: Vec<String>,
+    /// Where a node does not tell its port.
+    pub port: u16,
+    pub trust: Trust,
+}
+
+impl Default for Kubelets {
+    fn default() -> Self {
+        let types = ["Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP"];
+        Self { address_types: types.map(str::to_owned).to_vec(), port: 10250, trust: Trust::Anyone }
+    }
+}
+
+/// What the other end makes of a request, or why it makes nothing of it, in Go's words.
+type Answered<T> = std::result::Result<T, String>;
+
+/// The ways to kubelets and backends.
+pub struct Connections {
+    pub(super) registry: Arc<Registry>,
+    pub(super) kubelets: Kubelets,
+    /// Shows kubelets who we are.
+    to_kubelets: Remote,
+    pub(super) to_backends: Remote,
 }
 
 /// Whether a subresource stands for a connection.
@@ -50,113 +108,104 @@ impl Registry {
         self.admit(admission, Some(&mut options)).await?;
         self.admit_finally(admission, Some(&mut options)).await.map(drop)
     }
+}
 
-    /// Finds what a connection would go to.
+impl Connections {
+    /// Kubelets are dialed by the first way out, which shows who we are, and backends by the second.
+    pub fn new(registry: Arc<Registry>, kubelets: Kubelets, (to_kubelets, to_backends): (Remote, Remote)) -> Self {
+        Self { registry, kubelets, to_kubelets, to_backends }
+    }
+
+    /// Finds what a connection goes to.
     ///
     /// # Errors
-    /// Upstream's own for what it does not find, 503 for the connection itself.
-    pub fn connect(&self, call: &Call, wish: &Wish) -> Result<Connected> {
-        match (call.target.resource.as_str(), call.target.subresource.as_str()) {
-            ("services", _) => self.service(call)?,
-            ("pods", "proxy") => self.pod_address(call)?,
-            ("pods", part) => {
-                if part == "log" {
-                    check_log(call, wish)?;
-                }
-                let stored = self.find(call)?;
-                let pod = persist::tree(&call.kind, &stored)?;
-                check_container(&pod, &wish.container)?;
-                let node = pod.text_at(&["spec", "nodeName"]);
-                if node.is_empty() && part == "log" {
-                    return Ok(Connected::Nothing);
-                }
-                if node.is_empty() {
-                    let why = format!("pod {} does not have a host assigned", pod.name());
-                    return Err(Status::bad_request(why));
-                }
-                self.node(call, node)?;
-            }
-            _ => {
-                let name = bare_name("node", &call.target.name)?;
-                self.node(call, name)?;
-            }
-        }
-        let (resource, name, part) = (&call.target.resource, &call.target.name, &call.target.subresource);
-        let why = format!("error trying to reach {resource} {name:?}: {resource}/{part} is not supported");
-        Err(Status::unavailable(why))
+    /// Upstream's own for what it does not find.
+    pub async fn find(&self, call: &Call, wish: &Wish) -> Result<Connected> {
+        let way = match (call.target.resource.as_str(), call.target.subresource.as_str()) {
+            ("services", _) => self.service(call)?.behind(&wish.path),
+            ("pods", "proxy") => self.pod_address(call)?.behind(&wish.path),
+            ("pods", part) => match self.container(call, (part, wish))? {
+                Some(way) => way,
+                None => return Ok(Connected::Nothing),
+            },
+            _ => self.node_address(call).await?.behind(&wish.path),
+        };
+        Ok(Connected::To(Box::new(way)))
     }
 
-    /// A node by which something is reached; upstream tells of its absence as of what is wanted from it.
-    fn node(&self, call: &Call, name: &str) -> Result<()> {
-        let served = self.catalog().served();
-        let missing = || Status::not_found(&call.kind.group_resource(), name);
-        let nodes = served.find("", "v1", "nodes").ok_or_else(missing)?;
-        let key = crate::storage::Key { collection: nodes.collection.clone(), namespace: "".into(), name: name.into() };
-        let stored = self.store().snapshot().get(&key).cloned().ok_or_else(missing)?;
-        let node = persist::tree(nodes, &stored)?;
-        let addresses = node.get(&["status", "addresses"]).and_then(Value::as_array);
-        let text = |address: &Value, key: &str| address.get(key).and_then(Value::as_str).unwrap_or("").to_owned();
-        let all: Vec<(String, String)> =
-            addresses.into_iter().flatten().map(|of| (text(of, "type"), text(of, "address"))).collect();
-        if all.iter().any(|(kind, _)| ADDRESS_TYPES.contains(&kind.as_str())) {
-            return Ok(());
+    /// The kubelet that a container is to be reached by; `None`: its log is empty yet.
+    fn container(&self, call: &Call, (part, wish): (&str, &Wish)) -> Result<Option<Way>> {
+        if part == "log" {
+            check_log(call, wish)?;
         }
-        let known: Vec<String> = all.iter().map(|(kind, address)| format!("{{{kind} {address}}}")).collect();
-        let why = format!("no preferred addresses found; known addresses: [{}]", known.join(" "));
-        Err(Status::new(500, Reason::Unknown, why))
-    }
-
-    fn pod_address(&self, call: &Call) -> Result<()> {
-        let name = bare_name("pod", &call.target.name)?;
-        let stored = self.store().snapshot().get(&self.key(call, name)).cloned();
-        let stored = stored.ok_or_else(|| Status::not_found(&call.kind.group_resource(), name))?;
+        let stored = self.registry.find(call)?;
         let pod = persist::tree(&call.kind, &stored)?;
-        let address: Option<IpAddr> = pod.text_at(&["status", "podIP"]).parse().ok();
-        let usable = |ip: &IpAddr| !(ip.is_loopback() || ip.is_unspecified() || ip.is_multicast());
-        address.filter(usable).map(drop).ok_or_else(|| Status::bad_request("address not allowed"))
+        let container = if part == "portforward" { "" } else { container(&pod, &wish.container)? };
+        let node = pod.text_at(&["spec", "nodeName"]);
+        if node.is_empty() && part == "log" {
+            return Ok(None);
+        }
+        if node.is_empty() {
+            let why = format!("pod {} does not have a host assigned", pod.name());
+            return Err(Status::bad_request(why));
+        }
+        let kubelet = self.kubelet(call, node)?;
+        let trust = if wish.unverified { Trust::Anyone } else { self.kubelets.trust.clone() };
+        let site = Site { trust, ..kubelet.site() };
+        let (namespace, name) = (pod.namespace(), pod.name());
+        let path = match part {
+            "log" => format!("/containerLogs/{namespace}/{name}/{container}"),
+            "portforward" => format!("/portForward/{namespace}/{name}"),
+            part => format!("/{part}/{namespace}/{name}/{container}"),
+        };
+        let to = End::Kubelet { extends_web_sockets: kubelet.extends_web_sockets };
+        Ok(Some(Way { site, path, query: wish.query.clone(), to }))
     }
 
-    fn service(&self, call: &Call) -> Result<()> {
-        let name = bare_name("service", &call.target.name)?;
-        let nothing = || Status::unavailable(format!("no endpoints available for service \"{name}\""));
-        let served = self.catalog().served();
-        let endpoints = served.find("", "v1", "endpoints").ok_or_else(nothing)?;
-        let key = crate::storage::Key { collection: endpoints.collection.clone(), ..self.key(call, name) };
-        let stored = self.store().snapshot().get(&key).cloned().ok_or_else(nothing)?;
-        let endpoints = persist::tree(endpoints, &stored)?;
-        let subsets = endpoints.get(&["subsets"]).and_then(Value::as_array);
-        let addressed = |subset: &Value| subset.pointer("/addresses/0").is_some();
-        if subsets.into_iter().flatten().any(addressed) { Ok(()) } else { Err(nothing()) }
+    /// Passes a request on; resolves when the head of the answer is there.
+    ///
+    /// # Errors
+    /// In Go's words.
+    pub async fn relay(&self, way: &Way, request: http::Request<Upload>) -> Answered<http::Response<Pieces>> {
+        self.remote(way).relay(&way.site, request).await
+    }
+
+    /// Passes a request on that asks to switch to another protocol.
+    ///
+    /// # Errors
+    /// In Go's words.
+    pub async fn upgrade(&self, way: &Way, request: http::Request<Full<Bytes>>) -> Answered<Switched> {
+        self.remote(way).upgrade(&way.site, request).await
+    }
+
+    fn remote(&self, way: &Way) -> &Remote {
+        match way.to {
+            End::Kubelet { .. } => &self.to_kubelets,
+            End::Backend => &self.to_backends,
+        }
     }
 }
 
-/// The name in `name`, `name:port` or `scheme:name:port`.
-fn bare_name<'a>(what: &str, id: &'a str) -> Result<&'a str> {
-    let parts: Vec<&str> = id.split(':').collect();
-    match parts[..] {
-        [name] | [name, _] | ["" | "http" | "https", name, _] if !name.is_empty() => Ok(name),
-        _ => Err(Status::bad_request(format!("invalid {what} request {}", go_quote(id)))),
-    }
-}
-
-fn check_container(pod: &Object, wanted: &str) -> Result<()> {
-    let names = |list: &str| -> Vec<String> {
+/// The container of a pod that is meant.
+fn container<'a>(pod: &'a Object, wanted: &'a str) -> Result<&'a str> {
+    let names = |list: &str| -> Vec<&'a str> {
         let containers = pod.get(&["spec", list]).and_then(Value::as_array);
-        let name = |c: &Value| c.get("name").and_then(Value::as_str).map(str::to_owned);
+        let name = |c: &'a Value| c.get("name").and_then(Value::as_str);
         containers.into_iter().flatten().filter_map(name).collect()
     };
-    let all: Vec<String> =
-        ["initContainers", "containers", "ephemeralContainers"].into_iter().flat_map(names).collect();
+    let all: Vec<&str> = ["initContainers", "containers", "ephemeralContainers"].into_iter().flat_map(names).collect();
     if !wanted.is_empty() {
         let why = format!("container {wanted} is not valid for pod {}", pod.name());
-        return if all.iter().any(|name| name == wanted) { Ok(()) } else { Err(Status::bad_request(why)) };
+        return if all.contains(&wanted) { Ok(wanted) } else { Err(Status::bad_request(why)) };
     }
-    if names("containers").len() == 1 {
-        return Ok(());
+    if let [only] = names("containers")[..] {
+        return Ok(only);
     }
     let why = format!("a container name must be specified for pod {}, choose one of: [{}]", pod.name(), all.join(" "));
     Err(Status::bad_request(why))
 }
+
+const LOG_STREAMS: [&str; 3] = ["All", "Stderr", "Stdout"];
 
 fn check_log(call: &Call, wish: &Wish) -> Result<()> {
     let mut errors = Errors::new();
@@ -168,9 +217,27 @@ fn check_log(call: &Call, wish: &Wish) -> Result<()> {
     };
     check("tailLines", wish.tail_lines, 0);
     check("limitBytes", wish.limit_bytes, 1);
-    check("sinceSeconds", wish.since_seconds, 1);
-    if !wish.stream.is_empty() && !call.kind.gates.enabled("PodLogsQuerySplitStreams") {
-        errors.push(FieldError::forbidden(&Path::new("stream"), "may not be specified"));
+    if wish.since_seconds.is_none() || !wish.since_time {
+        check("sinceSeconds", wish.since_seconds, 1);
+    } else {
+        let why = "at most one of `sinceTime` or `sinceSeconds` may be specified";
+        errors.push(FieldError::forbidden(&Path::new(""), why));
+    }
+    let stream = Path::new("stream");
+    match &wish.stream {
+        Some(_) if !call.kind.gates.enabled("PodLogsQuerySplitStreams") => {
+            errors.push(FieldError::forbidden(&stream, "may not be specified"));
+        }
+        None => {}
+        Some(named) => {
+            if !LOG_STREAMS.contains(&named.as_str()) {
+                errors.push(FieldError::not_supported(&stream, named.as_str(), &LOG_STREAMS));
+            }
+            if named != "All" && wish.tail_lines.is_some() {
+                let why = "`tailLines` and specific `stream` are mutually exclusive for now";
+                errors.push(FieldError::forbidden(&Path::new(""), why));
+            }
+        }
     }
     if errors.is_empty() {
         return Ok(());
@@ -184,27 +251,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_may_stand_between_scheme_and_port() {
-        for id in ["web", "web:80", "https:web:", "https:web:443"] {
-            assert_eq!(bare_name("service", id).unwrap(), "web", "{id}");
-        }
-    }
-
-    #[test]
-    fn other_forms_of_a_name_are_refused() {
-        for id in ["a:b:c:d", "ftp:web:80", ":80", ""] {
-            let message = format!("invalid service request \"{id}\"");
-            assert_eq!(bare_name("service", id).unwrap_err().message(), message);
-        }
-    }
-
-    #[test]
     fn a_container_must_be_one_of_the_pods() {
         let pod = serde_json::json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "a"}, {"name": "b"}],
             "initContainers": [{"name": "i"}]}});
         let pod = Object::from_value(pod).unwrap();
-        assert!(check_container(&pod, "i").is_ok());
-        let message = |wanted| check_container(&pod, wanted).unwrap_err().message().to_owned();
+        assert_eq!(container(&pod, "i").unwrap(), "i");
+        let message = |wanted| container(&pod, wanted).unwrap_err().message().to_owned();
         assert_eq!(message("x"), "container x is not valid for pod p");
         assert_eq!(message(""), "a container name must be specified for pod p, choose one of: [i a b]");
     }

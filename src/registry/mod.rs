@@ -14,6 +14,7 @@ mod definitions;
 mod delete;
 mod expiry;
 mod extensions;
+mod location;
 mod metadata;
 mod ownership;
 mod persist;
@@ -41,7 +42,7 @@ use crate::storage::{Event, Store, Stored};
 
 pub use actions::{Action, Actions, Order, Row};
 pub use components::Component;
-pub use connect::{Connected, Wish, is_connection};
+pub use connect::{Connected, Connections, End, Kubelets, Way, Wish, is_connection};
 pub use definitions::Definitions;
 pub use expiry::Expiry;
 pub use extensions::{Extension, Extensions, Said, Swagger};

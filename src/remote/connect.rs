@@ -1,4 +1,4 @@
-//! Connections to one server: where it is now, TCP, TLS.
+//! Connections to one server: where it is now, TCP, and TLS unless it is spoken to in the clear.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,11 +15,12 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
 use super::resolve::{Routes, resolve};
 use super::trust::{self, ClientIdentity};
 use super::words::{self, Failure};
-use super::{Place, Site};
+use super::{Nobody, Place, Site};
 use crate::storage::Store;
 
 /// Makes connections to one server.
@@ -28,9 +29,10 @@ pub(super) struct Connector(Arc<Target>);
 
 struct Target {
     site: Site,
-    tls: TlsConnector,
-    name: ServerName<'static>,
+    /// Absent for a server that is spoken to in the clear.
+    tls: Option<(TlsConnector, ServerName<'static>)>,
     store: Arc<dyn Store>,
+    nobody: Option<Nobody>,
 }
 
 impl Connector {
@@ -48,10 +50,20 @@ impl Connector {
         (identity, http2): (Option<&ClientIdentity>, bool),
         store: Arc<dyn Store>,
     ) -> Result<Self, String> {
-        let config = trust::config(&site.trust, identity, http2)?;
-        let name = ServerName::try_from(site.host()).map_err(|error| error.to_string())?;
-        let tls = TlsConnector::from(Arc::new(config));
-        Ok(Self(Arc::new(Target { site: site.clone(), tls, name, store })))
+        let tls = if site.in_the_clear() {
+            None
+        } else {
+            let config = trust::config(&site.trust, identity, http2)?;
+            let name = ServerName::try_from(site.host()).map_err(|error| error.to_string())?;
+            Some((TlsConnector::from(Arc::new(config)), name))
+        };
+        Ok(Self(Arc::new(Target { site: site.clone(), tls, store, nobody: None })))
+    }
+
+    /// The same where nobody is at some addresses.
+    pub(super) fn with_nobody(self, nobody: Option<Nobody>) -> Self {
+        let Target { site, tls, store, .. } = &*self.0;
+        Self(Arc::new(Target { site: site.clone(), tls: tls.clone(), store: store.clone(), nobody }))
     }
 }
 
@@ -79,11 +91,19 @@ impl tower::Service<Uri> for Connector {
 
 impl Target {
     async fn connect(&self) -> Result<Stream, String> {
-        let stream = dial(&self.routes()?).await?;
+        let routes = self.routes()?;
+        for (host, port) in &routes {
+            if let Some(address) = self.nobody.as_ref().and_then(|nobody| nobody(host)) {
+                let address = SocketAddr::new(address, *port);
+                return Err(format!("dial tcp {address}: connect: connection refused"));
+            }
+        }
+        let stream = dial(&routes).await?;
         // A request is one write, so that waiting for more gains nothing.
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
-        let secured = self.tls.connect(self.name.clone(), stream).await;
-        Ok(Stream(TokioIo::new(secured.map_err(|error| words::of_handshake(&error, &self.name))?)))
+        let Some((tls, name)) = &self.tls else { return Ok(Stream(TokioIo::new(Either::Left(stream)))) };
+        let secured = tls.connect(name.clone(), stream).await.map_err(|error| words::of_handshake(&error, name))?;
+        Ok(Stream(TokioIo::new(Either::Right(secured))))
     }
 
     fn routes(&self) -> Result<Routes, String> {
@@ -116,12 +136,15 @@ async fn dial(routes: &Routes) -> Result<TcpStream, String> {
     Err(failure)
 }
 
-/// A secured connection.
-pub(super) struct Stream(TokioIo<TlsStream<TcpStream>>);
+/// A connection, in the clear or secured.
+pub(super) struct Stream(TokioIo<Either<TcpStream, TlsStream<TcpStream>>>);
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        let protocol = self.0.inner().get_ref().1.alpn_protocol();
+        let protocol = match self.0.inner() {
+            Either::Left(_) => None,
+            Either::Right(secured) => secured.get_ref().1.alpn_protocol(),
+        };
         if protocol == Some(b"h2") { Connected::new().negotiated_h2() } else { Connected::new() }
     }
 }

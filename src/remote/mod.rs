@@ -1,17 +1,19 @@
 //! Calls to servers outside this process: webhooks, conversion webhooks, extension servers. Used by admission, the
-//! registry and the server. Every call has a time limit and a limit of what is read; calls to one server are bounded,
+//! registry and the server; and requests that are passed on to kubelets and backends. Every call has a time limit and a limit of what is read; calls to one server are bounded,
 //! so that one which hangs holds up nobody but those who wait for it.
 
 mod answer;
 mod backend;
 mod connect;
 mod conversion;
+mod relay;
 mod resolve;
 mod site;
 mod trust;
 mod upgrade;
 mod words;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +33,7 @@ use connect::Connector;
 pub use answer::{check_kind, decode};
 pub use backend::Backend;
 pub use conversion::convert;
+pub use relay::{Pieces, Upload};
 pub use resolve::{Routes, resolve};
 pub use site::{Place, Site, Trust};
 pub use trust::ClientIdentity;
@@ -48,12 +51,16 @@ const SERVERS_MAX: usize = 200;
 const IDLE_CONNECTIONS_MAX: usize = 25;
 const IDLE: Duration = Duration::from_secs(90);
 
+/// Tells of a host at which nobody can be which address it stands for: what is simulated refuses connections at once.
+pub type Nobody = Arc<dyn Fn(&str) -> Option<IpAddr> + Send + Sync>;
+
 /// The way to servers outside.
 pub struct Remote {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     /// Shown to extension servers; webhooks are called without.
     identity: Option<Arc<ClientIdentity>>,
+    nobody: Option<Nobody>,
     /// The least recently used first. Held for a search or an insertion only.
     servers: Mutex<Vec<(Site, Arc<Server>)>>,
 }
@@ -88,13 +95,20 @@ pub struct Reply {
 impl Remote {
     /// Nothing is connected to before the first call.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, identity: None, servers: Mutex::default() }
+        Self { store, clock, identity: None, nobody: None, servers: Mutex::default() }
     }
 
     /// The same for servers that are shown a client certificate.
     #[must_use]
     pub fn with_identity(mut self, identity: ClientIdentity) -> Self {
         self.identity = Some(Arc::new(identity));
+        self
+    }
+
+    /// The same where nobody is at some addresses; counts for connections of their own only.
+    #[must_use]
+    pub fn with_nobody(mut self, nobody: Nobody) -> Self {
+        self.nobody = Some(nobody);
         self
     }
 

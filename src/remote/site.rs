@@ -105,12 +105,18 @@ impl Site {
         }
     }
 
-    /// The port of an address, 443 where it has none.
+    /// Whether the server is spoken to without TLS.
+    pub(super) fn in_the_clear(&self) -> bool {
+        matches!(&self.place, Place::Url(url) if url.starts_with("http://"))
+    }
+
+    /// The port of an address, that of its scheme where it has none.
     pub(super) fn port(&self) -> u16 {
         match &self.place {
             Place::Url(_) => {
                 let authority = self.authority();
-                authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(443)
+                let usual = if self.in_the_clear() { 80 } else { 443 };
+                authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(usual)
             }
             Place::Service { port, .. } => *port,
         }

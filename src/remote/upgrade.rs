@@ -11,7 +11,6 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 
-use super::connect::Connector;
 use super::{Remote, Site, words};
 
 /// How long it may take until the server has switched, or has said why not.
@@ -39,16 +38,11 @@ impl Remote {
     }
 
     async fn switch(&self, site: &Site, mut request: http::Request<Full<Bytes>>) -> Result<Switched, String> {
-        let connector = Connector::older(site, self.identity.as_deref(), self.store.clone())?;
-        let stream = connector.dial().await.map_err(|why| format!("error dialing backend: {why}"))?;
+        let stream = self.dial(site).await.map_err(|why| format!("error dialing backend: {why}"))?;
         let handshake = hyper::client::conn::http1::handshake(stream).await;
         let (mut sender, connection) = handshake.map_err(|error| error.to_string())?;
-        let host = HeaderValue::from_str(&site.authority()).map_err(|error| error.to_string())?;
-        request.headers_mut().insert(HOST, host);
-        let path = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        let path: Uri = path.parse().map_err(|error: http::uri::InvalidUri| error.to_string())?;
-        *request.uri_mut() = path;
-        let mut connection = Driven { future: Box::pin(connection.with_upgrades()), ended: false };
+        address(&mut request, site)?;
+        let mut connection = Driven::new(connection.with_upgrades());
         let sent = connection.along(sender.send_request(request)).await;
         let mut response = sent.map_err(|error| words::of_body(&error))?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -63,14 +57,30 @@ impl Remote {
     }
 }
 
+/// Makes a request one of the origin form, for a host: the caller's, where it names one.
+pub(super) fn address<B>(request: &mut http::Request<B>, site: &Site) -> Result<(), String> {
+    if !request.headers().contains_key(HOST) {
+        let host = HeaderValue::from_str(&site.authority()).map_err(|error| error.to_string())?;
+        request.headers_mut().insert(HOST, host);
+    }
+    let path = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let path: Uri = path.parse().map_err(|error: http::uri::InvalidUri| error.to_string())?;
+    *request.uri_mut() = path;
+    Ok(())
+}
+
 /// What works only while it is asked, beside what is waited for.
-struct Driven<F> {
+pub(super) struct Driven<F> {
     future: Pin<Box<F>>,
     ended: bool,
 }
 
 impl<F: Future> Driven<F> {
-    async fn along<T>(&mut self, wanted: impl Future<Output = T>) -> T {
+    pub(super) fn new(future: F) -> Self {
+        Self { future: Box::pin(future), ended: false }
+    }
+
+    pub(super) async fn along<T>(&mut self, wanted: impl Future<Output = T>) -> T {
         let mut wanted = std::pin::pin!(wanted);
         loop {
             tokio::select! {

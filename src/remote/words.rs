@@ -41,6 +41,17 @@ pub(super) fn of(error: &hyper_util::client::legacy::Error) -> String {
     last
 }
 
+/// A request over a connection of its own that was not answered.
+pub(super) fn of_exchange(error: &hyper::Error) -> String {
+    let io = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    match io {
+        Some(io) => of_io(io),
+        None if error.is_parse() => format!("net/http: HTTP/1.x transport connection broken: {error}"),
+        None if error.is_incomplete_message() || error.is_closed() || error.is_canceled() => "EOF".to_owned(),
+        None => error.to_string(),
+    }
+}
+
 /// An answer that ended before it was whole.
 pub(super) fn of_body(error: &hyper::Error) -> String {
     if error.is_incomplete_message() || error.is_body_write_aborted() {

@@ -1,7 +1,6 @@
 //! Requests for groups and versions that other servers serve are handed on to them, with who asks in headers
 //! (kube-aggregator `pkg/apiserver/handler_proxy.go`).
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use hyper::body::Incoming;
 use super::Server;
 use super::filters::Admitted;
 use super::message::{Body, Headers, Peer, Response};
+use super::passing::{concerns_one_connection, encoded_path, passed_on, tells_who_asks};
 use crate::api::request::User;
 use crate::registry::Extension;
 use crate::remote::Switched;
@@ -22,23 +22,8 @@ use crate::remote::Switched;
 /// How long the list of what a server serves may take.
 const DISCOVERY: Duration = Duration::from_secs(5);
 
-/// Headers that concern one connection, or say who asks in ways that only we may use.
-const OURS: [&str; 12] = [
-    "authorization",
-    "connection",
-    "content-length",
-    "host",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "x-forwarded-for",
-];
-
-const PROTOCOLS: &str = "sec-websocket-protocol";
+/// Headers that are said anew.
+const OURS: [&str; 3] = ["content-length", "host", "x-forwarded-for"];
 
 /// Answers a request that another server is to answer; `None`: it is for this one.
 pub(super) async fn serve(server: &Server, admitted: &Admitted) -> Option<Response> {
@@ -129,8 +114,7 @@ fn unreachable_server(why: &str) -> Response {
 
 fn request(admitted: &Admitted, extension: &Extension) -> http::Result<http::Request<Full<Bytes>>> {
     let asked = &admitted.request;
-    let mut target = format!("https://{}", extension.site.authority());
-    encode_path(&mut target, &asked.path);
+    let mut target = format!("https://{}{}", extension.site.authority(), encoded_path(&asked.path));
     if !asked.query.is_empty() {
         target.push('?');
         target.push_str(&asked.query);
@@ -138,9 +122,8 @@ fn request(admitted: &Admitted, extension: &Extension) -> http::Result<http::Req
     let uri: Uri = target.parse()?;
     let mut request = http::Request::builder().method(asked.method.as_str()).uri(uri);
     for (name, value) in asked.headers.iter() {
-        let private = OURS.contains(&name) || name.starts_with("x-remote-") || name.starts_with("impersonate-");
-        let without_token = if name == PROTOCOLS { without_token(value) } else { Cow::Borrowed(value) };
-        if !private && let Ok(value) = HeaderValue::from_str(&without_token) {
+        let ours = concerns_one_connection(name) || tells_who_asks(name) || OURS.contains(&name);
+        if !ours && let Ok(value) = HeaderValue::from_str(&passed_on(name, value)) {
             request = request.header(name, value);
         }
     }
@@ -155,16 +138,6 @@ fn request(admitted: &Admitted, extension: &Extension) -> http::Result<http::Req
         request = request.header("x-forwarded-for", address.ip().to_string());
     }
     request.body(Full::new(asked.body.clone()))
-}
-
-/// Protocols for a WebSocket, without that which is the token of a browser.
-fn without_token(protocols: &str) -> Cow<'_, str> {
-    let is_token = |protocol: &&str| protocol.trim().starts_with("base64url.bearer.authorization.k8s.io.");
-    if !protocols.split(',').any(|protocol| is_token(&protocol)) {
-        return Cow::Borrowed(protocols);
-    }
-    let others: Vec<&str> = protocols.split(',').filter(|protocol| !is_token(protocol)).map(str::trim).collect();
-    others.join(",").into()
 }
 
 /// Who asks, as the front proxy tells it.
@@ -188,18 +161,6 @@ fn identity(user: &User) -> Vec<(String, String)> {
         out.extend(values.iter().map(|value| (name.to_ascii_lowercase(), value.clone())));
     }
     out
-}
-
-/// A path as it stands in a request line.
-fn encode_path(target: &mut String, path: &str) {
-    for byte in path.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => target.push(char::from(byte)),
-            b'/' | b'-' | b'.' | b'_' | b'~' | b':' | b'@' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+'
-            | b',' | b';' | b'=' => target.push(char::from(byte)),
-            _ => drop(write!(target, "%{byte:02X}")),
-        }
-    }
 }
 
 /// The answer as it comes, piece by piece.
@@ -227,7 +188,7 @@ fn answer(response: http::Response<Incoming>) -> Response {
 fn headers(given: &HeaderMap) -> Headers {
     let mut headers = Headers::default();
     for (name, value) in given {
-        if !OURS.contains(&name.as_str()) && name != "audit-id" {
+        if !concerns_one_connection(name.as_str()) && !["audit-id", "content-length"].contains(&name.as_str()) {
             headers.add(name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned());
         }
     }
@@ -256,18 +217,5 @@ mod tests {
             ("x-remote-extra-example.com%2fcolor", "red"),
         ];
         assert_eq!(told, expected);
-    }
-
-    #[test]
-    fn a_token_among_protocols_stays_here() {
-        assert_eq!(without_token("a, b"), "a, b");
-        assert_eq!(without_token("a, base64url.bearer.authorization.k8s.io.dG9rZW4, b"), "a,b");
-    }
-
-    #[test]
-    fn a_path_is_encoded_again() {
-        let mut target = String::new();
-        encode_path(&mut target, "/apis/a.b/v1/x y:z%");
-        assert_eq!(target, "/apis/a.b/v1/x%20y:z%25");
     }
 }

@@ -2,11 +2,13 @@
 //! `Server::handle` and what they get back.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::query::percent_decode;
@@ -26,7 +28,30 @@ pub struct Request {
     pub headers: Headers,
     /// At most `BODY_BYTES_MAX` + 1 bytes; a longer body is cut there by the transport and answered with 413.
     pub body: Bytes,
+    /// In place of `body` where that is passed on to another server.
+    pub upload: Upload,
     pub peer: Peer,
+}
+
+/// A body that is passed on as it comes, without a bound on all of it; taken once.
+#[derive(Default)]
+pub struct Upload(Mutex<Option<BoxStream<'static, io::Result<Bytes>>>>);
+
+impl Upload {
+    /// Items are taken when there is room for them.
+    pub(super) fn new(pieces: BoxStream<'static, io::Result<Bytes>>) -> Self {
+        Self(Mutex::new(Some(pieces)))
+    }
+
+    pub(super) fn take(&self) -> Option<BoxStream<'static, io::Result<Bytes>>> {
+        self.0.lock().take()
+    }
+}
+
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.lock().is_some() { "an upload" } else { "nothing" })
+    }
 }
 
 /// The methods that have a meaning here.
@@ -78,6 +103,12 @@ pub enum Body {
     Full(Bytes),
     /// Each item is sent and flushed as it comes. Dropping the stream ends the work behind it.
     Stream(BoxStream<'static, Bytes>),
+    /// What a server behind this one sends, of a length where it told one. After an error the client is not told that
+    /// the answer is whole.
+    Relayed {
+        length: Option<u64>,
+        pieces: BoxStream<'static, io::Result<Bytes>>,
+    },
     /// The server speaks WebSocket: each item is one message.
     WebSocket(BoxStream<'static, WebSocketMessage>),
     /// The client and a server behind this one have switched to a protocol of their own, with 101; only where the
@@ -107,6 +138,7 @@ impl Request {
             query: query.to_owned(),
             headers: Headers::default(),
             body: Bytes::new(),
+            upload: Upload::default(),
             peer,
         }
     }
@@ -188,6 +220,11 @@ impl Headers {
         self.add(name, value);
     }
 
+    /// Keeps the headers whose names are wanted.
+    pub fn retain(&mut self, wanted: impl Fn(&str) -> bool) {
+        self.0.retain(|(name, _)| wanted(name));
+    }
+
     /// All headers in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(n, v)| (n.as_ref(), v.as_str()))
@@ -228,7 +265,7 @@ impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let body = match &self.body {
             Body::Full(bytes) => format!("{} bytes", bytes.len()),
-            Body::Stream(_) => "a stream".to_owned(),
+            Body::Stream(_) | Body::Relayed { .. } => "a stream".to_owned(),
             Body::WebSocket(_) => "a WebSocket".to_owned(),
             Body::Tunnel(_) => "a tunnel".to_owned(),
         };

@@ -3,6 +3,7 @@
 
 mod aggregation;
 mod answer;
+mod connections;
 mod discovery;
 mod filters;
 pub mod health;
@@ -13,6 +14,7 @@ mod negotiation;
 mod openapi;
 mod options;
 mod pages;
+mod passing;
 mod query;
 mod respond;
 mod routes;
@@ -28,7 +30,7 @@ use jiff::Timestamp;
 use crate::auth::{Authenticator, Authorizer};
 use crate::base::room::Rooms;
 use crate::base::{Clock, Queues, Shutdown};
-use crate::registry::{Extensions, Registry};
+use crate::registry::{Connections, Extensions, Registry};
 use crate::resources::facts::Facts;
 
 pub use filters::InFlight;
@@ -45,6 +47,7 @@ pub struct Server {
 pub struct Parts {
     pub registry: Arc<Registry>,
     pub extensions: Arc<Extensions>,
+    pub connections: Arc<Connections>,
     pub facts: Arc<Facts>,
     pub authenticator: Arc<dyn Authenticator>,
     pub authorizer: Arc<dyn Authorizer>,

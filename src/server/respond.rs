@@ -65,7 +65,7 @@ pub(super) fn compressed(response: Response, gzip: bool) -> Response {
             let body = Body::Full(gzip_all(bytes));
             Response { body, ..response }.with_header("content-encoding", "gzip").with_header("vary", "Accept-Encoding")
         }
-        Body::Full(_) | Body::Stream(_) | Body::WebSocket(_) | Body::Tunnel(_) => response,
+        Body::Full(_) | Body::Stream(_) | Body::Relayed { .. } | Body::WebSocket(_) | Body::Tunnel(_) => response,
     }
 }
 

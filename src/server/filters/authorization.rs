@@ -32,7 +32,7 @@ pub(super) async fn authorize(server: &Server, info: &RequestInfo, user: &Arc<Us
 }
 
 /// A request as authorization sees it.
-pub(super) fn attributes(info: &RequestInfo, user: &Arc<User>) -> Attributes {
+pub(in crate::server) fn attributes(info: &RequestInfo, user: &Arc<User>) -> Attributes {
     Attributes {
         user: Arc::clone(user),
         verb: info.verb.clone(),

@@ -16,13 +16,14 @@ use std::time::Duration;
 
 use futures::FutureExt;
 
+pub(super) use authorization::attributes;
 use flow::Flow;
 pub(super) use flow::Flows;
 pub(super) use impersonation::LastModes;
 pub use in_flight::InFlight;
 pub(super) use request_info::RequestInfo;
 
-use super::message::{Request, Response};
+use super::message::{Body, Request, Response};
 use super::negotiation::Agreed;
 use super::query::Query;
 use super::{Server, negotiation, respond, routes};
@@ -67,6 +68,10 @@ pub(super) async fn handle(server: &Server, request: Request) -> Response {
             Response::text(500, "This request caused apiserver to panic. Look in the logs for details.\n")
         }
     };
+    // From a switch on the answer is another server's.
+    if matches!(response.body, Body::Tunnel(_)) {
+        return response;
+    }
     response.headers.add("audit-id", audit_id);
     if response.headers.get("cache-control").is_none() {
         response.headers.add("cache-control", "no-cache, private");
@@ -123,7 +128,7 @@ async fn identified(server: &Server, asked: (Request, Query, Arc<RequestInfo>), 
         Ok(user) => Arc::new(user),
         Err(status) => return respond::failure(server.parts(), failure, &status),
     };
-    let asked = |user: &Arc<User>| authorization::attributes(&info, user);
+    let asked = |user: &Arc<User>| attributes(&info, user);
     let user = match impersonation::impersonate(server, &request, (user, asked)).await {
         Ok(user) => user,
         Err(status) => return no_sniff(respond::failure(server.parts(), failure, &status)),

@@ -128,13 +128,14 @@ impl Requests {
     }
 
     fn while_it_lasts(&self, labels: Arc<str>, mut response: Response) -> Response {
-        let Body::Stream(pieces) = response.body else { return response };
         let running = Running::begin(&self.running, labels);
-        let pieces = pieces.map(move |piece| {
-            let _ = &running;
-            piece
-        });
-        response.body = Body::Stream(pieces.boxed());
+        response.body = match response.body {
+            Body::Stream(pieces) => Body::Stream(pieces.inspect(move |_| _ = &running).boxed()),
+            Body::Relayed { length, pieces } => {
+                Body::Relayed { length, pieces: pieces.inspect(move |_| _ = &running).boxed() }
+            }
+            other => other,
+        };
         response
     }
 

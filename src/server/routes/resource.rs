@@ -2,22 +2,20 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use crate::api::field::go_quote;
 use crate::api::request::{ListOptions, Verb};
 use crate::api::status::Details;
-use crate::api::{GroupVersionKind, Object, Reason, Result, Status};
-use crate::registry::{Answer, Call, Connected, PatchKind, Wish, Written, is_connection};
+use crate::api::{GroupVersionKind, Reason, Result, Status};
+use crate::registry::{Answer, Call, PatchKind, Written, is_connection};
 use crate::resources::{Kind, Subresource};
 use crate::server::answer::{self, Carrier, Manner};
-use crate::server::filters::{Admitted, RequestInfo};
-use crate::server::message::{Body, Headers, Method, Response};
+use crate::server::connections;
+use crate::server::filters::Admitted;
+use crate::server::message::{Method, Response};
 use crate::server::negotiation::{self, Forms};
 use crate::server::options::{self, Listing};
-use crate::server::query::Query;
 use crate::server::{Server, wire};
 
 /// What a request is for, found in the catalog.
@@ -168,7 +166,7 @@ fn run<'a>(
     (call, verb): (&'a Call, Verb),
 ) -> BoxFuture<'a, Result<Response>> {
     if is_connection(&call.target.subresource) {
-        return connect(server, admitted, call).boxed();
+        return connections::serve(server, admitted, call).boxed();
     }
     match verb {
         Verb::Get => get(server, admitted, call).boxed(),
@@ -205,78 +203,6 @@ async fn get(server: &Server, admitted: &Admitted, call: &Call) -> Result<Respon
     let revision = options::cached_revision(admitted.query.text("resourceVersion"))?;
     let answer = server.parts().registry.get(call, revision).await?;
     answer::one(&manner, 200, answer)
-}
-
-async fn connect(server: &Server, admitted: &Admitted, call: &Call) -> Result<Response> {
-    let query = &admitted.query;
-    let wish = Wish {
-        container: query.text("container").to_owned(),
-        tail_lines: query.int("tailLines")?,
-        limit_bytes: query.int("limitBytes")?,
-        since_seconds: query.int("sinceSeconds")?,
-        stream: query.text("stream").to_owned(),
-    };
-    check_ports(call, query)?;
-    let registry = &server.parts().registry;
-    if call.target.subresource != "log" {
-        let mut options = connect_options(query, call);
-        let behind = rest(&admitted.info);
-        if !behind.is_empty() {
-            options.set(&["path"], behind);
-        }
-        registry.admit_connection(call, options).await?;
-    }
-    match registry.connect(call, &wish)? {
-        Connected::Nothing => Ok(Response { status: 204, headers: Headers::default(), body: Body::Full(Bytes::new()) }),
-    }
-}
-
-/// The parameters of a connection as the object that admission is shown.
-fn connect_options(query: &Query, call: &Call) -> Object {
-    let mut options = Object::default();
-    options.set_gvk(call.kind.payload(&call.target.subresource));
-    let set = |options: &mut Object, name: &str| {
-        if let Some(value) = query.get(name).filter(|value| !value.is_empty()) {
-            options.set(&[name], value);
-        }
-    };
-    match call.target.subresource.as_str() {
-        "proxy" => set(&mut options, "path"),
-        "portforward" => {
-            let ports: Vec<i64> = query.all("ports").flat_map(|all| all.split(',')).flat_map(str::parse).collect();
-            if !ports.is_empty() {
-                options.set(&["ports"], ports);
-            }
-        }
-        part => {
-            for name in ["stdin", "stdout", "stderr", "tty"] {
-                if query.flag(name) == Some(true) {
-                    options.set(&[name], true);
-                }
-            }
-            set(&mut options, "container");
-            if part == "exec" {
-                let command: Vec<&str> = query.all("command").collect();
-                options.set(&["command"], if command.is_empty() { serde_json::Value::Null } else { command.into() });
-            }
-        }
-    }
-    options
-}
-
-/// The path behind a proxy.
-fn rest(info: &RequestInfo) -> String {
-    info.parts.get(3..).unwrap_or_default().iter().map(|part| format!("/{part}")).collect()
-}
-
-/// The ports that are to be forwarded must be numbers.
-fn check_ports(call: &Call, query: &Query) -> Result<()> {
-    let port = query.text("ports");
-    if call.target.subresource != "portforward" || port.is_empty() || port.parse::<i32>().is_ok() {
-        return Ok(());
-    }
-    let why = format!("cannot convert to []int32: strconv.ParseUint: parsing {}: invalid syntax", go_quote(port));
-    Err(Status::bad_request(why))
 }
 
 async fn list(server: &Server, admitted: &Admitted, call: &Call) -> Result<Response> {

@@ -21,7 +21,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::service::BODY_MAX;
 use super::{CONNECTION_WINDOW_BYTES, HEAD_MAX, IDLE_MAX, STREAM_WINDOW_BYTES};
 use crate::server::Server;
-use crate::server::message::{BODY_BYTES_MAX, Body, Connection, Method, Peer, Request, Response};
+use crate::server::message::{BODY_BYTES_MAX, Body, Connection, Method, Peer, Request, Response, Upload};
+use crate::server::passing::leads_through;
 use crate::server::query::percent_decode;
 
 /// Requests of one connection at once, as kube-apiserver's; a client is told so, and more are refused.
@@ -38,7 +39,22 @@ const PIECE_BYTES_MAX: usize = 64 * 1024;
 type Running = Pin<Box<dyn Future<Output = Option<Rest>>>>;
 
 /// What is still to be sent of an answer.
-type Rest = (SendStream<Bytes>, BoxStream<'static, Bytes>);
+type Rest = (SendStream<Bytes>, Pieces);
+
+/// The body of an answer, or what a server behind this one sends.
+enum Pieces {
+    Own(BoxStream<'static, Bytes>),
+    Relayed(BoxStream<'static, io::Result<Bytes>>),
+}
+
+impl Pieces {
+    async fn next(&mut self) -> Option<io::Result<Bytes>> {
+        match self {
+            Self::Own(pieces) => pieces.next().await.map(Ok),
+            Self::Relayed(pieces) => pieces.next().await,
+        }
+    }
+}
 
 /// Agrees with a client to speak HTTP/2; the connection is then served by polling what is given back until it ends.
 pub(super) async fn begin<T: AsyncRead + AsyncWrite + Unpin>(
@@ -218,7 +234,13 @@ async fn exchange(
 ) -> Option<Rest> {
     let (head, mut body) = request.into_parts();
     let mut own = own_head(&head, &context.peer);
-    let response = match read_body(&mut body).await {
+    let read = if leads_through(&own.path) && !body.is_end_stream() {
+        own.upload = upload(body);
+        Ok(Bytes::new())
+    } else {
+        read_body(&mut body).await
+    };
+    let response = match read {
         Ok(body) => {
             own.body = body;
             tokio::select! {
@@ -245,10 +267,28 @@ fn own_head(head: &http::request::Parts, peer: &Connection) -> Request {
         peer: Peer::Network(peer.clone()),
         ..Request::default()
     };
+    if let Some(host) = head.uri.authority()
+        && !head.headers.contains_key(http::header::HOST)
+    {
+        own.headers.add("host", host.as_str());
+    }
     for (name, value) in &head.headers {
         own.headers.add(name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()));
     }
     own
+}
+
+/// The body of a request as it comes.
+fn upload(body: RecvStream) -> Upload {
+    let pieces = futures::stream::unfold(body, |mut body| async {
+        let piece = body.data().await?;
+        if let Ok(piece) = &piece {
+            // It fails when the stream is gone, which the next look finds.
+            let _ = body.flow_control().release_capacity(piece.len());
+        }
+        Some((piece.map_err(io::Error::other), body))
+    });
+    Upload::new(pieces.boxed())
 }
 
 /// Reads up to one byte more than a body may have, so that a longer one can be told from a whole one.
@@ -305,7 +345,14 @@ fn send(
             }
             Ok(None)
         }
-        Body::Stream(pieces) if with_body => Ok(Some((respond.send_response(head, false)?, pieces))),
+        Body::Stream(pieces) if with_body => Ok(Some((respond.send_response(head, false)?, Pieces::Own(pieces)))),
+        Body::Relayed { length, pieces } => {
+            if let Some(length) = length {
+                head.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+            }
+            let stream = respond.send_response(head, !with_body)?;
+            Ok(with_body.then_some((stream, Pieces::Relayed(pieces))))
+        }
         Body::Stream(_) => respond.send_response(head, true).map(|_| None),
         Body::WebSocket(_) | Body::Tunnel(_) => {
             *head.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
@@ -315,14 +362,22 @@ fn send(
 }
 
 /// Sends pieces as they come until they end or the client gives up.
-async fn send_pieces(mut stream: SendStream<Bytes>, mut pieces: BoxStream<'static, Bytes>) -> Result<(), h2::Error> {
+async fn send_pieces(mut stream: SendStream<Bytes>, mut pieces: Pieces) -> Result<(), h2::Error> {
     loop {
         let piece = tokio::select! {
             biased;
             piece = pieces.next() => piece,
             _ = poll_fn(|cx| stream.poll_reset(cx)) => return Ok(()),
         };
-        let Some(mut piece) = piece else { return stream.send_data(Bytes::new(), true) };
+        let mut piece = match piece {
+            Some(Ok(piece)) => piece,
+            None => return stream.send_data(Bytes::new(), true),
+            Some(Err(error)) => {
+                tracing::debug!(%error, "a server behind this one ended its answer");
+                stream.send_reset(h2::Reason::INTERNAL_ERROR);
+                return Ok(());
+            }
+        };
         while !piece.is_empty() {
             stream.reserve_capacity(piece.len().min(PIECE_BYTES_MAX));
             let Some(room) = poll_fn(|cx| stream.poll_capacity(cx)).await else { return Ok(()) };

@@ -17,6 +17,7 @@ use super::aside::{Aside, Led};
 use super::{body, tunnel, web_socket};
 use crate::server::Server;
 use crate::server::message::{BODY_BYTES_MAX, Body, Connection, Method, Peer, Request, Response};
+use crate::server::passing::leads_through;
 use crate::server::query::percent_decode;
 
 /// How long a body may take altogether.
@@ -61,7 +62,11 @@ pub(super) async fn answer(server: Server, mut request: actix_http::Request) -> 
     let aside = aside.filter(|_| switches && matches!(payload, Payload::None)).map(|aside| aside.take());
     let mut own = head(&request, connection);
     let from_somewhere = own.headers.get("origin").is_some();
-    if socket.is_none() {
+    let mut moving = None;
+    if !switches && leads_through(&own.path) && !matches!(payload, Payload::None) {
+        let (upload, moves) = body::upload(std::mem::replace(&mut payload, Payload::None));
+        (own.upload, moving) = (upload, Some(moves));
+    } else if socket.is_none() {
         match read_body(&mut payload).await {
             Ok(body) => own.body = body,
             Err(refused) => return Ok(wire(refused)),
@@ -71,12 +76,13 @@ pub(super) async fn answer(server: Server, mut request: actix_http::Request) -> 
     drop(request);
     let response = tokio::select! {
         biased;
-        response = server.handle(own) => response,
+        response = body::along(&mut moving, server.handle(own)) => response,
         () = gone.cancelled() => return Ok(wire(Response::text(499, ""))),
     };
     let body = match response.body {
         Body::Full(bytes) => BoxBody::new(bytes),
         Body::Stream(items) => BoxBody::new(body::Streamed::new(items, gone)),
+        Body::Relayed { length, pieces } => BoxBody::new(body::Streamed::new(pieces, gone).with(length, moving)),
         Body::Tunnel(ends) if switches => {
             let from_client = match aside {
                 Some(taken) => taken.left_stream(),
@@ -113,7 +119,7 @@ pub(super) type Wire = actix_http::Response<BoxBody>;
 fn wire(response: Response) -> Wire {
     let body = match response.body {
         Body::Full(bytes) => BoxBody::new(bytes),
-        Body::Stream(_) | Body::WebSocket(_) | Body::Tunnel(_) => BoxBody::new(()),
+        Body::Stream(_) | Body::Relayed { .. } | Body::WebSocket(_) | Body::Tunnel(_) => BoxBody::new(()),
     };
     with_head(response.status, response.headers.iter(), body)
 }
