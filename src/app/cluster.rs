@@ -117,6 +117,7 @@ impl Cluster {
             authorizer: authorizer as Arc<dyn Authorizer>,
             clock: clock.clone(),
             shutdown: tasks.shutdown().child(),
+            tasks: tasks.clone(),
             health,
             limits: config.limits,
             anonymous: config.anonymous_auth,

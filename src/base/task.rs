@@ -3,7 +3,9 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use futures::future::{BoxFuture, FutureExt};
 use tokio::runtime::Handle;
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -95,6 +97,22 @@ impl Tasks {
             Ok(answer) => answer,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
+    }
+
+    /// Computes something short as a task of its own, so that another processor may do it, and gives its answer. It
+    /// begins when it is asked for, not when it is waited for. A panic goes on in the caller.
+    pub fn share<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> BoxFuture<'static, T> {
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that spawns")]
+        let done = self.runtime.spawn(self.tracker.track_future(async { work() }));
+        let answer = async {
+            match done.await.map_err(JoinError::try_into_panic) {
+                Ok(answer) => answer,
+                Err(Ok(panic)) => std::panic::resume_unwind(panic),
+                // The runtime ends, and with it whoever waits.
+                Err(Err(_)) => std::future::pending().await,
+            }
+        };
+        answer.boxed()
     }
 
     /// Waits until all tasks have ended. Call after the shutdown has begun.

@@ -29,7 +29,7 @@ use jiff::Timestamp;
 
 use crate::auth::{Authenticator, Authorizer};
 use crate::base::room::Rooms;
-use crate::base::{Clock, Queues, Shutdown};
+use crate::base::{Clock, Queues, Shutdown, Tasks};
 use crate::registry::{Connections, Extensions, Registry};
 use crate::resources::facts::Facts;
 
@@ -54,6 +54,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Ends all watches.
     pub shutdown: Shutdown,
+    /// Where parts of long answers are written at the same time.
+    pub tasks: Tasks,
     pub health: Arc<Health>,
     pub limits: Limits,
     /// Requests without credentials are those of `system:anonymous`.

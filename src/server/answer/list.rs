@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::pieces::{Items, Pieces};
 use super::{Manner, table};
-use crate::api::codec::protobuf::{self, Encoder};
+use crate::api::codec::protobuf;
 use crate::api::{Result, Status, codec};
 use crate::registry::Listing;
 use crate::resources::Kind;
@@ -80,7 +80,7 @@ async fn messages(manner: &Manner, listing: Listing, list_metadata: &Value) -> R
         }
     };
     let head = |bytes: usize| protobuf::list_head((&api_version, kind), &metadata, bytes);
-    let mut pieces = Pieces::new(manner.clone(), listing.items, Items::Protobuf(Encoder::default()));
+    let mut pieces = Pieces::new(manner.clone(), listing.items, Items::Protobuf);
     if pieces.json_bytes() > WHOLE_JSON_BYTES_MAX {
         pieces.head = head(pieces.measure().await?);
         pieces.tail = protobuf::TAIL.to_vec();

@@ -1,13 +1,16 @@
 //! The pieces of a list: what stands before the first object, object after object, what stands behind the last. No list
 //! is ever held as a whole unless it is short.
 
+use std::future::ready;
 use std::io::Write as _;
+use std::iter;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use flate2::write::GzEncoder;
-use futures::StreamExt;
+use futures::stream::{self, BoxStream, StreamExt};
 
 use super::{Manner, metadata, table};
 use crate::api::codec::protobuf::{Encoder, ITEMS};
@@ -19,8 +22,10 @@ use crate::server::respond;
 use crate::server::wire::Typed;
 use crate::storage::Stored;
 
-/// A piece is sent when it is at least this long.
-const PIECE_BYTES_MIN: usize = 64 * 1024;
+/// So much stored JSON becomes a piece.
+const PIECE_JSON_BYTES: usize = 128 * 1024;
+/// Pieces of one list that are written at the same time. The first of them is sent while the others are made.
+const PIECES_AHEAD: usize = 4;
 /// As in `respond`: above this a body is compressed for those who take it.
 const GZIP_BYTES_MIN: usize = 128 * 1024;
 const GZIP_LEVEL: u32 = 1;
@@ -33,24 +38,22 @@ pub(super) enum Items {
     Json {
         type_prefix: Vec<u8>,
     },
-    Protobuf(Encoder),
+    Protobuf,
 }
 
 /// A list in pieces.
 pub(super) struct Pieces {
     manner: Manner,
     stored: Vec<Arc<Stored>>,
-    at: usize,
-    /// What stands before the first object; taken with the first piece.
+    /// What stands before the first object.
     pub(super) head: Vec<u8>,
     pub(super) tail: Vec<u8>,
     items: Items,
-    ended: bool,
 }
 
 impl Pieces {
     pub(super) fn new(manner: Manner, stored: Vec<Arc<Stored>>, items: Items) -> Self {
-        Self { manner, stored, at: 0, head: Vec::new(), tail: Vec::new(), items, ended: false }
+        Self { manner, stored, head: Vec::new(), tail: Vec::new(), items }
     }
 
     /// How many objects there are.
@@ -64,12 +67,11 @@ impl Pieces {
     }
 
     /// The bytes of all items together, which are written for this and forgotten.
-    pub(super) async fn measure(&mut self) -> Result<usize> {
+    pub(super) async fn measure(&self) -> Result<usize> {
         let (mut bytes, mut turn) = (0, 0);
-        let mut one = Vec::new();
-        for at in 0..self.stored.len() {
-            let stored = Arc::clone(&self.stored[at]);
-            let notable = self.manner.agreed.form == Form::Plain && self.manner.as_stored(&stored);
+        let (mut one, mut encoder) = (Vec::new(), Encoder::default());
+        for stored in &self.stored {
+            let notable = self.manner.agreed.form == Form::Plain && self.manner.as_stored(stored);
             // The note of an object that is sent as it is stored is how long it is as an item of protobuf.
             let noted = if notable { stored.note.load(Ordering::Relaxed) as usize } else { 0 };
             if noted != 0 {
@@ -77,7 +79,7 @@ impl Pieces {
                 continue;
             }
             one.clear();
-            self.append(at, &mut one)?;
+            self.append(stored, (&mut encoder, &mut one))?;
             bytes += one.len();
             if notable {
                 stored.note.store(u32::try_from(one.len()).unwrap_or(0), Ordering::Relaxed);
@@ -91,80 +93,101 @@ impl Pieces {
         Ok(bytes)
     }
 
-    fn append(&mut self, at: usize, out: &mut Vec<u8>) -> Result<()> {
+    fn append(&self, stored: &Stored, (encoder, out): (&mut Encoder, &mut Vec<u8>)) -> Result<()> {
         let start = out.len();
-        let (manner, stored, items) = (&self.manner, &*self.stored[at], &mut self.items);
+        let manner = &self.manner;
         room::wherever_it_fits(|| {
             out.truncate(start);
-            match items {
+            match &self.items {
                 Items::Json { type_prefix } => append_json(manner, (stored, type_prefix.as_slice()), out),
-                Items::Protobuf(encoder) => append_message(manner, (stored, encoder), out),
+                Items::Protobuf => append_message(manner, (stored, encoder), out),
             }
         })
     }
 
-    /// The next piece; empty at the end.
-    fn piece(&mut self) -> Result<Vec<u8>> {
-        let mut out = std::mem::take(&mut self.head);
-        out.reserve(PIECE_BYTES_MIN + PIECE_BYTES_MIN / 4);
+    /// Whether items are stored objects nearly as they are.
+    fn copies(&self) -> bool {
+        matches!(self.items, Items::Json { .. }) && self.manner.agreed.form == Form::Plain
+    }
+
+    /// Which objects the piece that begins with this one has.
+    fn cut(&self, start: usize) -> Range<usize> {
+        let mut bytes = 0;
+        let enough = |stored: &Arc<Stored>| {
+            bytes += stored.body.json.len();
+            bytes >= PIECE_JSON_BYTES
+        };
+        let end = self.stored[start..].iter().position(enough).map_or(self.stored.len(), |last| start + last + 1);
+        start..end
+    }
+
+    /// The piece with these objects, and with what stands before the first and behind the last of all.
+    fn piece(&self, objects: Range<usize>) -> Result<Vec<u8>> {
+        let json: usize = self.stored[objects.clone()].iter().map(|stored| stored.body.json.len()).sum();
+        let mut out = Vec::with_capacity(if self.copies() { json } else { json / 2 });
+        if objects.start == 0 {
+            out.extend_from_slice(&self.head);
+        }
         let commas = matches!(self.items, Items::Json { .. });
-        while out.len() < PIECE_BYTES_MIN && self.at < self.stored.len() {
-            if self.at > 0 && commas {
+        let mut encoder = Encoder::default();
+        for at in objects.clone() {
+            if at > 0 && commas {
                 out.push(b',');
             }
-            self.append(self.at, &mut out)?;
-            self.at += 1;
+            self.append(&self.stored[at], (&mut encoder, &mut out))?;
         }
-        if self.at == self.stored.len() && !self.ended {
-            self.ended = true;
+        if objects.end == self.stored.len() {
             out.extend_from_slice(&self.tail);
         }
         Ok(out)
     }
 
     /// All of it in one piece.
-    pub(super) fn collect_all(mut self) -> Result<Vec<u8>> {
-        let mut whole = self.piece()?;
-        while !self.ended {
-            whole.extend_from_slice(&self.piece()?);
-        }
-        Ok(whole)
+    pub(super) fn collect_all(&self) -> Result<Vec<u8>> {
+        self.piece(0..self.stored.len())
     }
 
     /// The answer, sent in pieces.
     pub(super) fn response(self, media_type: &'static str) -> Response {
-        if self.manner.gzip && self.json_bytes() > GZIP_BYTES_MIN {
-            let encoder = GzEncoder::new(Vec::new(), flate2::Compression::new(GZIP_LEVEL));
-            let zipped = Zipped { pieces: self, encoder: Some(encoder) };
-            let response = Response::stream(media_type, futures::stream::iter(zipped).boxed());
+        let gzip = self.manner.gzip && self.json_bytes() > GZIP_BYTES_MIN;
+        let pieces = self.stream();
+        if gzip {
+            let response = Response::stream(media_type, zipped(pieces));
             return response.with_header("content-encoding", "gzip").with_header("vary", "Accept-Encoding");
         }
-        Response::stream(media_type, futures::stream::iter(self).boxed())
+        Response::stream(media_type, pieces)
+    }
+
+    /// The pieces one after another. Those that are more than copies are written ahead.
+    fn stream(self) -> BoxStream<'static, Bytes> {
+        let copies = self.copies();
+        let tasks = self.manner.server.parts().tasks.clone();
+        let pieces = Arc::new(self);
+        let list = Arc::clone(&pieces);
+        let cut = move |before: &Range<usize>| (before.end < list.stored.len()).then(|| list.cut(before.end));
+        let cuts = iter::successors(Some(pieces.cut(0)), cut);
+        let whole = |piece: Result<Vec<u8>>| match piece {
+            Ok(piece) => Some(Bytes::from(piece)),
+            Err(status) => {
+                // The head is sent; what is left is to break off, which leaves a malformed body.
+                tracing::error!(%status, "a list broke off");
+                None
+            }
+        };
+        if copies {
+            return stream::iter(cuts.map_while(move |objects| whole(pieces.piece(objects)))).boxed();
+        }
+        let written = stream::iter(cuts).map(move |objects| {
+            let pieces = Arc::clone(&pieces);
+            tasks.share(move || pieces.piece(objects))
+        });
+        written.buffered(PIECES_AHEAD).map(whole).take_while(|piece| ready(piece.is_some())).filter_map(ready).boxed()
     }
 
     /// The answer, sent as a whole with its length.
     pub(super) fn whole(self, media_type: &'static str) -> Result<Response> {
         let gzip = self.manner.gzip;
         Ok(respond::compressed(Response::full(200, media_type, self.collect_all()?), gzip))
-    }
-}
-
-impl Iterator for Pieces {
-    type Item = Bytes;
-
-    fn next(&mut self) -> Option<Bytes> {
-        if self.ended {
-            return None;
-        }
-        match self.piece() {
-            Ok(piece) => Some(piece.into()),
-            Err(status) => {
-                // The head is sent; what is left is to break off, which leaves a malformed body.
-                tracing::error!(%status, "a list broke off");
-                self.ended = true;
-                None
-            }
-        }
     }
 }
 
@@ -199,30 +222,17 @@ fn append_message(manner: &Manner, (stored, encoder): (&Stored, &mut Encoder), o
 }
 
 /// The pieces compressed.
-struct Zipped {
-    pieces: Pieces,
-    encoder: Option<GzEncoder<Vec<u8>>>,
-}
-
-impl Iterator for Zipped {
-    type Item = Bytes;
-
-    fn next(&mut self) -> Option<Bytes> {
-        loop {
-            match self.pieces.next() {
-                Some(piece) => {
-                    let encoder = self.encoder.as_mut()?;
-                    encoder.write_all(&piece).expect("writing to memory cannot fail");
-                    let out = std::mem::take(encoder.get_mut());
-                    if !out.is_empty() {
-                        return Some(out.into());
-                    }
-                }
-                None => {
-                    let out = self.encoder.take()?.finish().expect("writing to memory cannot fail");
-                    return Some(out.into());
-                }
-            }
-        }
-    }
+fn zipped(pieces: BoxStream<'static, Bytes>) -> BoxStream<'static, Bytes> {
+    let encoder = GzEncoder::new(Vec::new(), flate2::Compression::new(GZIP_LEVEL));
+    let step = |(mut pieces, mut encoder): (BoxStream<'static, Bytes>, GzEncoder<Vec<u8>>)| async move {
+        let Some(piece) = pieces.next().await else {
+            let end = encoder.finish().expect("writing to memory cannot fail");
+            return Some((Bytes::from(end), None));
+        };
+        encoder.write_all(&piece).expect("writing to memory cannot fail");
+        let out = std::mem::take(encoder.get_mut());
+        Some((Bytes::from(out), Some((pieces, encoder))))
+    };
+    let steps = stream::unfold(Some((pieces, encoder)), move |state| async move { step(state?).await });
+    steps.filter(|piece| ready(!piece.is_empty())).boxed()
 }
