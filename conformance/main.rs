@@ -4,7 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
 mod backends;
-mod broken_clients;
 mod bundles;
 mod clock;
 mod connections;
@@ -17,7 +16,6 @@ mod entrance;
 mod faults;
 mod files;
 mod hostile;
-mod hostile_extension;
 mod kube_rs;
 mod kubectl;
 mod metrics;

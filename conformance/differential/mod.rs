@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use coracle::resources::facts::Facts;
+use serde_json::Value;
 
 use crate::server::{BINARIES, stock};
 
@@ -38,6 +39,23 @@ fn families() -> Vec<Family> {
     let wanted: Vec<&str> = wanted.split(',').filter(|name| !name.is_empty()).collect();
     let all = base::read(&folder("bases"), &folder("cases"));
     all.into_iter().filter(|family| wanted.is_empty() || wanted.contains(&family.name.as_str())).collect()
+}
+
+/// The valid objects that mutations start from, by the path at which they are made, whose namespace is `{namespace}`.
+pub(crate) fn valid_objects() -> BTreeMap<String, Vec<Value>> {
+    let facts = Facts::load();
+    let mut objects: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for family in base::read(&folder("bases"), &folder("cases")) {
+        let kind = family.kind(&facts);
+        let typed = |base: &base::Base| {
+            let mut object = base.object.clone();
+            object["apiVersion"] = family.api_version.clone().into();
+            object["kind"] = kind.gvk.kind.to_string().into();
+            object
+        };
+        objects.entry(base::path(kind, "{namespace}")).or_default().extend(family.bases.iter().map(typed));
+    }
+    objects
 }
 
 fn recorded(name: &str) -> Recording {

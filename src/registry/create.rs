@@ -120,7 +120,7 @@ impl Registry {
         }
         companions.extend(self.admit_finally(admission, Some(&mut object)).await?);
         // A dry run does not come to the store, which is who refuses it.
-        if !options.dry_run && !object.resource_version().is_empty() && object.resource_version() != "0" {
+        if !options.dry_run && is_version(object.resource_version()) {
             let message = "resourceVersion should not be set on objects to be created";
             return Err(Status::new(500, crate::api::Reason::Unknown, message));
         }
@@ -173,6 +173,11 @@ impl Registry {
         }
         Ok(Written { answer: self.spelled_out(&call.kind, object), created: true })
     }
+}
+
+/// Whether it is the version of a stored object. What is no number is no version, and not looked at by upstream either.
+fn is_version(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u64>().is_ok_and(|version| version != 0)
 }
 
 fn already_exists(kind: &Kind, object: &Object, deleting: bool) -> Status {
