@@ -6,24 +6,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::object::Object;
-use crate::api::schema::{Extra, Field, List, ListKind, Map, Patch, Proto, Shape, Struct, Table, TypeId};
+use crate::api::schema::{Extra, Field, List, ListKind, Map, Shape, Struct, Table, TypeId};
 use crate::api::status::Status;
 
-fn field(name: &'static str, shape: Shape) -> Field {
-    Field {
-        name: name.into(),
-        shape,
-        pointer: false,
-        omit_empty: true,
-        required: false,
-        proto: Proto::default(),
-        patch: Patch::default(),
-        extra: None,
-    }
-}
-
 fn required(name: &'static str, shape: Shape) -> Field {
-    Field { omit_empty: false, ..field(name, shape) }
+    Field { omit_empty: false, ..Field::plain(name, shape) }
 }
 
 fn list(item: Shape, kind: ListKind) -> Shape {
@@ -45,34 +32,38 @@ fn boats() -> (Table, TypeId) {
         &mut table,
         "ObjectMeta",
         vec![
-            field("name", Shape::String),
-            field("namespace", Shape::String),
-            field("uid", Shape::String),
-            field("resourceVersion", Shape::String),
-            field("labels", texts()),
-            field("annotations", texts()),
-            field("finalizers", list(Shape::String, ListKind::Set)),
-            field("managedFields", list(Shape::Json, ListKind::Atomic)),
+            Field::plain("name", Shape::String),
+            Field::plain("namespace", Shape::String),
+            Field::plain("uid", Shape::String),
+            Field::plain("resourceVersion", Shape::String),
+            Field::plain("labels", texts()),
+            Field::plain("annotations", texts()),
+            Field::plain("finalizers", list(Shape::String, ListKind::Set)),
+            Field::plain("managedFields", list(Shape::Json, ListKind::Atomic)),
         ],
     );
     let protocol = Field {
         extra: Some(Box::new(Extra { default: Some(json!("TCP")), ..Extra::default() })),
-        ..field("protocol", Shape::String)
+        ..Field::plain("protocol", Shape::String)
     };
-    let port = structure(&mut table, "Port", vec![field("port", Shape::Int32), protocol, field("name", Shape::String)]);
+    let port = structure(
+        &mut table,
+        "Port",
+        vec![Field::plain("port", Shape::Int32), protocol, Field::plain("name", Shape::String)],
+    );
     let oar = structure(
         &mut table,
         "Oar",
         vec![
-            field("name", Shape::String),
-            field("wood", Shape::String),
-            field("args", list(Shape::String, ListKind::Atomic)),
-            field("ports", list(Shape::Struct(port), ListKind::Map(vec!["port".into(), "protocol".into()]))),
+            Field::plain("name", Shape::String),
+            Field::plain("wood", Shape::String),
+            Field::plain("args", list(Shape::String, ListKind::Atomic)),
+            Field::plain("ports", list(Shape::Struct(port), ListKind::Map(vec!["port".into(), "protocol".into()]))),
         ],
     );
     let selector = table.add(Struct {
         name: "Selector".into(),
-        fields: vec![field("matchLabels", texts())],
+        fields: vec![Field::plain("matchLabels", texts())],
         atomic: true,
         ..Struct::default()
     });
@@ -80,20 +71,20 @@ fn boats() -> (Table, TypeId) {
         &mut table,
         "BoatSpec",
         vec![
-            field("replicas", Shape::Int32),
-            field("paint", Shape::String),
+            Field::plain("replicas", Shape::Int32),
+            Field::plain("paint", Shape::String),
             required("selector", Shape::Struct(selector)),
             required("oars", list(Shape::Struct(oar), ListKind::Map(vec!["name".into()]))),
-            field("raw", Shape::Json),
+            Field::plain("raw", Shape::Json),
         ],
     );
-    let status = structure(&mut table, "BoatStatus", vec![field("afloat", Shape::Int32)]);
+    let status = structure(&mut table, "BoatStatus", vec![Field::plain("afloat", Shape::Int32)]);
     let id = structure(
         &mut table,
         "Boat",
         vec![
-            field("apiVersion", Shape::String),
-            field("kind", Shape::String),
+            Field::plain("apiVersion", Shape::String),
+            Field::plain("kind", Shape::String),
             required("metadata", Shape::Struct(meta)),
             required("spec", Shape::Struct(spec)),
             required("status", Shape::Struct(status)),

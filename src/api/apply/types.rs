@@ -1,10 +1,11 @@
 //! How a value of the type table is walked for ownership: as a scalar, a list or a map, whole or by parts.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::element::{Element, Scalar};
 use super::managed;
 use crate::api::object::Object;
+use crate::api::schema::decode::zero_struct;
 use crate::api::schema::{List, ListKind, Shape, Str, Struct, Table, TypeId};
 
 /// Whether the types are the built-in ones or made from a custom resource definition: free-form values of custom
@@ -286,36 +287,5 @@ fn set_element(item: &Value) -> Result<Element<'_>, String> {
         Value::Array(_) => Err("not supported: associative list with lists as elements".to_owned()),
         Value::Null => Err("associative list without keys has an element that's an explicit null".to_owned()),
         Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(Element::Value(Scalar::of(item))),
-    }
-}
-
-/// The JSON of a Go struct that nobody has filled in: only what is not left out when empty.
-fn zero_struct(table: &Table, id: TypeId) -> Value {
-    let fields = table.get(id).fields.iter().filter(|field| !field.omit_empty);
-    let zero = fields.map(|field| {
-        let value = if field.pointer { Value::Null } else { zero_value(table, &field.shape) };
-        (field.name.clone().into_owned(), value)
-    });
-    Value::Object(zero.collect::<Map<_, _>>())
-}
-
-fn zero_value(table: &Table, shape: &Shape) -> Value {
-    match shape {
-        Shape::String => Value::String(String::new()),
-        Shape::Bool => Value::Bool(false),
-        Shape::Int32 | Shape::Int64 | Shape::Float64 | Shape::IntOrString => Value::from(0),
-        Shape::Quantity => Value::from("0"),
-        Shape::Duration => Value::from("0s"),
-        Shape::Struct(id) => zero_struct(table, *id),
-        Shape::Bytes
-        | Shape::Time
-        | Shape::MicroTime
-        | Shape::Json
-        | Shape::FieldsV1
-        | Shape::List(_)
-        | Shape::Map(_)
-        | Shape::SchemaOrArray(_)
-        | Shape::SchemaOrBool(_)
-        | Shape::SchemaOrStrings(_) => Value::Null,
     }
 }

@@ -3,8 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::go_kind;
-use crate::api::codec::json::{DEPTH_MAX, depth};
+use crate::api::codec::json::{DEPTH_MAX, depth, kind_of};
 use crate::api::object::Object;
 use crate::api::status::{Details, Reason, Result, Status};
 use crate::base::room;
@@ -71,7 +70,7 @@ fn decode(patch: Value) -> Result<Vec<Operation>> {
         Value::Array(items) => items,
         Value::Null => Vec::new(),
         other @ (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
-            return Err(refuse(format!("{} into Go value of type []handlers.jsonPatchOp", go_kind(&other))));
+            return Err(refuse(format!("{} into Go value of type []handlers.jsonPatchOp", kind_of(&other))));
         }
     };
     let mut operations = Vec::with_capacity(items.len());
@@ -80,14 +79,14 @@ fn decode(patch: Value) -> Result<Vec<Operation>> {
             Value::Object(fields) => fields,
             Value::Null => Map::new(),
             other @ (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
-                return Err(refuse(format!("{} into Go value of type handlers.jsonPatchOp", go_kind(&other))));
+                return Err(refuse(format!("{} into Go value of type handlers.jsonPatchOp", kind_of(&other))));
             }
         };
         let mut text = |name: &str| match fields.remove(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
             Some(other) => {
-                let kind = go_kind(&other);
+                let kind = kind_of(&other);
                 Err(refuse(format!("{kind} into Go struct field jsonPatchOp.{name} of type string")))
             }
         };

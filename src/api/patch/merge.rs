@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::go_kind;
+use crate::api::codec::json::kind_of;
 use crate::api::object::Object;
 use crate::api::status::{Result, Status};
 
@@ -19,7 +19,7 @@ pub(super) fn apply(live: &Object, patch: Value) -> Result<Value> {
         }
         Value::Null => Err(Status::bad_request("Invalid JSON Patch")),
         other @ (Value::Array(_) | Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
-            let kind = go_kind(&other);
+            let kind = kind_of(&other);
             Err(Status::bad_request(format!(
                 "error decoding patch: json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
             )))

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 pub use shown::shown;
 
+use super::codec::json::kind_of;
 use super::field::{FieldError, Path};
 use super::names::GroupKind;
 use super::object::Object;
@@ -73,24 +74,12 @@ pub fn apply_operations(live: &Object, patch: Value) -> std::result::Result<Valu
 
 /// What decoding the result says when a patch has put an array in place of the object.
 fn not_an_object(patched: &Value) -> Status {
-    refused(&patched.to_string(), &format!("json: cannot unmarshal {} into Go value of type struct", go_kind(patched)))
+    refused(&patched.to_string(), &format!("json: cannot unmarshal {} into Go value of type struct", kind_of(patched)))
 }
 
 fn refused(shown: &str, why: &str) -> Status {
     let error = FieldError::invalid(&Path::new("patch"), shown, why);
     Status::invalid(&GroupKind { group: "".into(), kind: "".into() }, "", &[error])
-}
-
-/// What Go's decoder calls a JSON value.
-fn go_kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
 }
 
 #[cfg(test)]

@@ -106,30 +106,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::schema::{Field, List, ListKind, Map, Patch, Proto, Struct};
+    use crate::api::schema::{Field, List, ListKind, Map, Struct};
 
     fn of() -> (Table, TypeId) {
         let mut table = Table::default();
-        let plain = |name: &'static str, shape| Field {
-            name: name.into(),
-            shape,
-            pointer: false,
-            omit_empty: true,
-            required: false,
-            proto: Proto::default(),
-            patch: Patch::default(),
-            extra: None,
-        };
-        let item = table.add(Struct { fields: vec![plain("name", Shape::String)], ..Struct::default() });
+        let item = table.add(Struct { fields: vec![Field::plain("name", Shape::String)], ..Struct::default() });
         let list = List { item: Shape::Struct(item), kind: ListKind::Atomic, wrapped: false };
         let labels = Map { value: Shape::String, atomic: false };
         let fields = vec![
-            plain("number", Shape::Int32),
-            plain("items", Shape::List(Box::new(list))),
-            plain("labels", Shape::Map(Box::new(labels))),
+            Field::plain("number", Shape::Int32),
+            Field::plain("items", Shape::List(Box::new(list))),
+            Field::plain("labels", Shape::Map(Box::new(labels))),
         ];
         let spec = table.add(Struct { fields, ..Struct::default() });
-        let id = table.add(Struct { fields: vec![plain("spec", Shape::Struct(spec))], ..Struct::default() });
+        let id = table.add(Struct { fields: vec![Field::plain("spec", Shape::Struct(spec))], ..Struct::default() });
         (table, id)
     }
 

@@ -56,23 +56,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::schema::{Field, Patch, Proto, Shape, Struct};
+    use crate::api::schema::{Field, Shape, Struct};
 
     fn of() -> (Table, TypeId) {
         let mut table = Table::default();
-        let plain = |name: &'static str, shape| Field {
-            name: name.into(),
-            shape,
-            pointer: false,
-            omit_empty: true,
-            required: false,
-            proto: Proto::default(),
-            patch: Patch::default(),
-            extra: None,
-        };
-        let fields = vec![plain("z", Shape::Int64), plain("a", Shape::Int64)];
+        let fields = vec![Field::plain("z", Shape::Int64), Field::plain("a", Shape::Int64)];
         let inner = table.add(Struct { name: "x.Inner".into(), fields, ..Struct::default() });
-        let fields = vec![plain("two", Shape::Struct(inner)), plain("one", Shape::Struct(inner))];
+        let fields = vec![Field::plain("two", Shape::Struct(inner)), Field::plain("one", Shape::Struct(inner))];
         let id = table.add(Struct { name: "x.Outer".into(), fields, ..Struct::default() });
         (table, id)
     }

@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value};
 
-use super::go_kind;
 use super::strategic_list as list;
+use crate::api::codec::json::kind_of;
 use crate::api::object::Object;
 use crate::api::schema::{Field, Patch, Shape, Struct, Table, TypeId};
 use crate::api::status::{self, Reason, Status};
@@ -48,7 +48,7 @@ pub(super) fn apply(live: &Object, patch: Value, (table, id): (&Table, TypeId)) 
         Value::Object(patch) => patch,
         Value::Null => Map::new(),
         other @ (Value::Array(_) | Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
-            let kind = go_kind(&other);
+            let kind = kind_of(&other);
             let message = format!("json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}");
             return Err(Status::bad_request(message));
         }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::strategic::{DIRECTIVE, Failure, Level, Merger};
+use crate::api::field;
 
 /// Merges a patch into a list: objects by their merge key, scalars as a set; or takes the items of the patch from it.
 pub(super) fn merge<'t>(
@@ -219,17 +220,9 @@ fn no_merge_key(fields: &Map<String, Value>, merge_key: &str) -> Failure {
     Failure::Other(format!("map: {fields} does not contain declared merge key: {merge_key}"))
 }
 
-/// The Go type that a decoded JSON value has.
+/// The Go type that a decoded JSON value has, as the patches' own errors print it.
 pub(super) fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "%!s(<nil>)",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
+    if value.is_null() { "%!s(<nil>)" } else { field::go_type(value) }
 }
 
 /// A value as Go's `%v` prints it.

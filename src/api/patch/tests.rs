@@ -4,19 +4,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::schema::{Field, List, ListKind, Map, Patch, Proto, Shape, Struct};
+use crate::api::schema::{Field, List, ListKind, Map, Patch, Shape, Struct};
 
 fn field(name: &'static str, shape: Shape, patch: Patch) -> Field {
-    Field {
-        name: name.into(),
-        shape,
-        pointer: false,
-        omit_empty: true,
-        required: false,
-        proto: Proto::default(),
-        patch,
-        extra: None,
-    }
+    Field { patch, ..Field::plain(name, shape) }
 }
 
 fn list(item: Shape) -> Shape {

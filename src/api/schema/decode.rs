@@ -58,6 +58,12 @@ pub fn zero(table: &Table, field: &Field) -> Value {
     if field.pointer { Value::Null } else { zero_of(table, &field.shape) }
 }
 
+/// The JSON of a Go struct that nobody has filled in: only what is not left out when empty.
+pub fn zero_struct(table: &Table, id: TypeId) -> Value {
+    let fields = table.get(id).fields.iter().filter(|field| !field.omit_empty);
+    Value::Object(fields.map(|field| (field.name.clone().into_owned(), zero(table, field))).collect())
+}
+
 fn zero_of(table: &Table, shape: &Shape) -> Value {
     match shape {
         Shape::String => Value::String(String::new()),
@@ -65,11 +71,7 @@ fn zero_of(table: &Table, shape: &Shape) -> Value {
         Shape::Int32 | Shape::Int64 | Shape::Float64 | Shape::IntOrString => Value::Number(0.into()),
         Shape::Quantity => Value::String("0".to_owned()),
         Shape::Duration => Value::String("0s".to_owned()),
-        Shape::Struct(id) => {
-            let of = table.get(*id);
-            let fields = of.fields.iter().filter(|f| !f.omit_empty);
-            Value::Object(fields.map(|f| (f.name.clone().into_owned(), zero(table, f))).collect())
-        }
+        Shape::Struct(id) => zero_struct(table, *id),
         Shape::Bytes
         | Shape::Time
         | Shape::MicroTime
@@ -485,25 +487,12 @@ mod tests {
     use super::*;
     use crate::api::schema::{List, ListKind, Map as MapShape};
 
-    fn field(name: &'static str, shape: Shape) -> Field {
-        Field {
-            name: name.into(),
-            shape,
-            pointer: false,
-            omit_empty: true,
-            required: false,
-            proto: crate::api::schema::Proto::default(),
-            patch: crate::api::schema::Patch::default(),
-            extra: None,
-        }
-    }
-
     fn written(name: &'static str, shape: Shape) -> Field {
-        Field { omit_empty: false, ..field(name, shape) }
+        Field { omit_empty: false, ..Field::plain(name, shape) }
     }
 
     fn pointer(name: &'static str, shape: Shape) -> Field {
-        Field { pointer: true, ..field(name, shape) }
+        Field { pointer: true, ..Field::plain(name, shape) }
     }
 
     fn list(item: Shape) -> Shape {
@@ -521,10 +510,10 @@ mod tests {
             "io.k8s.api.core.v1.Container",
             vec![
                 written("name", Shape::String),
-                field("stdin", Shape::Bool),
-                field("limits", amounts),
+                Field::plain("stdin", Shape::Bool),
+                Field::plain("limits", amounts),
                 pointer("privileged", Shape::Bool),
-                field("port", Shape::Int32),
+                Field::plain("port", Shape::Int32),
                 written("target", Shape::IntOrString),
             ],
         );
@@ -534,19 +523,19 @@ mod tests {
             vec![
                 written("containers", list(Shape::Struct(container))),
                 pointer("grace", Shape::Int64),
-                field("data", Shape::Bytes),
-                field("since", Shape::Time),
+                Field::plain("data", Shape::Bytes),
+                Field::plain("since", Shape::Time),
                 written("until", Shape::Time),
-                field("every", Shape::Float64),
+                Field::plain("every", Shape::Float64),
             ],
         );
-        let status = add(&mut table, "io.k8s.api.core.v1.PodStatus", vec![field("phase", Shape::String)]);
+        let status = add(&mut table, "io.k8s.api.core.v1.PodStatus", vec![Field::plain("phase", Shape::String)]);
         let id = add(
             &mut table,
             "io.k8s.api.core.v1.Pod",
             vec![
-                field("kind", Shape::String),
-                field("apiVersion", Shape::String),
+                Field::plain("kind", Shape::String),
+                Field::plain("apiVersion", Shape::String),
                 written("spec", Shape::Struct(spec)),
                 written("status", Shape::Struct(status)),
             ],

@@ -53,16 +53,7 @@ mod tests {
 
     fn field(name: &'static str, shape: Shape, default: Value) -> Field {
         let extra = Some(Box::new(Extra { default: Some(default), ..Extra::default() }));
-        Field {
-            name: name.into(),
-            shape,
-            pointer: false,
-            omit_empty: true,
-            required: false,
-            proto: crate::api::schema::Proto::default(),
-            patch: crate::api::schema::Patch::default(),
-            extra,
-        }
+        Field { extra, ..Field::plain(name, shape) }
     }
 
     #[test]

@@ -73,6 +73,23 @@ pub struct Field {
     pub extra: Option<Box<Extra>>,
 }
 
+#[cfg(test)]
+impl Field {
+    /// A field of a small type in tests: no pointer, left out when empty, with nothing special.
+    pub(crate) fn plain(name: &'static str, shape: Shape) -> Self {
+        Self {
+            name: name.into(),
+            shape,
+            pointer: false,
+            omit_empty: true,
+            required: false,
+            proto: Proto::default(),
+            patch: Patch::default(),
+            extra: None,
+        }
+    }
+}
+
 /// Where the field stands on the protobuf wire; `tag` 0: nowhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Proto {

@@ -4,35 +4,26 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::api::schema::{Field, List, ListKind, Patch, Proto};
-
-fn field(name: &'static str, shape: Shape) -> Field {
-    Field {
-        name: name.into(),
-        shape,
-        pointer: false,
-        omit_empty: true,
-        required: false,
-        proto: Proto::default(),
-        patch: Patch::default(),
-        extra: None,
-    }
-}
+use crate::api::schema::{Field, List, ListKind};
 
 fn table() -> (Table, TypeId) {
     let mut table = Table::default();
     let add = |table: &mut Table, fields| table.add(Struct { fields, ..Struct::default() });
     let metadata = add(
         &mut table,
-        vec![field("name", Shape::String), field("resourceVersion", Shape::String), field("generation", Shape::Int64)],
+        vec![
+            Field::plain("name", Shape::String),
+            Field::plain("resourceVersion", Shape::String),
+            Field::plain("generation", Shape::Int64),
+        ],
     );
-    let item = add(&mut table, vec![field("z", Shape::String), field("a", Shape::String)]);
+    let item = add(&mut table, vec![Field::plain("z", Shape::String), Field::plain("a", Shape::String)]);
     let items = List { item: Shape::Struct(item), kind: ListKind::Atomic, wrapped: false };
     let top = vec![
-        field("kind", Shape::String),
-        field("apiVersion", Shape::String),
-        field("metadata", Shape::Struct(metadata)),
-        field("items", Shape::List(Box::new(items))),
+        Field::plain("kind", Shape::String),
+        Field::plain("apiVersion", Shape::String),
+        Field::plain("metadata", Shape::Struct(metadata)),
+        Field::plain("items", Shape::List(Box::new(items))),
     ];
     let id = add(&mut table, top);
     (table, id)

@@ -3,19 +3,13 @@
 use serde_json::json;
 
 use super::*;
-use crate::api::schema::{Extra, List, Patch, Proto, Rule};
+use crate::api::schema::{Extra, List, Rule};
 
 fn field(name: &'static str, shape: Shape, rules: &[(&'static str, &'static str)]) -> Field {
     let rules = rules.iter().map(|(name, args)| Rule { name: (*name).into(), args: (*args).into() }).collect();
     Field {
-        name: name.into(),
-        shape,
-        pointer: false,
-        omit_empty: true,
-        required: false,
-        proto: Proto::default(),
-        patch: Patch::default(),
         extra: Some(Box::new(Extra { rules, enums: vec!["B".into(), "A".into()], ..Extra::default() })),
+        ..Field::plain(name, shape)
     }
 }
 
