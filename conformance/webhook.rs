@@ -35,6 +35,9 @@ pub(crate) struct Behaviour {
     /// How an ImageReview is answered, by the first image in it; `response` is its status.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) images: BTreeMap<String, Behaviour>,
+    /// How a SubjectAccessReview or TokenReview is answered, by the user or the token in it; `response` is its status.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) subjects: BTreeMap<String, Behaviour>,
     /// The response to a ConversionReview, in place of a good one.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub(crate) conversion: Value,
@@ -168,6 +171,8 @@ async fn serve(stream: &mut TlsStream<tokio::net::TcpStream>, logic: &Logic) -> 
     let behaviour = behaviours.get(name).unwrap_or(&default);
     let image = review["spec"]["containers"][0]["image"].as_str().unwrap_or_default();
     let behaviour = behaviour.images.get(image).unwrap_or(behaviour);
+    let subject = review["spec"]["user"].as_str().or_else(|| review["spec"]["token"].as_str()).unwrap_or_default();
+    let behaviour = behaviour.subjects.get(subject).unwrap_or(behaviour);
     match behaviour.fault.as_str() {
         "hang" => std::future::pending().await,
         "close" => return None,
@@ -213,7 +218,7 @@ fn answer(behaviour: &Behaviour, asked: &Value) -> Value {
     if let Some(fields) = behaviour.review.as_object() {
         review = Value::Object(fields.clone());
     }
-    if asked["kind"] == "ImageReview" {
+    if matches!(asked["kind"].as_str(), Some("ImageReview" | "SubjectAccessReview" | "TokenReview")) {
         review["status"] = judged(behaviour, asked);
         return review;
     }

@@ -37,22 +37,19 @@ pub(crate) async fn stock_with(flags: impl Fn(&Path) -> Vec<String>) -> Server {
     let port = free_port();
     let mut command = Command::new(Path::new(BINARIES).join("kube-apiserver"));
     command.args([format!("--etcd-servers={etcd}"), format!("--secure-port={port}")]);
-    command.args([
-        "--bind-address=127.0.0.1",
-        "--service-cluster-ip-range=10.0.0.0/16",
-        "--authorization-mode=Node,RBAC",
-        "--allow-privileged=true",
-    ]);
+    command.args(["--bind-address=127.0.0.1", "--service-cluster-ip-range=10.0.0.0/16", "--allow-privileged=true"]);
     command.arg("--service-account-issuer=https://kubernetes.default.svc");
-    for (flag, file) in [
-        ("--cert-dir", "certs"),
-        ("--token-auth-file", "users.csv"),
-        ("--service-account-key-file", "sa.pub"),
-        ("--service-account-signing-key-file", "sa.key"),
-    ] {
+    let flags = flags(folder.path());
+    let given = |name: &str| flags.iter().any(|flag| flag.starts_with(name));
+    let keys = [("--service-account-key-file", "sa.pub"), ("--service-account-signing-key-file", "sa.key")];
+    let files = [("--cert-dir", "certs"), ("--token-auth-file", "users.csv")];
+    for (flag, file) in files.into_iter().chain(keys.into_iter().filter(|(flag, _)| !given(flag))) {
         command.arg(flag).arg(at(file));
     }
-    command.args(flags(folder.path()));
+    if !given("--authorization-") {
+        command.arg("--authorization-mode=Node,RBAC");
+    }
+    command.args(flags);
     processes.insert(0, Process::start(&mut command, &at("kube-apiserver.log")));
 
     let certificate = at("certs/apiserver.crt");

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::api::codec::{self, json, yaml};
 use crate::api::field::go_quote;
+
+pub(super) use crate::api::codec::component::{document, items, number, text, tree, unknown_fields};
+use crate::api::codec::component::{go_io, known};
 
 const KIND: &str = "AdmissionConfiguration";
 const VERSIONS: [&str; 2] = ["apiserver.config.k8s.io/v1", "apiserver.config.k8s.io/v1alpha1"];
@@ -94,87 +96,6 @@ impl Configuration {
                 }
             },
         }
-    }
-}
-
-/// Reads JSON or YAML, whichever it is.
-pub(super) fn tree(bytes: &[u8]) -> Result<codec::Decoded, String> {
-    let looks_like_json = bytes.trim_ascii_start().first().is_some_and(|first| matches!(first, b'{' | b'['));
-    if !looks_like_json {
-        return yaml::decode(bytes).map_err(|error| error.to_string());
-    }
-    json::decode(bytes).map_err(|error| format!("couldn't get version/kind; json parse error: {error}"))
-}
-
-/// The document of a configuration, which is of a kind in one of some versions.
-pub(super) fn document(bytes: &[u8], kind: (&[&str], &str)) -> Result<codec::Decoded, String> {
-    let read = tree(bytes)?;
-    known(&read, bytes, kind)?;
-    Ok(read)
-}
-
-fn known<'a>(read: &'a codec::Decoded, bytes: &[u8], (versions, kind): (&[&str], &str)) -> Result<&'a Value, String> {
-    let (api_version, named) = codec::interpret(&read.value).map_err(|error| error.to_string())?;
-    let missing = |what: &str| Err(format!("Object '{what}' is missing in '{}'", String::from_utf8_lossy(bytes)));
-    match (named, api_version) {
-        ("", _) => missing("Kind"),
-        (_, "") => missing("apiVersion"),
-        _ if named == kind && versions.contains(&api_version) => Ok(&read.value),
-        _ => Err(codec::not_registered(api_version, named)),
-    }
-}
-
-/// What strict reading says of fields that there are not.
-pub(super) fn unknown_fields(object: &Value, at: &str, known: &[&str]) -> Vec<String> {
-    let keys = object.as_object().into_iter().flat_map(|fields| fields.keys());
-    let unknown = keys.filter(|key| !known.contains(&key.as_str()));
-    unknown.map(|key| format!("unknown field {}", go_quote(&format!("{at}{key}")))).collect()
-}
-
-/// A list of an object, empty when absent; what it is called in Go's errors, and its type there.
-pub(super) fn items<'a>(object: &'a Value, key: &str, (at, go_type): (&str, &str)) -> Result<&'a [Value], String> {
-    match object.get(key) {
-        None | Some(Value::Null) => Ok(&[]),
-        Some(Value::Array(items)) => Ok(items),
-        Some(other) => Err(misfit(other, at, go_type)),
-    }
-}
-
-/// A text of an object, empty when absent.
-pub(super) fn text<'a>(object: &'a Value, key: &str, at: &str) -> Result<&'a str, String> {
-    match object.get(key) {
-        None | Some(Value::Null) => Ok(""),
-        Some(Value::String(text)) => Ok(text),
-        Some(other) => Err(misfit(other, &format!("{at}.{key}"), "string")),
-    }
-}
-
-/// A number of an object, if it is there.
-pub(super) fn number(object: &Value, key: &str, (at, go_type): (&str, &str)) -> Result<Option<i64>, String> {
-    match object.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => match value.as_i64() {
-            Some(number) if go_type != "int32" || i32::try_from(number).is_ok() => Ok(Some(number)),
-            _ => Err(misfit(value, &format!("{at}.{key}"), go_type)),
-        },
-    }
-}
-
-fn misfit(value: &Value, at: &str, go_type: &str) -> String {
-    let kind = match value {
-        Value::Number(number) if go_type.starts_with("int") => format!("number {number}"),
-        other => json::kind_of(other).to_owned(),
-    };
-    format!("json: cannot unmarshal {kind} into Go struct field {at} of type {go_type}")
-}
-
-/// An error of the file system in Go's words.
-pub(super) fn go_io(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "no such file or directory".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        std::io::ErrorKind::IsADirectory => "is a directory".to_owned(),
-        _ => error.to_string(),
     }
 }
 

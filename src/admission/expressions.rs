@@ -20,20 +20,39 @@ pub struct Asking {
     user: Arc<User>,
     /// Answers to what was asked before. Held for a look-up or an insertion only; full, nothing more is kept.
     kept: Mutex<HashMap<cel::Request, cel::Decision>>,
+    /// What an expression asked that takes a while to answer. Held for an exchange.
+    open: Mutex<Option<cel::Request>>,
 }
 
 impl Asking {
     /// For the user of a request.
     pub fn new(authorizer: &Arc<dyn Authorizer>, user: &User) -> Self {
-        Self { authorizer: authorizer.clone(), user: Arc::new(user.clone()), kept: Mutex::default() }
+        Self {
+            authorizer: authorizer.clone(),
+            user: Arc::new(user.clone()),
+            kept: Mutex::default(),
+            open: Mutex::default(),
+        }
     }
 
-    fn ask(&self, request: &cel::Request) -> cel::Decision {
+    /// The outcome of expressions. Those that ask what a server outside must answer are begun anew with the answer, so
+    /// that no thread waits; `evaluate` changes nothing.
+    pub async fn settled<T>(&self, mut evaluate: impl FnMut() -> T) -> T {
+        for _ in 0..KEPT_MAX {
+            let outcome = evaluate();
+            let Some(request) = self.open.lock().take() else { return outcome };
+            let decision = decision(self.authorizer.authorize(&self.attributes(&request)).await);
+            self.kept.lock().insert(request, decision);
+        }
+        evaluate()
+    }
+
+    fn attributes(&self, request: &cel::Request) -> auth::Attributes {
         let user = match &request.service_account {
             Some((namespace, name)) => Arc::new(account(namespace, name)),
             None => self.user.clone(),
         };
-        let attributes = match &request.path {
+        match &request.path {
             Some(path) => {
                 auth::Attributes { user, verb: request.verb.clone(), path: path.clone(), ..auth::Attributes::default() }
             }
@@ -51,14 +70,6 @@ impl Asking {
                 field_selector: request.field_selector.clone(),
                 label_selector: request.label_selector.clone(),
             },
-        };
-        // Our authorizers look at what is in memory and never wait.
-        match self.authorizer.authorize(&attributes).now_or_never() {
-            Some(Decision::Allow { reason }) => cel::Decision { allowed: true, reason, error: None },
-            Some(Decision::Deny { reason } | Decision::NoOpinion { reason }) => {
-                cel::Decision { allowed: false, reason, error: None }
-            }
-            None => cel::Decision { error: Some("the authorizer did not answer".to_owned()), ..Default::default() },
         }
     }
 }
@@ -68,12 +79,28 @@ impl cel::Authorizer for Asking {
         if let Some(known) = self.kept.lock().get(request) {
             return known.clone();
         }
-        let decision = self.ask(request);
+        // Most authorizers look at what is in memory and do not wait; a call that is begun here is given up.
+        let attributes = self.attributes(request);
+        let Some(decided) = self.authorizer.authorize(&attributes).now_or_never() else {
+            *self.open.lock() = Some(request.clone());
+            return cel::Decision { error: Some("the authorizer did not answer".to_owned()), ..Default::default() };
+        };
+        let decision = decision(decided);
         let mut kept = self.kept.lock();
         if kept.len() < KEPT_MAX {
             kept.insert(request.clone(), decision.clone());
         }
         decision
+    }
+}
+
+/// An answer as expressions see it.
+fn decision(decided: Decision) -> cel::Decision {
+    let reason_of = |reason| cel::Decision { allowed: false, reason, error: None };
+    match decided {
+        Decision::Allow { reason } => cel::Decision { allowed: true, ..reason_of(reason) },
+        Decision::Deny { reason } | Decision::NoOpinion { reason } => reason_of(reason),
+        Decision::Failed { reason, error, .. } => cel::Decision { error: Some(error), ..reason_of(reason) },
     }
 }
 

@@ -64,6 +64,7 @@ use crate::remote::Remote;
 use crate::resources::{Catalog, Kind};
 use crate::storage::{Store, Write};
 
+pub use default_toleration_seconds::DefaultTolerationSeconds;
 pub use measures::Measures;
 pub use reinvocation::{Passed, Reinvocation};
 pub use request::Invocation;

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::api::{GroupVersionKind, Object, Result};
-use crate::auth::{self, Decision};
+use crate::auth::{self, Denied};
 use crate::resources::Kind;
 
 pub(super) struct OwnerReferencesPermissionEnforcement;
@@ -50,7 +50,7 @@ async fn check(ctx: &Context, attributes: &Attributes<'_>) -> Result<()> {
             ..asked.clone()
         };
         if let Err(reason) = allowed(ctx, &delete).await {
-            let why = format!("cannot set an ownerRef on a resource you can't delete: {reason}, <nil>");
+            let why = format!("cannot set an ownerRef on a resource you can't delete: {reason}");
             return Err(attributes.forbidden(why));
         }
     }
@@ -66,7 +66,7 @@ async fn check(ctx: &Context, attributes: &Attributes<'_>) -> Result<()> {
         if let Err(reason) = allowed(ctx, &asked).await {
             let why = format!(
                 "cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set finalizers on: \
-                 {reason}, <nil>"
+                 {reason}"
             );
             return Err(attributes.forbidden(why));
         }
@@ -103,10 +103,8 @@ fn of_owner(
 }
 
 async fn allowed(ctx: &Context, asked: &auth::Attributes) -> std::result::Result<(), String> {
-    match ctx.authorizer.authorize(asked).await {
-        Decision::Allow { .. } => Ok(()),
-        Decision::Deny { reason } | Decision::NoOpinion { reason } => Err(reason),
-    }
+    let denied = |Denied { reason, error }| format!("{reason}, {}", error.as_deref().unwrap_or("<nil>"));
+    ctx.authorizer.authorize(asked).await.allowed().map_err(denied)
 }
 
 fn owners(object: &Object) -> impl Iterator<Item = &Value> {

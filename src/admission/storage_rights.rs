@@ -10,8 +10,8 @@ use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::api::field::{Errors, FieldError, Path, go_quote};
 use crate::api::request::User;
 use crate::api::{Object, Result, Status};
+use crate::auth;
 use crate::auth::authorize::{SUPERUSERS, refusal};
-use crate::auth::{self, Decision};
 use crate::resources::Kind;
 
 const ADMISSION: &str = "admissionregistration.k8s.io";
@@ -59,12 +59,8 @@ async fn check(ctx: &Context, attributes: &Attributes<'_>) -> Result<()> {
 
 /// Why a user may not do something; `None`: he may.
 async fn refused(ctx: &Context, asked: &auth::Attributes) -> Option<String> {
-    match ctx.authorizer.authorize(asked).await {
-        Decision::Allow { .. } => None,
-        Decision::Deny { reason } | Decision::NoOpinion { reason } => {
-            Some(refusal(asked, &reason).message().to_owned())
-        }
-    }
+    let denied = ctx.authorizer.authorize(asked).await.allowed().err()?;
+    Some(refusal(asked, &denied.reason).message().to_owned())
 }
 
 fn asked(user: &User, verb: &str) -> auth::Attributes {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Plugin;
 use super::configuration::Configuration;
+use super::default_toleration_seconds::DefaultTolerationSeconds;
 use crate::api::field::go_quote;
 
 /// A name that `--enable-admission-plugins` knows.
@@ -43,6 +44,7 @@ struct Told<'a> {
     /// The part of the file that is meant for it.
     configuration: Option<&'a [u8]>,
     gates: &'a dyn Fn(&str) -> bool,
+    tolerations: DefaultTolerationSeconds,
 }
 
 /// Which plugins run, and how.
@@ -52,6 +54,7 @@ pub struct Settings<'a> {
     pub disable: &'a [String],
     /// `--admission-control-config-file`.
     pub file: Option<&'a Path>,
+    pub tolerations: DefaultTolerationSeconds,
     /// Whether a feature gate is on.
     pub gates: &'a dyn Fn(&str) -> bool,
 }
@@ -85,7 +88,7 @@ pub static PLUGINS: &[Row] = &[
         Ok(Arc::new(super::pod_node_selector::PodNodeSelector::new(told.configuration)))
     }),
     row("Priority", On, || Arc::new(super::priority::Priority)),
-    row("DefaultTolerationSeconds", On, || Arc::new(super::default_toleration_seconds::DefaultTolerationSeconds)),
+    told("DefaultTolerationSeconds", On, |told| Ok(Arc::new(told.tolerations))),
     told("PodTolerationRestriction", Off, |told| {
         Ok(Arc::new(super::pod_toleration_restriction::PodTolerationRestriction::new(told.configuration)?))
     }),
@@ -151,7 +154,8 @@ impl Row {
         match &self.make {
             Make::Plain(make) => Ok(make()),
             Make::Told(make) => {
-                let told = Told { configuration: given.as_deref(), gates: settings.gates };
+                let told =
+                    Told { configuration: given.as_deref(), gates: settings.gates, tolerations: settings.tolerations };
                 make(&told).map_err(|why| match why {
                     Unmade::Unread(why) => format!("couldn't init admission plugin {}: {why}", go_quote(self.name)),
                     Unmade::Initialized(why) => {
@@ -210,7 +214,8 @@ mod tests {
     fn made(enable: &[&str], disable: &[&str], file: Option<&Path>) -> Result<Vec<&'static str>, String> {
         let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let (enable, disable) = (list(enable), list(disable));
-        let settings = Settings { enable: &enable, disable: &disable, file, gates: &|_| false };
+        let tolerations = DefaultTolerationSeconds::default();
+        let settings = Settings { enable: &enable, disable: &disable, file, tolerations, gates: &|_| false };
         plugins(&settings).map(|plugins| plugins.iter().map(|plugin| plugin.name()).collect())
     }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Attributes, Context, Operation, Plugin, Reinvocation};
 use crate::api::request::{Options, Target, User};
 use crate::api::{Object, Result};
-use crate::auth::authorize::{Mode, authorizer};
+use crate::auth::authorize::{Chain, Settings};
 use crate::auth::fixture::empty_store;
 use crate::base::SystemClock;
 use crate::remote::Remote;
@@ -28,8 +28,9 @@ pub(super) struct Trial {
 impl Trial {
     pub(super) async fn new() -> Self {
         let store = empty_store().await;
-        let authorizer = authorizer(&[Mode::Rbac], &store);
         let clock = SystemClock::shared();
+        let chain = Chain::open(&Settings::of_modes(&["RBAC"]), &store, &clock);
+        let authorizer = Arc::new(chain.expect("roles need no files"));
         let served = || built_in(&Facts::load(), &RuntimeConfig::default());
         let remote = Arc::new(Remote::new(store.clone(), clock.clone()));
         let context = Context {

@@ -105,7 +105,7 @@ impl Ask {
         Ok(match self.question {
             Question::Access(access) => review::access(access, authorizer, &call.user, asked).await,
             Question::Rules => review::rules(authorizer, &call.user, &asked),
-            Question::Token => review::token(&reviews.authenticators, asked),
+            Question::Token => review::token(&reviews.authenticators, asked).await,
             Question::Myself | Question::TokenRequest => review::myself(&call.user, &asked, reviews.clock.now()),
         })
     }

@@ -15,7 +15,7 @@ use super::port;
 use crate::admission::{self, Plugin, ServiceAddresses};
 use crate::api::Object;
 use crate::auth::authenticate::{Accept, Authenticators};
-use crate::auth::authorize::{self, Mode};
+use crate::auth::authorize::Chain;
 use crate::auth::kubeconfig::Entry;
 use crate::auth::openid::OpenId;
 use crate::auth::{self, Authorizer, Identity, Pki, PkiConfig, Tokens};
@@ -79,8 +79,10 @@ impl Cluster {
         let listener = port::bind(config.bind_address, config.secure_port)?;
         let address = listener.local_addr()?;
         let Opened { facts, runtime, served, pki, store } = opened(config, (&clock, tasks)).await?;
-        let modes = Mode::parse_all(&config.authorization_modes).map_err(anyhow::Error::msg)?;
-        let authorizer = authorize::authorizer(&modes, &store);
+        let chain = Arc::new(Chain::open(&config.authorization, &store, &clock).map_err(anyhow::Error::msg)?);
+        let current = chain.clone();
+        tasks.spawn("authorizers", async move { current.keep_current().await });
+        let authorizer: Arc<dyn Authorizer> = chain;
         let authenticators = Arc::new(authenticators(config, &pki, (&store, &clock))?);
         let gates = |name: &str| runtime.gates.enabled(name);
         let plugins = admission::plugins(&admission_settings(config, &gates)).map_err(anyhow::Error::msg)?;
@@ -114,13 +116,13 @@ impl Cluster {
             connections: Arc::new(kubelets::connections(config, &registry, &pki, (&store, &clock))?),
             facts,
             authenticator: authenticators,
-            authorizer: authorizer as Arc<dyn Authorizer>,
+            authorizer,
             clock: clock.clone(),
             shutdown: tasks.shutdown().child(),
             tasks: tasks.clone(),
             health,
             limits: config.limits,
-            anonymous: config.anonymous_auth,
+            anonymous: config.allows_anonymous(),
             issuer: issuer(config, &pki, &advertised),
             advertised,
             queues: Arc::default(),
@@ -164,10 +166,11 @@ impl Cluster {
             service_ranges: config.service_cluster_ip_ranges.iter().map(ToString::to_string).collect(),
             service_address,
             client_authorities: self.pki.client_authorities().to_owned(),
-            front_proxy_authority: self.pki.front_proxy_authority().to_owned(),
+            front_proxy_authorities: self.front_proxies(config)?,
+            front_proxy: config.authentication.front_proxy.clone(),
             now: self.clock.now(),
         };
-        let mut policy = facts::bootstrap_rbac();
+        let mut policy = facts::bootstrap_rbac(|gate| registry.enabled(gate));
         policy.extend(facts::bootstrap_flow_control());
         if config.controllers.nodes > 0 {
             policy.extend(node::policy());
@@ -178,6 +181,12 @@ impl Cluster {
             objects.retain(|object| !matches!(&*object.gvk().kind, "Endpoints" | "EndpointSlice"));
         }
         Ok(objects)
+    }
+
+    /// The authorities of proxies: our own first.
+    fn front_proxies(&self, config: &Config) -> anyhow::Result<String> {
+        let others = config.authentication.front_proxy.authorities()?.unwrap_or_default();
+        Ok(format!("{}{others}", self.pki.front_proxy_authority()))
     }
 
     /// What a client needs to reach the cluster as its administrator.
@@ -338,6 +347,7 @@ fn admission_settings<'a>(config: &'a Config, gates: &'a dyn Fn(&str) -> bool) -
         enable: &config.enable_admission_plugins,
         disable: &config.disable_admission_plugins,
         file: config.admission_control_config_file.as_deref(),
+        tolerations: config.tolerations,
         gates,
     }
 }
@@ -359,8 +369,8 @@ fn tokens(config: &Config, pki: &Pki, gates: &Gates) -> Tokens {
         issuer: config.service_account_issuers.first().cloned().unwrap_or_default(),
         audiences: audiences.clone(),
         key: pki.signing_key(),
-        expiration_max_seconds: None,
-        extend: true,
+        expiration_max_seconds: config.authentication.token_expiration_max.map(|max| max.as_secs().cast_signed()),
+        extend: config.authentication.extends_tokens,
         checks_uid: gates.enabled("TokenRequestServiceAccountUIDValidation"),
     }
 }
@@ -443,13 +453,17 @@ fn authenticators(
         issuers: config.service_account_issuers.clone(),
         audiences: config.api_audiences.clone(),
         verifying_keys: pki.verifying_keys().to_vec(),
-        anonymous: config.anonymous_auth,
+        looks_up: config.authentication.looks_up_tokens,
+        anonymous: config.allows_anonymous(),
+        front_proxy: config.authentication.front_proxy.clone(),
+        token_webhook: config.authentication.token_webhook.clone(),
     };
     Ok(Authenticators::new(accept, store.clone(), clock.clone())?)
 }
 
 fn issuer(config: &Config, pki: &Pki, advertised: &str) -> Option<Issuer> {
     let first = config.service_account_issuers.first()?;
-    let documents = OpenId::new(first, advertised, pki.verifying_keys())?;
+    let keys = config.authentication.jwks_uri.clone().unwrap_or_else(|| OpenId::keys_uri(advertised));
+    let documents = OpenId::new(first, &keys, pki.verifying_keys())?;
     Some(Issuer { configuration: documents.configuration, keys: documents.keys })
 }

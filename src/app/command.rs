@@ -7,27 +7,32 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 use tracing_subscriber::EnvFilter;
 
 use super::cluster::DATABASE;
 use super::flags::{Cli, Command, LoggingFormat, Up};
-use super::{CONTEXT, Cluster, Data, files};
+use super::{CONTEXT, Cluster, Data, files, foreign};
 use crate::auth::kubeconfig::{self, Before, Entry};
 use crate::base::SystemClock;
 use crate::resources::facts::VERSION;
+
+/// The command that runs a cluster.
+const UP: &str = "up";
 
 const STACK_BYTES: usize = 2 * 1024 * 1024;
 
 /// Runs the command line.
 pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
-        Ok(cli) => cli,
+    let parsed = foreign::known(Cli::command(), UP).try_get_matches_from(args);
+    let (cli, matches) = match parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches))) {
+        Ok(parsed) => parsed,
         Err(error) => error.exit(),
     };
+    let foreign = foreign::judge(matches.subcommand_matches(UP).unwrap_or(&matches));
     let done = match cli.command {
-        None => up(&cli.up),
-        Some(Command::Up(flags)) => up(&flags),
+        None => foreign.and_then(|said| up(&cli.up, &said)),
+        Some(Command::Up(flags)) => foreign.and_then(|said| up(&flags, &said)),
         Some(Command::Backup { file, data }) => data.path().and_then(|data| report(files::back_up(&data, &file))),
         Some(Command::Check { file, data }) => {
             let file = file.map_or_else(|| Ok(data.path()?.join(DATABASE)), Ok);
@@ -63,8 +68,10 @@ fn report(command: impl Future<Output = anyhow::Result<String>>) -> anyhow::Resu
     say(&runtime.block_on(command)?)
 }
 
-fn up(flags: &Up) -> anyhow::Result<()> {
+/// Runs a cluster; `said` is what there is to say of its flags.
+fn up(flags: &Up, said: &[String]) -> anyhow::Result<()> {
     log(flags);
+    said.iter().for_each(|line| tracing::info!("{line}"));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK_BYTES).build()?;
     runtime.block_on(serve(flags))
 }
@@ -199,6 +206,8 @@ fn log(flags: &Up) {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use clap::Parser;
 
     use super::*;
     use crate::app::{Config, Controllers};

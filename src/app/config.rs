@@ -1,11 +1,15 @@
 //! What a cluster is to be, as a pure value: made of flags, or by whoever embeds one.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::kubelets::Kubelets;
+use crate::admission::DefaultTolerationSeconds;
 use crate::api::time::GoDuration;
+use crate::auth::authenticate::{FrontProxy, TokenWebhook};
+use crate::auth::authorize;
 use crate::resources::facts::Facts;
 use crate::resources::{Gates, RuntimeConfig};
 use crate::server::Limits;
@@ -32,6 +36,49 @@ pub struct Controllers {
     pub nodes: u32,
 }
 
+/// Which tokens are given and believed, and who else says who users are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authentication {
+    /// `--service-account-jwks-uri`.
+    pub jwks_uri: Option<String>,
+    /// `--service-account-max-token-expiration`.
+    pub token_expiration_max: Option<Duration>,
+    /// `--service-account-extend-token-expiration`.
+    pub extends_tokens: bool,
+    /// `--service-account-lookup`.
+    pub looks_up_tokens: bool,
+    /// `--requestheader-…`.
+    pub front_proxy: FrontProxy,
+    /// `--authentication-token-webhook-…`.
+    pub token_webhook: TokenWebhook,
+}
+
+impl Default for Authentication {
+    fn default() -> Self {
+        Self {
+            jwks_uri: None,
+            token_expiration_max: None,
+            extends_tokens: true,
+            looks_up_tokens: true,
+            front_proxy: FrontProxy::default(),
+            token_webhook: TokenWebhook::default(),
+        }
+    }
+}
+
+impl Authentication {
+    fn check(&self) -> anyhow::Result<()> {
+        const EXPIRATION: RangeInclusive<Duration> = Duration::from_secs(3600)..=Duration::from_secs(1 << 32);
+        if let Some(uri) = self.jwks_uri.as_ref().filter(|uri| !uri.starts_with("https://")) {
+            anyhow::bail!("service-account-jwks-uri requires https scheme, parsed as: {uri}");
+        }
+        let bounded = self.token_expiration_max.is_none_or(|max| EXPIRATION.contains(&max));
+        let why = "the service-account-max-token-expiration must be between 1 hour and 2^32 seconds";
+        anyhow::ensure!(bounded, why);
+        Ok(())
+    }
+}
+
 /// One cluster.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -44,15 +91,18 @@ pub struct Config {
     pub client_ca_file: Option<PathBuf>,
     pub token_auth_file: Option<PathBuf>,
     pub anonymous_auth: bool,
+    pub authentication: Authentication,
     pub service_account_issuers: Vec<String>,
     pub service_account_key_files: Vec<PathBuf>,
     pub service_account_signing_key_file: Option<PathBuf>,
     pub api_audiences: Vec<String>,
     pub service_cluster_ip_ranges: Vec<ipnet::IpNet>,
-    pub authorization_modes: Vec<String>,
+    pub authorization: authorize::Settings,
     pub enable_admission_plugins: Vec<String>,
     pub disable_admission_plugins: Vec<String>,
     pub admission_control_config_file: Option<PathBuf>,
+    /// For how long pods bear nodes that are not well.
+    pub tolerations: DefaultTolerationSeconds,
     /// `--runtime-config`: what is served beside or without the default types, each on or off.
     pub runtime: Vec<(String, bool)>,
     /// `--feature-gates`.
@@ -82,15 +132,17 @@ impl Default for Config {
             client_ca_file: None,
             token_auth_file: None,
             anonymous_auth: true,
+            authentication: Authentication::default(),
             service_account_issuers: vec!["https://kubernetes.default.svc.cluster.local".to_owned()],
             service_account_key_files: Vec::new(),
             service_account_signing_key_file: None,
             api_audiences: Vec::new(),
             service_cluster_ip_ranges: vec![range.into()],
-            authorization_modes: vec!["Node".to_owned(), "RBAC".to_owned()],
+            authorization: authorize::Settings::default(),
             enable_admission_plugins: Vec::new(),
             disable_admission_plugins: Vec::new(),
             admission_control_config_file: None,
+            tolerations: DefaultTolerationSeconds::default(),
             runtime: Vec::new(),
             feature_gates: Vec::new(),
             controllers: Controllers { selection: "*".to_owned(), scheduler: true, nodes: 3 },
@@ -123,6 +175,7 @@ impl Config {
             let why = "the service cluster IP range must be at least 8 IP addresses";
             anyhow::ensure!(bits >= 3, "error determining service IP ranges for {which} service cidr: {why}");
         }
+        self.authentication.check()?;
         for (index, issuer) in self.service_account_issuers.iter().enumerate() {
             anyhow::ensure!(!issuer.is_empty(), "service-account-issuer should not be an empty string");
             let again = self.service_account_issuers[..index].contains(issuer);
@@ -149,7 +202,10 @@ impl Config {
             ("admission-control-config-file", file(&self.admission_control_config_file)),
             ("anonymous-auth", self.anonymous_auth.to_string()),
             ("api-audiences", list(&self.api_audiences)),
-            ("authorization-mode", list(&self.authorization_modes)),
+            ("authorization-config", file(&self.authorization.config_file)),
+            ("authorization-mode", list(&self.authorization.mode_names())),
+            ("authorization-policy-file", file(&self.authorization.policy_file)),
+            ("authorization-webhook-config-file", self.authorization.webhook_config_file.clone().unwrap_or_default()),
             ("bind-address", self.bind_address.to_string()),
             ("cert-dir", file(&self.cert_dir)),
             ("client-ca-file", file(&self.client_ca_file)),
@@ -187,6 +243,11 @@ impl Config {
         let runtime = RuntimeConfig { switches: self.runtime.clone(), gates };
         runtime.check(facts).map_err(anyhow::Error::msg)?;
         Ok(runtime)
+    }
+
+    /// Whether a request may come from nobody. Where everybody may do everything, it may not (upstream v1.37).
+    pub fn allows_anonymous(&self) -> bool {
+        self.anonymous_auth && !self.authorization.allows_everything()
     }
 
     /// Where certificates and keys are kept.

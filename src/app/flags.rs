@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::admission::AdmissionFlags;
+use super::authentication::AuthenticationFlags;
+use super::authorization::AuthorizationFlags;
 use super::config::{Config, Controllers, Data};
 use super::kubelets::Kubelets;
 use crate::admission::PLUGINS;
@@ -127,15 +130,11 @@ pub(super) struct Up {
     #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = "Authentication")]
     pub api_audiences: Vec<String>,
 
-    /// Authorizers in the order in which they are asked: Node, RBAC, AlwaysAllow, AlwaysDeny
-    #[arg(
-        long,
-        value_name = "MODES",
-        value_delimiter = ',',
-        default_value = "Node,RBAC",
-        help_heading = "Authorization and admission"
-    )]
-    pub authorization_mode: Vec<String>,
+    #[command(flatten)]
+    pub authentication: AuthenticationFlags,
+
+    #[command(flatten)]
+    pub authorization: AuthorizationFlags,
     /// Admission plugins to run beside the default ones
     #[arg(
         long,
@@ -157,6 +156,8 @@ pub(super) struct Up {
     /// Configuration of admission plugins
     #[arg(long, value_name = "FILE", help_heading = "Authorization and admission")]
     pub admission_control_config_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub admission: AdmissionFlags,
 
     /// APIs to serve or not: group/version[/resource]=true, api/all, api/ga, api/beta, api/alpha
     #[arg(long, value_name = "API=BOOL", value_delimiter = ',', help_heading = "API")]
@@ -216,7 +217,8 @@ impl Up {
             service_account_signing_key_file: self.service_account_signing_key_file.clone(),
             api_audiences: listed(&self.api_audiences),
             service_cluster_ip_ranges: ranges(&self.service_cluster_ip_range)?,
-            authorization_modes: self.authorization_mode.clone(),
+            authentication: self.authentication.settings(),
+            authorization: self.authorization.settings(),
             enable_admission_plugins: listed(&self.enable_admission_plugins),
             disable_admission_plugins: listed(&self.disable_admission_plugins),
             admission_control_config_file: self.admission_control_config_file.clone(),
@@ -238,6 +240,7 @@ impl Up {
         config.limits.reading_in_flight_max = self.max_requests_inflight;
         config.limits.writing_in_flight_max = self.max_mutating_requests_inflight;
         config.limits.watch_seconds_min = self.min_request_timeout;
+        self.admission.apply(&mut config)?;
         Ok(config)
     }
 }
@@ -252,7 +255,7 @@ fn plugins_help(about: &str) -> String {
 }
 
 /// A list that is given as nothing has no items.
-fn listed(texts: &[String]) -> Vec<String> {
+pub(super) fn listed(texts: &[String]) -> Vec<String> {
     texts.iter().filter(|text| !text.is_empty()).cloned().collect()
 }
 
@@ -325,7 +328,7 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
 }
 
 /// As Go's `strconv.ParseBool`.
-fn parse_bool(text: &str) -> Result<bool, String> {
+pub(super) fn parse_bool(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
         "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
@@ -367,7 +370,7 @@ mod tests {
         ]);
         let config = config.unwrap();
         assert_eq!(config.data, Data::Ephemeral);
-        assert_eq!(config.authorization_modes, ["RBAC"]);
+        assert_eq!(config.authorization.mode_names(), ["RBAC"]);
         let switches = [("api/beta".to_owned(), true), ("apps/v1/deployments".to_owned(), false)];
         assert_eq!(config.runtime, switches);
         assert!(!config.anonymous_auth && config.enable_admission_plugins.is_empty());

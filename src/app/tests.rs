@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Cluster, Config, Controllers};
 use crate::api::request::User;
+use crate::auth::authorize::Settings;
 use crate::base::{Shutdown, SystemClock, Tasks};
 use crate::client::{Ask, Error, Reply, Transport};
 use crate::server::{Body, Method, Peer, Request, Response};
@@ -187,7 +188,7 @@ async fn a_node_gets_no_token_that_is_not_for_one_of_its_pods() {
     let config = Config {
         controllers,
         // The Node authorizer would say no before admission does.
-        authorization_modes: vec!["AlwaysAllow".to_owned()],
+        authorization: Settings::of_modes(&["AlwaysAllow"]),
         enable_admission_plugins: vec!["NodeRestriction".to_owned()],
         ..Config::default()
     };

@@ -11,6 +11,8 @@ mod keys;
 pub mod kubeconfig;
 pub mod openid;
 mod pki;
+mod recent;
+mod retry;
 pub mod review;
 mod signing;
 mod tls;
@@ -37,11 +39,18 @@ pub struct Credentials {
     pub certificates: Arc<[Vec<u8>]>,
     /// The token of `Authorization: Bearer …`.
     pub bearer: Option<String>,
+    /// All headers with names in lower case, where the authenticator reads headers.
+    pub headers: Vec<(String, String)>,
 }
 
 /// Finds out who asks. `Ok(None)`: nothing that this authenticator knows; `Err`: known and bad.
 pub trait Authenticator: Send + Sync + 'static {
     fn authenticate<'a>(&'a self, credentials: &'a Credentials) -> BoxFuture<'a, Result<Option<User>, Refused>>;
+
+    /// Whether it wants to see headers.
+    fn reads_headers(&self) -> bool {
+        false
+    }
 
     /// For how many seconds the client certificates of all requests so far were good yet; for `/metrics`.
     fn certificate_seconds_left(&self) -> Option<Histogram> {
@@ -79,9 +88,41 @@ pub struct Attributes {
 /// An authorizer's answer; the reason ends the 403 message where there is one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Decision {
-    Allow { reason: String },
-    Deny { reason: String },
-    NoOpinion { reason: String },
+    Allow {
+        reason: String,
+    },
+    Deny {
+        reason: String,
+    },
+    NoOpinion {
+        reason: String,
+    },
+    /// It could not be found out. Where it is not denied for that, others may still allow it.
+    Failed {
+        denied: bool,
+        reason: String,
+        error: String,
+    },
+}
+
+impl Decision {
+    /// # Errors
+    /// The reason of everything but an Allow, and what failed.
+    pub fn allowed(self) -> Result<(), Denied> {
+        match self {
+            Self::Allow { .. } => Ok(()),
+            Self::Deny { reason } | Self::NoOpinion { reason } => Err(Denied { reason, error: None }),
+            Self::Failed { reason, error, .. } => Err(Denied { reason, error: Some(error) }),
+        }
+    }
+}
+
+/// Why something is not allowed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Denied {
+    pub reason: String,
+    /// What failed, when it could not be found out.
+    pub error: Option<String>,
 }
 
 /// Decides whether a user may.
@@ -93,6 +134,11 @@ pub trait Authorizer: Send + Sync + 'static {
     fn rules(&self, user: &User, namespace: &str) -> Rules {
         let _ = (user, namespace);
         Rules::default()
+    }
+
+    /// What is counted of the authorizers of a server; for `/metrics`.
+    fn measures(&self) -> Option<&authorize::measures::Measures> {
+        None
     }
 }
 
@@ -119,6 +165,9 @@ pub enum Error {
     Tls(#[source] rustls::Error),
     #[error("the token could not be signed")]
     Token(#[source] jsonwebtoken::errors::Error),
+    /// In upstream's words.
+    #[error("{0}")]
+    Setting(String),
     #[error("{} cannot be used: {why}", path.display())]
     Unusable { path: PathBuf, why: String },
     #[error("{} could not be {action}", path.display())]

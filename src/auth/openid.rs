@@ -37,9 +37,13 @@ struct KeySet {
 }
 
 impl OpenId {
+    /// Where a server that is reached at a host and port serves the key set itself.
+    pub fn keys_uri(address: &str) -> String {
+        format!("https://{address}{KEYS_PATH}")
+    }
+
     /// For an issuer that is a plain https URL; `None` for any other, whose documents upstream does not serve.
-    /// `address` is the host and port under which the key set is reached.
-    pub fn new(issuer: &str, address: &str, keys: &[VerifyingKey]) -> Option<Self> {
+    pub fn new(issuer: &str, jwks_uri: &str, keys: &[VerifyingKey]) -> Option<Self> {
         if !issuer.starts_with("https://") || issuer.contains(['?', '#']) || keys.is_empty() {
             return None;
         }
@@ -48,7 +52,7 @@ impl OpenId {
         algorithms.dedup();
         let configuration = Configuration {
             issuer,
-            jwks_uri: &format!("https://{address}{KEYS_PATH}"),
+            jwks_uri,
             response_types_supported: ["id_token"],
             subject_types_supported: ["public"],
             id_token_signing_alg_values_supported: algorithms,

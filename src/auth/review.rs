@@ -49,10 +49,14 @@ pub async fn access(kind: Access, authorizer: &dyn Authorizer, user: &User, mut 
     let decision = authorizer.authorize(&attributes).await;
     let mut status = Map::new();
     status.insert("allowed".to_owned(), json!(matches!(decision, Decision::Allow { .. })));
-    if matches!(decision, Decision::Deny { .. }) {
+    if matches!(decision, Decision::Deny { .. } | Decision::Failed { denied: true, .. }) {
         status.insert("denied".to_owned(), json!(true));
     }
-    let (Decision::Allow { reason } | Decision::Deny { reason } | Decision::NoOpinion { reason }) = decision;
+    let (reason, error) = match decision {
+        Decision::Allow { reason } | Decision::Deny { reason } | Decision::NoOpinion { reason } => (reason, None),
+        Decision::Failed { reason, error, .. } => (reason, Some(error)),
+    };
+    let problems: Vec<String> = error.into_iter().chain(problems).collect();
     if !reason.is_empty() {
         status.insert("reason".to_owned(), json!(reason));
     }
@@ -118,10 +122,10 @@ pub fn check_token(review: &Object) -> Result<()> {
 }
 
 /// Answers a checked `TokenReview`: whose token it is, and for which of the wanted audiences.
-pub fn token(authenticators: &Authenticators, mut review: Object) -> Object {
+pub async fn token(authenticators: &Authenticators, mut review: Object) -> Object {
     let token = review.text_at(&["spec", "token"]);
     let audiences = texts(review.get(&["spec", "audiences"]));
-    let status = match authenticators.token(token, &audiences) {
+    let status = match authenticators.token(token, &audiences).await {
         Ok(known) => {
             let mut status = json!({ "authenticated": true, "user": user_info(&known.user) });
             if !known.audiences.is_empty() {

@@ -10,8 +10,8 @@ use super::{Call, Input, Registry};
 use crate::admission::measures::{Phase, Step};
 use crate::admission::{Attributes, Operation, Reinvocation};
 use crate::api::request::{Options, Target, WriteOptions};
-use crate::api::{Object, Reason, Result};
-use crate::auth::{self, Decision};
+use crate::api::{Object, Reason, Result, Status};
+use crate::auth::{self, Denied};
 use crate::storage::Write;
 
 /// What plugins look at; the object itself is given to each phase.
@@ -40,12 +40,11 @@ impl Registry {
             name: target.name.clone(),
             ..auth::Attributes::default()
         };
-        match self.admission.authorizer.authorize(&attributes).await {
-            Decision::Allow { .. } => Ok(()),
-            Decision::Deny { reason } | Decision::NoOpinion { reason } => {
-                Err(auth::authorize::refusal(&attributes, &reason))
-            }
-        }
+        let decision = self.admission.authorizer.authorize(&attributes).await;
+        decision.allowed().map_err(|Denied { reason, error }| match error {
+            Some(error) => Status::internal(error),
+            None => auth::authorize::refusal(&attributes, &reason),
+        })
     }
 
     /// The mutating phase: plugins may change the object and add companions.

@@ -150,7 +150,7 @@ impl<'a> Plan<'a> {
         }
         let stage = Stage::new(ctx, attributes)?;
         for turn in std::mem::take(&mut self.turns) {
-            self.take(attributes, &stage, &turn)?;
+            self.take(attributes, &stage, &turn).await?;
         }
         let Some((at, true)) = self.last else { return Ok(()) };
         let Some(scene) = self.scenes.get_mut(at) else { return Ok(()) };
@@ -162,11 +162,12 @@ impl<'a> Plan<'a> {
         }
     }
 
-    fn take(&mut self, attributes: &mut Attributes<'_>, stage: &Stage, turn: &Turn<'_>) -> Result<()> {
+    async fn take(&mut self, attributes: &mut Attributes<'_>, stage: &Stage, turn: &Turn<'_>) -> Result<()> {
         let Turn { policy, binding, scene: at, params } = turn;
         let Body::Mutating { mutations, reinvoked } = &policy.body else { return Ok(()) };
         let Some(scene) = self.scenes.get_mut(*at) else { return Ok(()) };
-        match policy.conditions.matches(&policy.variables, &scene.conditions(stage, params.as_ref())) {
+        let conditions = scene.conditions(stage, params.as_ref());
+        match stage.settled(|| policy.conditions.matches(&policy.variables, &conditions)).await {
             Ok(true) => {}
             Ok(false) => return Ok(()),
             Err(why) => {
@@ -181,7 +182,7 @@ impl<'a> Plan<'a> {
         }
         let before = scene.object.clone();
         for mutation in mutations {
-            mutate(attributes, (stage, scene), (turn, mutation), &mut self.problems)?;
+            mutate(attributes, (stage, scene), (turn, mutation), &mut self.problems).await?;
         }
         let changed = scene.object != before;
         scene.changed |= changed;
@@ -199,7 +200,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-fn mutate(
+async fn mutate(
     attributes: &Attributes<'_>,
     (stage, scene): (&Stage, &mut Scene),
     (turn, mutation): (&Turn<'_>, &Mutation),
@@ -210,7 +211,8 @@ fn mutate(
     }
     let subresource = attributes.target.subresource.as_str();
     let inputs = scene.inputs(stage, turn.params.as_ref());
-    match patch::apply(turn.policy, mutation, &inputs, (&scene.kind, subresource)) {
+    let patched = || patch::apply(turn.policy, mutation, &inputs, (&scene.kind, subresource));
+    match stage.settled(patched).await {
         Ok(mut changed) => {
             if *scene.kind.payload(subresource) == scene.kind.gvk {
                 // What Go's types would write, with defaults.

@@ -27,6 +27,11 @@ impl Stage {
             namespace: namespace(ctx, attributes)?,
         })
     }
+
+    /// The outcome of expressions, when the authorizers have answered all that they ask.
+    pub(super) async fn settled<T>(&self, evaluate: impl FnMut() -> T) -> T {
+        self.asking.settled(evaluate).await
+    }
 }
 
 /// The request in one version.

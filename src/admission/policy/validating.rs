@@ -123,7 +123,7 @@ impl Run<'_> {
                         }
                     };
                     for param in params {
-                        let verdict = self.evaluate(attributes, (policy, scene), param.as_ref())?;
+                        let verdict = self.evaluate(attributes, (policy, scene), param.as_ref()).await?;
                         self.act(attributes, (policy, binding), (verdict, &mut annotations));
                     }
                 }
@@ -144,7 +144,7 @@ impl Run<'_> {
         Ok(self.scenes.len() - 1)
     }
 
-    fn evaluate(
+    async fn evaluate(
         &mut self,
         attributes: &Attributes<'_>,
         (policy, scene): (&Policy, usize),
@@ -156,7 +156,8 @@ impl Run<'_> {
         }
         let (Some(stage), Some(scene)) = (&self.stage, self.scenes.get(scene)) else { return Ok(Verdict::default()) };
         let began = self.ctx.clock.monotonic();
-        let verdict = evaluate(policy, (validations, annotations), (stage, scene), params);
+        let judged = || evaluate(policy, (validations, annotations), (stage, scene), params);
+        let verdict = stage.settled(judged).await;
         Ok(Verdict { took: self.ctx.clock.monotonic().saturating_sub(began), ..verdict })
     }
 

@@ -34,7 +34,7 @@ pub(super) async fn invocation(ctx: &Context, attributes: &Attributes<'_>, hook:
         namespace: None,
         authorizer: Some((&asking, &resource)),
     };
-    match hook.conditions.matches(&Composition::new(), &inputs) {
+    match asking.settled(|| hook.conditions.matches(&Composition::new(), &inputs)).await {
         Ok(met) => Ok(met.then_some(invocation)),
         Err(why) => {
             let name = attributes.object_name();

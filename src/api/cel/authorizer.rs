@@ -4,7 +4,8 @@ use std::fmt;
 
 use super::value::Value;
 
-/// Who answers whether a request is allowed. Asked while an expression runs, so it must not wait.
+/// Who answers whether a request is allowed. Asked while an expression runs, so it must not wait; who would have to
+/// answers with an error, and sees to it that the expression is run again.
 pub trait Authorizer: Send + Sync {
     /// Decides on a request.
     fn authorize(&self, request: &Request) -> Decision;

@@ -1,6 +1,7 @@
 //! The encodings of objects on the wire and in the store: JSON, YAML, protobuf. A decoder gives a tree and what strict
 //! callers complain about; whether the tree fits its type is told by `schema::decode`.
 
+pub mod component;
 pub mod json;
 pub mod protobuf;
 pub mod yaml;

@@ -15,9 +15,9 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Version;
 
-use super::recent::Recent;
 use super::{CREDENTIAL_ID, Refused};
 use crate::api::request::User;
+use crate::auth::recent::Recent;
 use crate::auth::{Error, tls};
 use crate::base::Histogram;
 

@@ -1,12 +1,13 @@
-//! Who is asking: client certificate, bearer token (file, ServiceAccount), else anonymous. Something that was shown
-//! and is not good is an error and never becomes anonymous.
+//! Who is asking: a proxy's word, client certificate, bearer token (file, ServiceAccount, a server outside), else
+//! anonymous. Something that was shown and is not good is an error and never becomes anonymous.
 
 mod certificate;
-mod recent;
+mod front_proxy;
 mod service_account;
 #[cfg(test)]
 mod tests;
 mod token_file;
+mod token_webhook;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,14 +18,20 @@ use sha2::{Digest, Sha256};
 
 use super::keys::VerifyingKey;
 use super::{Authenticator, Credentials, Error, Refused};
+use crate::api::cel::admission::aggregate;
 use crate::api::field::go_quote;
 use crate::api::request::User;
 use crate::base::{Clock, Histogram};
 use crate::storage::Store;
 
 use certificate::Certificates;
+use front_proxy::Proxies;
 use service_account::ServiceAccounts;
 use token_file::TokenFile;
+use token_webhook::OutsideTokens;
+
+pub use front_proxy::FrontProxy;
+pub use token_webhook::TokenWebhook;
 
 /// What is said of a token that nobody knows.
 pub(super) const UNKNOWN_TOKEN: &str = "invalid bearer token";
@@ -42,8 +49,14 @@ pub struct Accept {
     /// `--api-audiences`; by default the issuers.
     pub audiences: Vec<String>,
     pub verifying_keys: Vec<VerifyingKey>,
+    /// Whether tokens that live in Secrets must be there (`--service-account-lookup`).
+    pub looks_up: bool,
     /// `--anonymous-auth`.
     pub anonymous: bool,
+    /// Whose word is believed.
+    pub front_proxy: FrontProxy,
+    /// Who knows tokens that we do not.
+    pub token_webhook: TokenWebhook,
 }
 
 /// A user whom a token named.
@@ -56,9 +69,11 @@ pub struct Known {
 
 /// Finds out who asks, by everything that is accepted.
 pub struct Authenticators {
+    proxies: Option<Proxies>,
     certificates: Certificates,
     token_file: TokenFile,
     service_accounts: ServiceAccounts,
+    outside: Option<OutsideTokens>,
     audiences: Vec<String>,
     anonymous: bool,
     clock: Arc<dyn Clock>,
@@ -72,10 +87,18 @@ impl Authenticators {
     pub fn new(accept: Accept, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let audiences = if accept.audiences.is_empty() { accept.issuers.clone() } else { accept.audiences };
         let token_file = accept.token_file.as_deref().map(TokenFile::read).transpose()?;
+        accept.front_proxy.check().map_err(Error::Setting)?;
+        let outside = OutsideTokens::new(&accept.token_webhook, (&store, &clock)).map_err(Error::Setting)?;
         Ok(Self {
+            proxies: Proxies::new(accept.front_proxy, &accept.client_authorities)?,
+            outside,
             certificates: Certificates::new(&accept.client_authorities)?,
             token_file: token_file.unwrap_or_default(),
-            service_accounts: ServiceAccounts::new(store, accept.issuers, audiences.clone(), accept.verifying_keys),
+            service_accounts: ServiceAccounts::new(
+                store,
+                (accept.issuers, accept.verifying_keys),
+                (audiences.clone(), accept.looks_up),
+            ),
             audiences,
             anonymous: accept.anonymous,
             clock,
@@ -91,7 +114,7 @@ impl Authenticators {
     ///
     /// # Errors
     /// When nobody knows the token (`invalid bearer token`) or it is not good.
-    pub fn token(&self, token: &str, audiences: &[String]) -> Result<Known, Refused> {
+    pub async fn token(&self, token: &str, audiences: &[String]) -> Result<Known, Refused> {
         let wanted = if audiences.is_empty() { &self.audiences } else { audiences };
         let digest: [u8; 32] = Sha256::digest(token).into();
         if let Some(user) = self.token_file.find(&digest) {
@@ -101,25 +124,42 @@ impl Authenticators {
                 return Ok(Known { user: authenticated(user.clone()), audiences });
             }
         }
-        let known = self.service_accounts.authenticate((token, &digest), wanted, self.clock.now())?;
-        known
-            .map(|known| Known { user: authenticated(known.user), ..known })
-            .ok_or_else(|| Refused(UNKNOWN_TOKEN.to_owned()))
+        let mut errors = Vec::new();
+        match self.service_accounts.authenticate((token, &digest), wanted, self.clock.now()) {
+            Ok(Some(known)) => return Ok(Known { user: authenticated(known.user), ..known }),
+            Ok(None) => {}
+            Err(Refused(why)) => errors.push(why),
+        }
+        if let Some(outside) = &self.outside {
+            match outside.find((token, digest), wanted).await {
+                Ok(Some((user, audiences))) => return Ok(Known { user: authenticated(user), audiences }),
+                Ok(None) => {}
+                Err(Refused(why)) => errors.push(why),
+            }
+        }
+        Err(Refused(if errors.is_empty() { UNKNOWN_TOKEN.to_owned() } else { aggregate(&errors) }))
     }
 
-    fn find(&self, credentials: &Credentials, now: Timestamp) -> Result<Option<User>, Refused> {
+    async fn find(&self, credentials: &Credentials, now: Timestamp) -> Result<Option<User>, Refused> {
+        let proxy = self.proxies.as_ref().map_or(Ok(None), |proxies| proxies.authenticate(credentials, now));
+        if let Ok(Some(user)) = proxy {
+            return Ok(Some(authenticated(user)));
+        }
         let certificate = self.certificates.authenticate(&credentials.certificates, now);
         if let Ok(Some(user)) = certificate {
             return Ok(Some(authenticated(user)));
         }
         let token = credentials.bearer.as_deref().filter(|token| !token.is_empty());
-        let token = token.map(|token| self.token(token, &[])).transpose();
-        match (certificate, token) {
-            (_, Ok(Some(known))) => Ok(Some(known.user)),
-            (Err(first), Err(second)) => Err(Refused(format!("[{first}, {second}]"))),
-            (Err(error), Ok(None)) | (Ok(_), Err(error)) => Err(error),
-            (Ok(_), Ok(None)) => Ok(self.anonymous.then(User::anonymous)),
-        }
+        let token = match token {
+            None => Ok(()),
+            Some(token) => match self.token(token, &[]).await {
+                Ok(known) => return Ok(Some(known.user)),
+                Err(refused) => Err(refused),
+            },
+        };
+        let errors = [proxy.err(), certificate.err(), token.err()].into_iter().flatten();
+        let errors: Vec<String> = errors.map(|Refused(why)| why).collect();
+        if errors.is_empty() { Ok(self.anonymous.then(User::anonymous)) } else { Err(Refused(aggregate(&errors))) }
     }
 }
 
@@ -129,7 +169,11 @@ impl Authenticator for Authenticators {
     }
 
     fn authenticate<'a>(&'a self, credentials: &'a Credentials) -> BoxFuture<'a, Result<Option<User>, Refused>> {
-        Box::pin(std::future::ready(self.find(credentials, self.clock.now())))
+        Box::pin(self.find(credentials, self.clock.now()))
+    }
+
+    fn reads_headers(&self) -> bool {
+        self.proxies.is_some()
     }
 }
 

@@ -8,13 +8,13 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::recent::Recent;
 use super::{CREDENTIAL_ID, Known, Refused, quoted};
 use crate::api::Object;
 use crate::api::field::go_quote;
 use crate::api::request::User;
 use crate::auth::claims::{self, Bound, Claims, Reference};
 use crate::auth::keys::VerifyingKey;
+use crate::auth::recent::Recent;
 use crate::storage::{Snapshot, Store, Stored};
 
 /// How many verified tokens are remembered.
@@ -31,18 +31,19 @@ pub(super) struct ServiceAccounts {
     /// What tokens without an audience are for, and what requests are held against.
     audiences: Vec<String>,
     keys: Vec<VerifyingKey>,
+    /// Whether tokens that live in Secrets must be there.
+    looks_up: bool,
     verified: Recent<[u8; 32], Arc<Claims>>,
 }
 
 impl ServiceAccounts {
     pub(super) fn new(
         store: Arc<dyn Store>,
-        mut issuers: Vec<String>,
-        audiences: Vec<String>,
-        keys: Vec<VerifyingKey>,
+        (mut issuers, keys): (Vec<String>, Vec<VerifyingKey>),
+        (audiences, looks_up): (Vec<String>, bool),
     ) -> Self {
         issuers.push(LEGACY_ISSUER.to_owned());
-        Self { store, issuers, audiences, keys, verified: Recent::new(TOKENS_MAX) }
+        Self { store, issuers, audiences, keys, looks_up, verified: Recent::new(TOKENS_MAX) }
     }
 
     /// The user of a token that is meant for one of the audiences, and for which of them.
@@ -69,7 +70,7 @@ impl ServiceAccounts {
         }
         let snapshot = self.store.snapshot();
         let user = match (&claims.bound, claims.iss.as_str()) {
-            (_, LEGACY_ISSUER) => legacy(&claims, token, &snapshot)?,
+            (_, LEGACY_ISSUER) => legacy(&claims, self.looks_up.then_some((token, &snapshot)))?,
             (Some(bound), _) => {
                 in_time(&claims, now)?;
                 alive(bound, &snapshot, now)?;
@@ -170,8 +171,8 @@ fn account_user(namespace: &str, account: &Reference) -> User {
     user
 }
 
-/// A token that lives in a Secret: valid as long as the Secret holds it.
-fn legacy(claims: &Claims, token: &str, snapshot: &Snapshot) -> Result<User, Refused> {
+/// A token that lives in a Secret: valid as long as the Secret holds it, where that is looked up.
+fn legacy(claims: &Claims, present: Option<(&str, &Snapshot)>) -> Result<User, Refused> {
     let (namespace, name) = (claims.legacy_namespace.as_str(), claims.legacy_name.as_str());
     let required = [
         (claims.sub.as_str(), "sub"),
@@ -186,6 +187,16 @@ fn legacy(claims: &Claims, token: &str, snapshot: &Snapshot) -> Result<User, Ref
     if claims.sub != format!("system:serviceaccount:{namespace}:{name}") {
         return Err(Refused("sub claim is invalid".to_owned()));
     }
+    let user = account_user(namespace, &Reference { name: name.to_owned(), uid: claims.legacy_uid.clone() });
+    match present {
+        Some(present) => lives(claims, present).map(|()| user),
+        None => Ok(user),
+    }
+}
+
+/// Whether the Secret holds the token and the account is the same one.
+fn lives(claims: &Claims, (token, snapshot): (&str, &Snapshot)) -> Result<(), Refused> {
+    let (namespace, name) = (claims.legacy_namespace.as_str(), claims.legacy_name.as_str());
     let invalidated = || Refused("Token has been invalidated".to_owned());
     let secret = snapshot.find("secrets", namespace, &claims.legacy_secret).ok_or_else(invalidated)?;
     if secret.facts.deleting {
@@ -217,5 +228,5 @@ fn legacy(claims: &Claims, token: &str, snapshot: &Snapshot) -> Result<User, Ref
              'kubernetes.io/legacy-token-invalid-since' label from the secret to temporarily allow use of this token"
         )));
     }
-    Ok(account_user(namespace, &Reference { name: name.to_owned(), uid: claims.legacy_uid.clone() }))
+    Ok(())
 }

@@ -41,6 +41,7 @@ async fn bench() -> Bench {
         issuers: vec![ISSUER.to_owned()],
         verifying_keys: pki.verifying_keys().to_vec(),
         anonymous: true,
+        looks_up: true,
         ..Accept::default()
     };
     let authenticators = Authenticators::new(accept, store.clone(), Arc::new(clock.clone())).unwrap();
@@ -49,7 +50,11 @@ async fn bench() -> Bench {
 
 impl Bench {
     fn ask(&self, certificates: Vec<Vec<u8>>, bearer: Option<&str>) -> Result<Option<User>, Refused> {
-        let credentials = Credentials { certificates: certificates.into(), bearer: bearer.map(str::to_owned) };
+        let credentials = Credentials {
+            certificates: certificates.into(),
+            bearer: bearer.map(str::to_owned),
+            ..Credentials::default()
+        };
         self.authenticators.authenticate(&credentials).now_or_never().unwrap()
     }
 
@@ -163,7 +168,8 @@ async fn a_token_for_others_is_not_for_us_but_reviews_well() {
     let token = bench.token(json!({ "audiences": ["vault"] }));
     let why = format!(r#"token audiences ["vault"] is invalid for the target audiences ["{ISSUER}"]"#);
     bench.check_refused(&token, &why);
-    let known = bench.authenticators.token(&token, &["vault".to_owned(), "x".to_owned()]).unwrap();
+    let known =
+        bench.authenticators.token(&token, &["vault".to_owned(), "x".to_owned()]).now_or_never().unwrap().unwrap();
     assert_eq!(known.audiences, ["vault"]);
 }
 

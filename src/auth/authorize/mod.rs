@@ -1,102 +1,102 @@
-//! May they: the authorizers, one after another in the order of `--authorization-mode`, and the text of a refusal.
+//! May they: the authorizers, one after another in the order of `--authorization-mode` or of the file that
+//! `--authorization-config` names, and the text of a refusal.
 //! `system:masters` may everything, whatever the modes.
 
+mod abac;
+mod chain;
+mod conditions;
+mod configuration;
+pub mod measures;
 mod node;
 pub mod rbac;
+mod settings;
+mod webhook;
 
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
 use super::{Attributes, Authorizer, Decision, Rules};
+use crate::api::cel::admission::aggregate;
 use crate::api::field::go_quote;
 use crate::api::request::User;
 use crate::api::{GroupResource, Status};
-use crate::storage::Store;
+use measures::Measures;
 
+pub use chain::Chain;
 pub use node::{NodeAuthorizer, identity as node_identity, references_secrets};
 pub use rbac::Rbac;
+pub use settings::Settings;
 
 /// The group whose members may everything.
 pub const SUPERUSERS: &str = "system:masters";
 
 /// The kinds of authorizers, as `--authorization-mode` names them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Mode {
     Node,
     Rbac,
+    Abac,
+    Webhook,
     AlwaysAllow,
     AlwaysDeny,
 }
 
-/// The default of `--authorization-mode`.
-pub const DEFAULT_MODES: [Mode; 2] = [Mode::Node, Mode::Rbac];
+/// What `--authorization-mode` is where it is not given.
+const DEFAULT_MODES: [Mode; 2] = [Mode::Node, Mode::Rbac];
 
 impl Mode {
-    /// Reads a list of modes.
-    ///
-    /// # Errors
-    /// Upstream's text for an empty list, an unknown mode and one that is there twice.
-    pub fn parse_all(names: &[String]) -> Result<Vec<Self>, String> {
-        if names.iter().all(String::is_empty) {
-            return Err("at least one authorization-mode must be passed".to_owned());
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::AlwaysAllow, Self::AlwaysDeny, Self::Abac, Self::Webhook, Self::Rbac, Self::Node];
+
+    /// As the flag and files name it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Node => "Node",
+            Self::Rbac => "RBAC",
+            Self::Abac => "ABAC",
+            Self::Webhook => "Webhook",
+            Self::AlwaysAllow => "AlwaysAllow",
+            Self::AlwaysDeny => "AlwaysDeny",
         }
-        let mut modes = Vec::new();
-        for name in names {
-            let mode = match name.as_str() {
-                "Node" => Self::Node,
-                "RBAC" => Self::Rbac,
-                "AlwaysAllow" => Self::AlwaysAllow,
-                "AlwaysDeny" => Self::AlwaysDeny,
-                "ABAC" | "Webhook" => {
-                    let there = "Node, RBAC, AlwaysAllow, AlwaysDeny";
-                    return Err(format!("authorization-mode {name} is not supported: choose among {there}"));
-                }
-                _ => return Err(format!("authorization-mode {} is not a valid mode", go_quote(name))),
-            };
-            if modes.contains(&mode) {
-                let all: Vec<_> = names.iter().map(|name| go_quote(name)).collect();
-                return Err(format!("authorization-mode [{}] has mode specified more than once", all.join(" ")));
-            }
-            modes.push(mode);
-        }
-        Ok(modes)
     }
 
-    /// Before the reasons that its authorizer gives, when none had an opinion (upstream from v1.37).
+    fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.as_str() == text)
+    }
+
+    /// What its authorizer is called where there can be only one of the kind.
     fn name(self) -> &'static str {
         match self {
             Self::Node => "node",
             Self::Rbac => "rbac",
+            Self::Abac => "abac",
+            Self::Webhook => "webhook",
             Self::AlwaysAllow => "alwaysallow",
             Self::AlwaysDeny => "alwaysdeny",
         }
     }
 }
 
-/// Asks authorizers in order until one has an opinion.
-pub struct Union {
-    members: Vec<(Mode, Arc<dyn Authorizer>)>,
+/// An authorizer that flags or a file name.
+#[derive(Debug)]
+struct Configured {
+    mode: Mode,
+    name: String,
+    /// Of a webhook.
+    webhook: Option<webhook::Settings>,
 }
 
-/// The authorizer for a list of modes.
-pub fn authorizer(modes: &[Mode], store: &Arc<dyn Store>) -> Arc<dyn Authorizer> {
-    let member = |mode: &Mode| -> (Mode, Arc<dyn Authorizer>) {
-        let authorizer: Arc<dyn Authorizer> = match mode {
-            Mode::Node => Arc::new(NodeAuthorizer::new(store.clone())),
-            Mode::Rbac => Arc::new(Rbac::new(store.clone())),
-            Mode::AlwaysAllow => Arc::new(Always(true)),
-            Mode::AlwaysDeny => Arc::new(Always(false)),
-        };
-        (*mode, authorizer)
-    };
-    Arc::new(Union::new(modes.iter().map(member).collect()))
+/// Asks authorizers in order until one has an opinion.
+pub struct Union {
+    members: Vec<(Mode, String, Arc<dyn Authorizer>)>,
+    measures: Arc<Measures>,
 }
 
 impl Union {
-    /// Members in the order in which they are asked.
-    pub fn new(members: Vec<(Mode, Arc<dyn Authorizer>)>) -> Self {
-        Self { members }
+    /// Members with their names in the order in which they are asked.
+    fn new(members: Vec<(Mode, String, Arc<dyn Authorizer>)>, measures: Arc<Measures>) -> Self {
+        Self { members, measures }
     }
 }
 
@@ -106,27 +106,43 @@ impl Authorizer for Union {
             if attributes.user.in_group(SUPERUSERS) {
                 return Decision::Allow { reason: String::new() };
             }
-            let mut reasons = Vec::new();
-            for (mode, member) in &self.members {
-                match member.authorize(attributes).await {
-                    Decision::NoOpinion { reason } if reason.is_empty() => {}
-                    Decision::NoOpinion { reason } => reasons.push(format!("{}: {reason}", mode.name())),
-                    decided @ (Decision::Allow { .. } | Decision::Deny { .. }) => return decided,
+            let (mut reasons, mut errors) = (Vec::new(), Vec::new());
+            for (mode, name, member) in &self.members {
+                let decision = member.authorize(attributes).await;
+                self.measures.decided((*mode, name), &decision);
+                let reason = match decision {
+                    Decision::NoOpinion { reason } => reason,
+                    // Somebody else may know better.
+                    Decision::Failed { denied: false, reason, error } => {
+                        errors.push(error);
+                        reason
+                    }
+                    decided @ (Decision::Allow { .. } | Decision::Deny { .. } | Decision::Failed { .. }) => {
+                        return decided;
+                    }
+                };
+                if !reason.is_empty() {
+                    // Upstream names who gives a reason from v1.37.
+                    reasons.push(format!("{name}: {reason}"));
                 }
             }
-            Decision::NoOpinion { reason: reasons.join("\n") }
+            let reason = reasons.join("\n");
+            match errors.is_empty() {
+                true => Decision::NoOpinion { reason },
+                false => Decision::Failed { denied: false, reason, error: aggregate(&errors) },
+            }
         })
     }
 
     fn rules(&self, user: &User, namespace: &str) -> Rules {
         let mut all = Rules::default();
         let mut errors = Vec::new();
-        for part in self.members.iter().map(|(_, member)| member.rules(user, namespace)) {
+        for part in self.members.iter().map(|(_, _, member)| member.rules(user, namespace)) {
             all.rules.extend(part.rules);
             all.incomplete |= part.incomplete;
             errors.extend((!part.error.is_empty()).then_some(part.error));
         }
-        all.error = if errors.len() > 1 { format!("[{}]", errors.join(", ")) } else { errors.concat() };
+        all.error = if errors.is_empty() { String::new() } else { aggregate(&errors) };
         all
     }
 }
@@ -188,33 +204,47 @@ mod tests {
         authorizer.authorize(&attributes).now_or_never().unwrap()
     }
 
+    fn union(members: [(Mode, Arc<dyn Authorizer>); 2]) -> Union {
+        let named = |(mode, member): (Mode, _)| (mode, mode.name().to_owned(), member);
+        Union::new(members.into_iter().map(named).collect(), Arc::default())
+    }
+
     #[test]
     fn masters_may_everything_even_where_everything_is_denied() {
-        let deny = Union::new(vec![(Mode::AlwaysDeny, Arc::new(Always(false)))]);
+        let deny: Arc<dyn Authorizer> = Arc::new(Always(false));
+        let deny = union([(Mode::AlwaysDeny, deny.clone()), (Mode::AlwaysDeny, deny)]);
         let master = User { groups: vec![SUPERUSERS.to_owned()], ..User::default() };
         assert_eq!(decide(&deny, &master), Decision::Allow { reason: String::new() });
         let reason = "alwaysdeny: Everything is forbidden.".to_owned();
-        assert_eq!(decide(&deny, &User::default()), Decision::NoOpinion { reason });
+        assert_eq!(decide(&deny, &User::default()), Decision::NoOpinion { reason: format!("{reason}\n{reason}") });
     }
 
     #[test]
     fn the_first_opinion_counts() {
-        let members: [(Mode, Arc<dyn Authorizer>); 2] =
-            [(Mode::AlwaysDeny, Arc::new(Always(false))), (Mode::AlwaysAllow, Arc::new(Always(true)))];
-        let union = Union::new(members.into());
+        let union = union([(Mode::AlwaysDeny, Arc::new(Always(false))), (Mode::AlwaysAllow, Arc::new(Always(true)))]);
         assert_eq!(decide(&union, &User::default()), Decision::Allow { reason: String::new() });
     }
 
+    /// Cannot find out.
+    struct Broken;
+
+    impl Authorizer for Broken {
+        fn authorize<'a>(&'a self, _: &'a Attributes) -> BoxFuture<'a, Decision> {
+            let (reason, error) = (String::new(), "broken".to_owned());
+            Box::pin(std::future::ready(Decision::Failed { denied: false, reason, error }))
+        }
+    }
+
     #[test]
-    fn unknown_and_repeated_modes_are_refused_in_upstreams_words() {
-        let parse = |text: &str| Mode::parse_all(&text.split(',').map(str::to_owned).collect::<Vec<_>>());
-        assert_eq!(parse("Node,RBAC"), Ok(DEFAULT_MODES.to_vec()));
-        assert_eq!(parse("rbac"), Err(r#"authorization-mode "rbac" is not a valid mode"#.to_owned()));
-        assert_eq!(parse(""), Err("at least one authorization-mode must be passed".to_owned()));
-        let absent = "authorization-mode Webhook is not supported: choose among Node, RBAC, AlwaysAllow, AlwaysDeny";
-        assert_eq!(parse("Node,Webhook"), Err(absent.to_owned()));
-        let twice = r#"authorization-mode ["RBAC" "RBAC"] has mode specified more than once"#;
-        assert_eq!(parse("RBAC,RBAC"), Err(twice.to_owned()));
+    fn a_failure_counts_when_nobody_else_knows() {
+        let members = |last: bool| -> [(Mode, Arc<dyn Authorizer>); 2] {
+            [(Mode::Webhook, Arc::new(Broken)), (Mode::AlwaysAllow, Arc::new(Always(last)))]
+        };
+        let allowed = decide(&union(members(true)), &User::default());
+        assert_eq!(allowed, Decision::Allow { reason: String::new() });
+        let failed = decide(&union(members(false)), &User::default());
+        let reason = "alwaysallow: Everything is forbidden.".to_owned();
+        assert_eq!(failed, Decision::Failed { denied: false, reason, error: "broken".to_owned() });
     }
 
     #[test]

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::api::Object;
 use crate::api::field::go_quote;
+use crate::auth::authenticate::FrontProxy;
 
 /// What the objects say of this server.
 #[derive(Clone, Debug)]
@@ -30,7 +31,9 @@ pub struct Server {
     pub service_address: IpAddr,
     /// PEM: what client certificates are held against, and those of the front proxy.
     pub client_authorities: String,
-    pub front_proxy_authority: String,
+    /// The authorities of proxies: our own, by which extension servers know us, and those that we believe.
+    pub front_proxy_authorities: String,
+    pub front_proxy: FrontProxy,
     pub now: Timestamp,
 }
 
@@ -193,18 +196,25 @@ fn endpoint_slice(server: &Server) -> Value {
 }
 
 fn authentication(server: &Server) -> Value {
-    let list = |item: &str| format!("[{}]", go_quote(item));
+    let proxy = &server.front_proxy;
+    // What we send ourselves, and what other proxies may send.
+    let list = |own: &str, given: &[String]| {
+        let others = given.iter().filter(|item| !item.eq_ignore_ascii_case(own)).map(|item| go_quote(item));
+        format!("[{}]", [go_quote(own)].into_iter().chain(others).collect::<Vec<_>>().join(","))
+    };
+    let any = proxy.client_ca_file.is_some() && proxy.allowed_names.is_empty();
+    let names = if any { "[]".to_owned() } else { list("front-proxy-client", &proxy.allowed_names) };
     json!({
         "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": { "name": AUTHENTICATION, "namespace": "kube-system" },
         "data": {
             "client-ca-file": server.client_authorities,
-            "requestheader-allowed-names": list("front-proxy-client"),
-            "requestheader-client-ca-file": server.front_proxy_authority,
-            "requestheader-extra-headers-prefix": list("X-Remote-Extra-"),
-            "requestheader-group-headers": list("X-Remote-Group"),
-            "requestheader-uid-headers": list("X-Remote-Uid"),
-            "requestheader-username-headers": list("X-Remote-User"),
+            "requestheader-allowed-names": names,
+            "requestheader-client-ca-file": server.front_proxy_authorities,
+            "requestheader-extra-headers-prefix": list("X-Remote-Extra-", &proxy.extra_headers_prefix),
+            "requestheader-group-headers": list("X-Remote-Group", &proxy.group_headers),
+            "requestheader-uid-headers": list("X-Remote-Uid", &proxy.uid_headers),
+            "requestheader-username-headers": list("X-Remote-User", &proxy.username_headers),
         },
     })
 }
@@ -287,7 +297,8 @@ mod tests {
             service_ranges: vec!["10.96.0.0/12".to_owned()],
             service_address: [10, 96, 0, 1].into(),
             client_authorities: "ca".to_owned(),
-            front_proxy_authority: "proxy".to_owned(),
+            front_proxy_authorities: "proxy".to_owned(),
+            front_proxy: FrontProxy::default(),
             now: "2026-11-21T01:02:03.5Z".parse().unwrap(),
         }
     }

@@ -3,6 +3,7 @@
 
 mod columns;
 mod descriptions;
+mod flags;
 mod kinds;
 mod line;
 mod objects;
@@ -17,6 +18,7 @@ use crate::api::GroupVersionKind;
 use crate::api::schema::{Table, TypeId};
 
 pub use descriptions::Descriptions;
+pub use flags::{Flag, flags};
 pub use kinds::{FieldLabel, GroupFacts, KindFacts, Release, VersionFacts};
 pub use objects::{bootstrap_flow_control, bootstrap_rbac};
 pub use switches::{AdmissionPlugin, Gate, Stage, gate, gates};

@@ -10,7 +10,7 @@ mod wish;
 use bytes::Bytes;
 
 use crate::api::{Result, Status};
-use crate::auth::Decision;
+use crate::auth::Denied;
 use crate::registry::{Call, Connected, Way};
 use crate::server::Server;
 use crate::server::filters::{self, Admitted};
@@ -58,12 +58,11 @@ async fn may_create(server: &Server, admitted: &Admitted, call: &Call) -> Result
     }
     let mut attributes = filters::attributes(&admitted.info, &admitted.user);
     "create".clone_into(&mut attributes.verb);
-    match server.parts().authorizer.authorize(&attributes).await {
-        Decision::Allow { .. } => Ok(()),
-        Decision::Deny { reason } | Decision::NoOpinion { reason } => {
-            Err(Status::forbidden(&call.kind.group_resource(), &call.target.name, &reason))
-        }
-    }
+    let decision = server.parts().authorizer.authorize(&attributes).await;
+    decision.allowed().map_err(|Denied { reason, error }| match error {
+        Some(error) => Status::internal(error),
+        None => Status::forbidden(&call.kind.group_resource(), &call.target.name, &reason),
+    })
 }
 
 fn empty(status: u16) -> Response {

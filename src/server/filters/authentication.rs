@@ -16,7 +16,10 @@ pub(super) async fn authenticate(server: &Server, request: &Request) -> Result<U
         Peer::Internal(user) => return Ok(user.clone()),
         Peer::Network(connection) => connection,
     };
-    let credentials = credentials(connection, request);
+    let reads_headers = server.parts().authenticator.reads_headers();
+    let headers = request.headers.iter().filter(|_| reads_headers);
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let credentials = Credentials { headers, ..credentials(connection, request) };
     let began = server.parts().clock.monotonic();
     let found = server.parts().authenticator.authenticate(&credentials).await;
     let took = server.parts().clock.monotonic().saturating_sub(began);
@@ -46,7 +49,11 @@ fn credentials(connection: &Connection, request: &Request) -> Credentials {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => rest.split(' ').next().map(str::to_owned),
         _ => web_socket_bearer(request),
     };
-    Credentials { certificates: connection.certificates.clone(), bearer: bearer.filter(|token| !token.is_empty()) }
+    Credentials {
+        certificates: connection.certificates.clone(),
+        bearer: bearer.filter(|token| !token.is_empty()),
+        headers: Vec::new(),
+    }
 }
 
 /// Browsers cannot set headers on WebSockets; upstream takes the token out of a subprotocol.

@@ -2,19 +2,26 @@
 
 use std::sync::Arc;
 
-use crate::api::Result;
+use crate::api::Status;
 use crate::api::request::User;
 use crate::auth::authorize::refusal;
-use crate::auth::{Attributes, Decision};
+use crate::auth::{Attributes, Decision, Denied};
 use crate::server::Server;
 use crate::server::filters::RequestInfo;
 use crate::server::metrics::Authorized;
 
+/// Why a request goes no further.
+pub(super) enum Refusal {
+    Forbidden(Status),
+    /// Nobody could tell.
+    Failed(String),
+}
+
 /// Asks for a request.
 ///
 /// # Errors
-/// 403 unless the authorizer allows it.
-pub(super) async fn authorize(server: &Server, info: &RequestInfo, user: &Arc<User>) -> Result<()> {
+/// Unless the authorizer allows it.
+pub(super) async fn authorize(server: &Server, info: &RequestInfo, user: &Arc<User>) -> Result<(), Refusal> {
     let attributes = attributes(info, user);
     let began = server.parts().clock.monotonic();
     let decision = server.parts().authorizer.authorize(&attributes).await;
@@ -22,13 +29,14 @@ pub(super) async fn authorize(server: &Server, info: &RequestInfo, user: &Arc<Us
         Decision::Allow { .. } => Authorized::Allowed,
         Decision::Deny { .. } => Authorized::Denied,
         Decision::NoOpinion { .. } => Authorized::NoOpinion,
+        Decision::Failed { .. } => Authorized::Error,
     };
     let took = server.parts().clock.monotonic().saturating_sub(began);
     server.metrics().attempts.authorized(how, took);
-    match decision {
-        Decision::Allow { .. } => Ok(()),
-        Decision::Deny { reason } | Decision::NoOpinion { reason } => Err(refusal(&attributes, &reason)),
-    }
+    decision.allowed().map_err(|Denied { reason, error }| match error {
+        Some(error) => Refusal::Failed(error),
+        None => Refusal::Forbidden(refusal(&attributes, &reason)),
+    })
 }
 
 /// A request as authorization sees it.

@@ -11,7 +11,7 @@ use crate::api::request::User;
 use crate::api::validation::names;
 use crate::api::{Result, Status};
 use crate::auth::authorize::refusal;
-use crate::auth::{Attributes, Authorizer, Decision};
+use crate::auth::{Attributes, Authorizer, Denied};
 use crate::server::Server;
 use crate::server::message::Request;
 use crate::server::query::percent_decode;
@@ -160,10 +160,12 @@ impl Mode {
 }
 
 async fn allowed(authorizer: &dyn Authorizer, attributes: &Attributes) -> Result<()> {
-    match authorizer.authorize(attributes).await {
-        Decision::Allow { .. } => Ok(()),
-        Decision::Deny { reason } | Decision::NoOpinion { reason } => Err(refusal(attributes, &reason)),
-    }
+    let denied = |Denied { reason, error }| match error {
+        None => refusal(attributes, &reason),
+        Some(error) if reason.is_empty() => refusal(attributes, &error),
+        Some(error) => refusal(attributes, &format!("{error}: {reason}")),
+    };
+    authorizer.authorize(attributes).await.allowed().map_err(denied)
 }
 
 /// What is asked about the parts of an identity.
@@ -370,11 +372,13 @@ mod tests {
     struct Rule(&'static [&'static str]);
 
     impl Authorizer for Rule {
-        fn authorize<'a>(&'a self, a: &'a Attributes) -> futures::future::BoxFuture<'a, Decision> {
+        fn authorize<'a>(&'a self, a: &'a Attributes) -> futures::future::BoxFuture<'a, crate::auth::Decision> {
             let asked = format!("{} {}/{}/{}/{}", a.verb, a.group, a.resource, a.subresource, a.name);
             let reason = String::new();
-            let decision =
-                if self.0.contains(&&*asked) { Decision::Allow { reason } } else { Decision::NoOpinion { reason } };
+            let decision = match self.0.contains(&&*asked) {
+                true => crate::auth::Decision::Allow { reason },
+                false => crate::auth::Decision::NoOpinion { reason },
+            };
             Box::pin(std::future::ready(decision))
         }
     }

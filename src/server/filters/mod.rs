@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 
+use authorization::Refusal;
 pub(super) use authorization::attributes;
 use flow::Flow;
 pub(super) use flow::Flows;
@@ -27,6 +28,7 @@ use super::message::{Body, Request, Response};
 use super::negotiation::Agreed;
 use super::query::Query;
 use super::{Server, negotiation, respond, routes};
+use crate::api::field::go_quote;
 use crate::api::request::User;
 use crate::api::time::GoDuration;
 use crate::api::{Result, Status};
@@ -168,8 +170,10 @@ struct Identified {
 
 async fn authorized(server: &Server, asked: Identified, failure: Agreed) -> Response {
     let Identified { request, query, info, user } = asked;
-    if let Err(status) = authorization::authorize(server, &info, &user).await {
-        return no_sniff(respond::failure(server.parts(), failure, &status));
+    match authorization::authorize(server, &info, &user).await {
+        Ok(()) => {}
+        Err(Refusal::Forbidden(status)) => return no_sniff(respond::failure(server.parts(), failure, &status)),
+        Err(Refusal::Failed(why)) => return unauthorizable(&request, &why),
     }
     let warnings = Arc::new(Warnings::default());
     let admitted = Admitted { request, query, info, user, warnings: warnings.clone(), failure };
@@ -178,6 +182,16 @@ async fn authorized(server: &Server, asked: Identified, failure: Agreed) -> Resp
         response.headers.add("warning", warning);
     }
     response
+}
+
+/// What is said where nobody could tell whether a request is allowed, in upstream's form.
+fn unauthorizable(request: &Request, why: &str) -> Response {
+    let query = if request.query.is_empty() { String::new() } else { format!("?{}", request.query) };
+    let address = go_quote(&format!("{}{query}", request.path));
+    let text = format!("Internal Server Error: {address}: {why}");
+    // Upstream keeps it from looking like HTML.
+    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    Response::text(500, text + "\n")
 }
 
 fn no_sniff(response: Response) -> Response {

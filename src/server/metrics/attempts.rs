@@ -34,6 +34,8 @@ pub(in crate::server) enum Authenticated {
 pub(in crate::server) enum Authorized {
     Allowed,
     Denied,
+    /// It could not be found out.
+    Error,
     NoOpinion,
 }
 
@@ -112,6 +114,7 @@ impl Authorized {
         match self {
             Self::Allowed => "allowed",
             Self::Denied => "denied",
+            Self::Error => "error",
             Self::NoOpinion => "no-opinion",
         }
     }

@@ -2,6 +2,7 @@
 
 mod admission;
 mod attempts;
+mod authorizers;
 mod flows;
 mod process;
 mod queues;
@@ -68,6 +69,7 @@ impl Metrics {
         queues::write(&mut text, &server.parts().queues);
         storage(&mut text, server);
         self.attempts.write(&mut text, server);
+        authorizers::write(&mut text, server);
         about(&mut text, server);
         process::write(&mut text);
         Response::full(200, TEXT, text.all)
