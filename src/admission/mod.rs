@@ -6,6 +6,7 @@ mod always_pull_images;
 mod anti_affinity;
 mod certificates;
 mod cluster_trust_bundle;
+mod companion;
 mod configuration;
 mod default_ingress_class;
 mod default_storage_class;

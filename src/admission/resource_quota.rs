@@ -1,15 +1,13 @@
 //! `ResourceQuota`: what a namespace uses stays within its quotas (apiserver `pkg/admission/plugin/resourcequota`).
 //! The new sums are written in the same transaction as the object, so that no two writes can use the same rest.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
+use super::companion::Companion;
 use super::pod_resources::{Amounts, add, amounts};
 use super::quota::{check_named, in_scopes, is_terminating, matching_names, usage};
 use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::api::{GroupResource, Object, Result, Status};
 use crate::resources::Kind;
-use crate::storage::{Body, Change, Expect, Stored, Write};
+use crate::storage::{Change, Expect, Stored, Write};
 
 pub(super) struct ResourceQuota;
 
@@ -56,6 +54,9 @@ fn check(ctx: &Context, attributes: &mut Attributes<'_>) -> Result<()> {
     let after = usage(&resource, object, now);
     let negative: Vec<_> = after.iter().filter(|(_, amount)| amount.is_negative()).map(|(n, _)| n.as_str()).collect();
     let before = attributes.old.map(|old| usage(&resource, old, now));
+    let served = ctx.catalog.served();
+    let Some(kind) = served.find("", "v1", "resourcequotas") else { return Ok(()) };
+    let companion = Companion { kind, subresource: "status", now };
     let mut companions = Vec::new();
     for stored in quotas {
         let quota = Object::from_json(&stored.body.json).map_err(Status::internal)?;
@@ -74,7 +75,7 @@ fn check(ctx: &Context, attributes: &mut Attributes<'_>) -> Result<()> {
             continue;
         }
         let used = charge(&quota, &delta).map_err(|why| attributes.forbidden(why))?;
-        companions.push(write(&stored, &used)?);
+        companions.push(write(&stored, (&quota, &used), &companion));
     }
     attributes.companions.extend(companions);
     Ok(())
@@ -134,37 +135,18 @@ fn charge(quota: &Object, delta: &Amounts) -> std::result::Result<Amounts, Strin
     Err(format!("exceeded quota: {name}, requested: {requested}, used: {used}, limited: {limited}"))
 }
 
-#[derive(Deserialize)]
-struct Quota<'a> {
-    #[serde(borrow)]
-    status: State<'a>,
-}
-
-#[derive(Deserialize)]
-struct State<'a> {
-    #[serde(borrow)]
-    used: &'a RawValue,
-}
-
-/// The stored quota with other sums. The bytes around them stay, and with them the place of the revision, which is
-/// in the metadata and thus before them.
-fn write(stored: &Stored, used: &Amounts) -> Result<Write> {
-    let json = &stored.body.json;
-    let text = std::str::from_utf8(json).map_err(Status::internal)?;
-    let quota: Quota<'_> = serde_json::from_str(text).map_err(Status::internal)?;
-    let present = quota.status.used.get();
-    let start = present.as_ptr() as usize - text.as_ptr() as usize;
-    assert!(stored.body.revision_at.end <= start, "metadata stands before status in every stored object");
+/// The stored quota with other sums.
+fn write(stored: &Stored, (quota, used): (&Object, &Amounts), companion: &Companion<'_>) -> Write {
     let sums: serde_json::Map<_, _> =
         used.iter().map(|(name, amount)| (name.clone(), amount.to_string().into())).collect();
-    let sums = serde_json::to_string(&sums).map_err(Status::internal)?;
-    let next = [&text[..start], &sums, &text[start + present.len()..]].concat();
-    let body = Body { json: next.into(), revision_at: stored.body.revision_at.clone() };
-    Ok(Write {
+    let mut next = quota.clone();
+    next.set(&["status", "used"], sums);
+    let body = companion.body(Some(quota), next);
+    Write {
         key: stored.key.clone(),
         expect: Expect::At(stored.revision),
         change: Change::Put { body, facts: stored.facts.clone() },
-    })
+    }
 }
 
 #[cfg(test)]

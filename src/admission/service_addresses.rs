@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use rand::Rng;
 use serde_json::{Value, json};
 
+use super::companion::Companion;
 use super::service_ports::Ports;
 use super::{Answer, Attributes, Context, Operation, Plugin};
 use crate::api::codec::json::{self as codec, Layout};
@@ -80,9 +81,13 @@ impl ServiceAddresses {
             Ports { range, held: &held_port, dry_run, taken: Vec::new() }.give(service, old)?;
             after = held(service);
             let owner = Owner::of(service);
+            let served = ctx.catalog.served();
             let now = ctx.clock.now();
+            // Addresses are taken also where nobody is told of them.
+            let kind = served.find("networking.k8s.io", "v1", "ipaddresses");
+            let companion = kind.map(|kind| Companion { kind, subresource: "", now });
             for address in after.addresses.difference(&before.addresses) {
-                attributes.companions.push(address_record(*address, &owner, now));
+                attributes.companions.push(address_record((*address, now), &owner, companion.as_ref()));
             }
             for port in after.ports.difference(&before.ports) {
                 attributes.companions.push(port_record(*port, &owner));
@@ -352,24 +357,34 @@ fn port_key(port: u16) -> Key {
     Key { collection: Arc::from(PORTS), namespace: Arc::from(""), name: Arc::from(port.to_string()) }
 }
 
-fn address_record(address: IpAddr, owner: &Owner, now: jiff::Timestamp) -> Write {
+fn address_record(
+    (address, now): (IpAddr, jiff::Timestamp),
+    owner: &Owner,
+    companion: Option<&Companion<'_>>,
+) -> Write {
     let labels = [
         ("ipaddress.kubernetes.io/ip-family", family_of(address)),
         ("ipaddress.kubernetes.io/managed-by", "ipallocator.k8s.io"),
     ];
     let uid = uuid::Uuid::new_v4().to_string();
-    let object = json!({
-        "kind": "IPAddress", "apiVersion": "networking.k8s.io/v1",
-        "metadata": {
-            "name": address.to_string(), "uid": uid, "resourceVersion": "",
+    let mut object = Object::default();
+    object.set(
+        &["metadata"],
+        json!({
+            "name": address.to_string(), "uid": uid,
             "creationTimestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             "labels": labels.iter().copied().collect::<std::collections::BTreeMap<_, _>>(),
-        },
-        "spec": { "parentRef": { "resource": "services", "namespace": owner.namespace, "name": owner.name } },
-    });
+        }),
+    );
+    let parent = json!({ "resource": "services", "namespace": owner.namespace, "name": owner.name });
+    object.set(&["spec", "parentRef"], parent);
     let labels = labels.iter().map(|(k, v)| (Arc::from(*k), Arc::from(*v))).collect();
     let facts = Facts { uid: Uid::from(uid.as_str()), labels, ..Facts::default() };
-    Write { key: address_key(address), expect: Expect::Absent, change: Change::Put { body: body(object), facts } }
+    let body = match companion {
+        Some(companion) => companion.body(None, object),
+        None => body(object.into_value()),
+    };
+    Write { key: address_key(address), expect: Expect::Absent, change: Change::Put { body, facts } }
 }
 
 fn port_record(port: u16, owner: &Owner) -> Write {

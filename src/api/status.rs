@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-use super::field::FieldError;
+use super::field::{FieldError, go_quote};
 use super::names::{GroupKind, GroupResource};
 
 /// What an operation of the API gives.
@@ -182,17 +182,17 @@ impl Status {
 
     /// 404: `pods "x" not found`.
     pub fn not_found(resource: &GroupResource, name: &str) -> Self {
-        Self::about(404, Reason::NotFound, resource, name, format!("{resource} \"{name}\" not found"))
+        Self::about(404, Reason::NotFound, resource, name, format!("{resource} {} not found", go_quote(name)))
     }
 
     /// 409: `pods "x" already exists`.
     pub fn already_exists(resource: &GroupResource, name: &str) -> Self {
-        Self::about(409, Reason::AlreadyExists, resource, name, format!("{resource} \"{name}\" already exists"))
+        Self::about(409, Reason::AlreadyExists, resource, name, format!("{resource} {} already exists", go_quote(name)))
     }
 
     /// 409: `Operation cannot be fulfilled on pods "x": why`.
     pub fn conflict(resource: &GroupResource, name: &str, why: &str) -> Self {
-        let message = format!("Operation cannot be fulfilled on {resource} \"{name}\": {why}");
+        let message = format!("Operation cannot be fulfilled on {resource} {}: {why}", go_quote(name));
         Self::about(409, Reason::Conflict, resource, name, message)
     }
 
@@ -208,7 +208,7 @@ impl Status {
         } else if name.is_empty() {
             format!("{resource} is forbidden: {why}")
         } else {
-            format!("{resource} \"{name}\" is forbidden: {why}")
+            format!("{resource} {} is forbidden: {why}", go_quote(name))
         };
         Self::about(403, Reason::Forbidden, resource, name, message)
     }
@@ -222,10 +222,11 @@ impl Status {
                 texts.push(text);
             }
         }
+        let name_told = go_quote(name);
         let message = match texts.as_slice() {
-            [] => format!("{kind} \"{name}\" is invalid"),
-            [one] => format!("{kind} \"{name}\" is invalid: {one}"),
-            many => format!("{kind} \"{name}\" is invalid: [{}]", many.join(", ")),
+            [] => format!("{kind} {name_told} is invalid"),
+            [one] => format!("{kind} {name_told} is invalid: {one}"),
+            many => format!("{kind} {name_told} is invalid: [{}]", many.join(", ")),
         };
         let causes = errors.iter().map(|e| Cause {
             reason: e.kind.reason().to_owned(),

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::stated::{self, Stated};
 use super::{Call, Input, PatchKind, Registry, Twice};
 use crate::api::codec::json::Layout;
 use crate::api::codec::{self, json, yaml};
@@ -18,7 +19,7 @@ impl Registry {
     pub(super) fn decode(&self, call: &Call, input: Input, validation: FieldValidation) -> Result<Object> {
         let kind = &call.kind;
         if kind.is_custom() {
-            check_custom_kind(kind, &input.value)?;
+            stated::check_custom_body(kind, &input.value)?;
         }
         let object = self.fit(call, &Wanted::of_kind(kind), (input, Origin::Body), validation)?;
         self.decode_tree(call, object)
@@ -28,8 +29,14 @@ impl Registry {
     pub(super) fn decode_patched(&self, call: &Call, patched: Patched<'_>, how: FieldValidation) -> Result<Object> {
         let kind = &call.kind;
         let Patched { input, shown } = patched;
-        let object = self.fit(call, &Wanted::of_kind(kind), (input, Origin::Patch(&*shown)), how)?;
-        self.decode_tree(call, object)
+        let origin = Origin::Patch(&*shown);
+        if kind.is_custom() {
+            stated::check_custom_patched(call, &input.value, &origin)?;
+        }
+        let other = self.other_version(kind, &input.value);
+        let stated = other.as_ref().unwrap_or(kind);
+        let object = self.fit(call, &Wanted::of_kind(stated), (input, origin), how)?;
+        Ok(stated.stored(object))
     }
 
     /// The result of a patch of a subresource with a type of its own.
@@ -131,7 +138,10 @@ impl Registry {
         if matches!(origin, Origin::Body) {
             apply::refuse_texts(&mut value);
         }
-        self.check_kind(wanted, &value, &origin)?;
+        let unread = match self.check_kind(wanted, &value, &origin)? {
+            Stated::Expected => Vec::new(),
+            Stated::NoVersion => stated::take_fields(&mut value),
+        };
         // An empty list of owners asks for a new beginning, which no list does not.
         let forgets_owners =
             value.pointer("/metadata/managedFields").and_then(Value::as_array).is_some_and(Vec::is_empty);
@@ -141,7 +151,7 @@ impl Registry {
         if wanted.custom && holds_too_large(&value) {
             return Err(codec::unrecognized(&gvk.kind, &json::too_large(), value.to_string().as_bytes()));
         }
-        let unknown = (wanted.fit)(&mut value).map_err(|error| {
+        let mut unknown = (wanted.fit)(&mut value).map_err(|error| {
             let message = error.to_string();
             let message = match &twice {
                 Twice::Fields(_, text) => json::with_literal(&message, text),
@@ -149,6 +159,7 @@ impl Registry {
             };
             origin.refusal(gvk, &gvk.kind, &message)
         })?;
+        unknown.extend(unread);
         let twice = match twice {
             // Of custom resources they are found before anything is held against a schema.
             Twice::Fields(paths, _) if wanted.custom => Twice::InPatch(duplicate_fields("", &paths)),
@@ -175,58 +186,7 @@ impl Registry {
         object.set_gvk(gvk);
         Ok(object)
     }
-
-    /// What a tree says that it is must be what is expected.
-    fn check_kind(&self, wanted: &Wanted<'_>, value: &Value, origin: &Origin<'_>) -> Result<()> {
-        let expected = wanted.gvk;
-        let (api_version, kind) = codec::interpret(value)
-            .map_err(|error| codec::unrecognized(&expected.kind, &error, value.to_string().as_bytes()))?;
-        let expected_version = expected.api_version();
-        let api_version = if api_version.is_empty() { &expected_version } else { api_version };
-        let kind = if kind.is_empty() { &expected.kind } else { kind };
-        if api_version == expected_version && kind == expected.kind {
-            return Ok(());
-        }
-        let given = GroupVersionKind::parse(api_version, kind);
-        let unserved = given.group != expected.group && UNSERVED.contains(&api_version);
-        if kind == expected.kind && (wanted.custom || unserved) {
-            return Err(Status::bad_request(format!(
-                "the API version in the data ({api_version}) does not match the expected API version \
-                 ({expected_version})"
-            )));
-        }
-        if wanted.custom {
-            let why = format!(
-                "converting ({}.{kind}) to ({}.{}): unknown conversion",
-                given.version, expected.version, expected.kind
-            );
-            return Err(origin.refusal(&given, &expected.kind, &why));
-        }
-        let Some(id) = self.facts.type_of(&given) else {
-            return Err(origin.refusal(&given, &expected.kind, &codec::not_registered(api_version, kind)));
-        };
-        // It is decoded as what it says before that turns out to be the wrong thing.
-        let types = &self.facts.types;
-        decode::normalise(&mut value.clone(), types, id)
-            .map_err(|error| origin.refusal(&given, &expected.kind, &error.to_string()))?;
-        let internal = expected.group.split('.').next().filter(|group| !group.is_empty()).unwrap_or("core");
-        let why =
-            format!("converting ({}.{kind}) to ({internal}.{}): unknown conversion", given.version, expected.kind);
-        Err(origin.refusal(&given, &expected.kind, &why))
-    }
 }
-
-/// Versions that upstream still knows, although it has not served them for long.
-const UNSERVED: [&str; 8] = [
-    "extensions/v1beta1",
-    "apps/v1beta1",
-    "apps/v1beta2",
-    "batch/v1beta1",
-    "policy/v1beta1",
-    "networking.k8s.io/v1beta1",
-    "rbac.authorization.k8s.io/v1beta1",
-    "storage.k8s.io/v1beta1",
-];
 
 /// A JSON text that reads the same as YAML, only sooner; `None` where there might be a difference.
 fn plain_json(text: &[u8]) -> Option<codec::Decoded> {
@@ -267,13 +227,13 @@ fn duplicate_fields(prefix: &str, paths: &[String]) -> Vec<String> {
 }
 
 /// What a tree is held against.
-struct Wanted<'a> {
-    gvk: &'a GroupVersionKind,
+pub(super) struct Wanted<'a> {
+    pub(super) gvk: &'a GroupVersionKind,
     /// Brings it into the shape of the type; gives the paths of unknown fields.
     fit: Box<Fit<'a>>,
     /// Whether a path leads into a field that may hold anything.
     opaque: Box<dyn Fn(&str) -> bool + 'a>,
-    custom: bool,
+    pub(super) custom: bool,
 }
 
 type Fit<'a> = dyn Fn(&mut Value) -> std::result::Result<Vec<String>, codec::Error> + 'a;
@@ -328,14 +288,14 @@ fn unmarshal_errors(lines: &[String]) -> String {
 }
 
 /// Where a tree comes from, which decides how it is refused.
-enum Origin<'a> {
+pub(super) enum Origin<'a> {
     Body,
     /// With what shows the patched object.
     Patch(&'a Shown<'a>),
 }
 
 impl Origin<'_> {
-    fn refusal(&self, given: &GroupVersionKind, expected: &str, why: &str) -> Status {
+    pub(super) fn refusal(&self, given: &GroupVersionKind, expected: &str, why: &str) -> Status {
         match self {
             Self::Body => codec::cannot_be_handled(&given.kind, &given.version, expected, &why),
             Self::Patch(shown) => {
@@ -346,18 +306,6 @@ impl Origin<'_> {
     }
 }
 
-/// Of custom resources another kind is a fault of the object.
-fn check_custom_kind(kind: &Kind, value: &Value) -> Result<()> {
-    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or("");
-    let given = text("/kind");
-    if given.is_empty() || given == kind.gvk.kind || text("/apiVersion") != kind.gvk.api_version() {
-        return Ok(());
-    }
-    let error = FieldError::invalid(&Path::new("kind"), given, format!("must be {}", kind.gvk.kind));
-    let named = GroupKind { group: kind.gvk.group.clone(), kind: given.to_owned().into() };
-    Err(Status::invalid(&named, text("/metadata/name"), &[error]))
-}
-
 /// What a patch makes of an object.
 pub(super) struct Patched<'a> {
     pub input: Input,
@@ -366,7 +314,7 @@ pub(super) struct Patched<'a> {
 }
 
 /// Makes the patched object once more, because few patches are refused.
-type Shown<'a> = dyn Fn() -> String + Send + Sync + 'a;
+pub(super) type Shown<'a> = dyn Fn() -> String + Send + Sync + 'a;
 
 /// The object as a patch makes it.
 pub(super) fn patch<'a>(

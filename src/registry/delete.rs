@@ -81,7 +81,7 @@ impl Registry {
         }
         let asked = if call.one_of_many { Options::DeleteMany(&pinned) } else { Options::Delete(&pinned) };
         companions.extend(self.admit_finally(Admission { options: asked, ..admission }, None).await?);
-        let key = self.key(call, &call.target.name);
+        let key = self.named_key(call)?;
         let expect = Expect::At(stored.revision);
         match plan(&call.kind, &old, options, self.clock.now()) {
             Plan::Pending => Ok(Attempt::Done(self.deleted(call, &old, false))),

@@ -22,6 +22,7 @@ mod read;
 mod replace;
 mod scale;
 mod select;
+mod stated;
 #[cfg(test)]
 mod tests;
 mod watch;

@@ -35,6 +35,10 @@ struct OtherVersions<'a> {
 impl OtherVersions<'_> {
     fn find(&self, api_version: &str) -> Option<&Arc<Kind>> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        // Upstream asks what installs the group, which knows no other.
+        if group != self.kind.gvk.group {
+            return None;
+        }
         self.served.find_kind(group, version, &self.kind.gvk.kind)
     }
 }

@@ -7,8 +7,10 @@ use serde_json::Value;
 
 use super::{ATTEMPTS_MAX, Call, Registry};
 use crate::api::codec::json;
+use crate::api::field::go_quote;
 use crate::api::schema::emptiness;
 use crate::api::status::OBJECT_WAS_MODIFIED;
+use crate::api::validation::names;
 use crate::api::{GroupResource, Object, Result, Status, Uid};
 use crate::resources::Kind;
 use crate::storage::{Body, Change, Error, Expect, Facts, Key, Stored, Write};
@@ -29,6 +31,20 @@ impl Registry {
     pub(super) fn key(&self, call: &Call, name: &str) -> Key {
         let namespace = if call.kind.namespaced { call.target.namespace.as_str() } else { "" };
         Key { collection: call.kind.collection.clone(), namespace: Arc::from(namespace), name: Arc::from(name) }
+    }
+
+    /// The same of the name in the path.
+    ///
+    /// # Errors
+    /// 400 for a name that cannot be one segment of a path.
+    pub(super) fn named_key(&self, call: &Call) -> Result<Key> {
+        let name = call.target.name.as_str();
+        let faults = names::path_segment_name(name);
+        if !faults.is_empty() {
+            let why = format!("Name parameter invalid: {}: {}", go_quote(name), faults.join(";"));
+            return Err(Status::bad_request(why));
+        }
+        Ok(self.key(call, name))
     }
 
     /// Changes a stored object without admission and validation: for what the server itself does to it (a binding).

@@ -101,7 +101,7 @@ impl Registry {
 
     /// The stored object that a call names.
     pub(super) fn find(&self, call: &Call) -> Result<Arc<Stored>> {
-        let key = self.key(call, &call.target.name);
+        let key = self.named_key(call)?;
         let snapshot = self.store.snapshot();
         let found = snapshot.get(&key).cloned();
         found.ok_or_else(|| Status::not_found(&call.kind.group_resource(), &call.target.name))

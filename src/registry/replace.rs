@@ -122,7 +122,7 @@ impl Registry {
 
     async fn replace_once(&self, r: &Replacement<'_>) -> Result<Attempt> {
         let call = r.call;
-        let key = self.key(call, &call.target.name);
+        let key = self.named_key(call)?;
         let stored = self.store.snapshot().get(&key).cloned();
         let Some(stored) = stored else {
             return self.create_instead(r).await.map(Attempt::Done);

@@ -134,6 +134,9 @@ impl Health {
         let probe = Probe::ALL.into_iter().find(|probe| probe.name() == name)?;
         let checks: Vec<Check> = self.checks.read().iter().filter(|c| probe.asks(c.scope)).cloned().collect();
         if sub.is_empty() {
+            if path.ends_with('/') {
+                return None;
+            }
             return Some(summary(probe, &checks, query));
         }
         let check = checks.iter().find(|check| check.name == sub)?;

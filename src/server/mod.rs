@@ -4,6 +4,7 @@
 mod aggregation;
 mod answer;
 mod connections;
+mod content;
 mod discovery;
 mod filters;
 pub mod health;

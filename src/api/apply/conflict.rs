@@ -28,6 +28,13 @@ impl Conflict {
         }
     }
 
+    /// Where the conflict is told among others: upstream sorts the texts of managers, in which a subresource comes before
+    /// the end.
+    fn place(&self) -> impl Ord {
+        let (name, operation, version, subresource) = &self.manager;
+        (name, operation, version, subresource.is_empty(), subresource)
+    }
+
     /// `"kubectl" using apps/v1`; appliers without the version.
     fn manager_text(&self) -> String {
         let (name, operation, version, subresource) = &self.manager;
@@ -57,7 +64,9 @@ fn message(conflicts: &[Conflict]) -> String {
         return format!("Apply failed with 1 conflict: conflict with {}: {}", one.manager_text(), one.path);
     }
     let mut lines = Vec::with_capacity(conflicts.len() + 1);
-    for group in conflicts.chunk_by(|a, b| a.manager == b.manager) {
+    let mut sorted: Vec<&Conflict> = conflicts.iter().collect();
+    sorted.sort_by(|a, b| a.place().cmp(&b.place()));
+    for group in sorted.chunk_by(|a, b| a.manager == b.manager) {
         lines.extend(group.first().map(|first| format!("conflicts with {}:", first.manager_text())));
         lines.extend(group.iter().map(|conflict| format!("- {}", conflict.path)));
     }

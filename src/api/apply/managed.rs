@@ -157,6 +157,18 @@ pub fn validate(list: &Value) -> Result<(), String> {
     decode(Some(list)).map(|_| ())
 }
 
+/// Whether a list can be read at all, broken as its entries may be; Go takes one that cannot be for none.
+pub(super) fn is_readable(list: &Value) -> bool {
+    const TEXTS: [&str; 6] = ["manager", "operation", "apiVersion", "time", "fieldsType", "subresource"];
+    let text = |entry: &Value, name: &str| entry.get(name).is_none_or(|value| value.is_null() || value.is_string());
+    let time = |entry: &Value| {
+        let time = entry.get("time").and_then(Value::as_str);
+        time.is_none_or(|time| time.parse::<jiff::Timestamp>().is_ok())
+    };
+    let readable = |entry: &Value| entry.is_object() && time(entry) && TEXTS.iter().all(|name| text(entry, name));
+    list.as_array().is_some_and(|entries| entries.iter().all(readable))
+}
+
 /// An entry on its way back into the tree.
 pub(super) enum Piece {
     /// As it stands at a place of the list that was read.

@@ -52,7 +52,9 @@ pub fn apply(
 ) -> status::Result<Object> {
     let gvk = config.gvk();
     if gvk != GroupVersionKind::parse(scope.api_version, scope.kind) {
-        return Err(Status::bad_request(format!("invalid object type: {gvk}")));
+        // As Go prints what it cannot read.
+        let given = if gvk.version.contains('/') { "/, Kind=".to_owned() } else { gvk.to_string() };
+        return Err(Status::bad_request(format!("invalid object type: {given}")));
     }
     let unborn;
     let live = match live {
@@ -97,7 +99,7 @@ impl Attempt<'_> {
         let now = writer.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let unborn = scope.root.unborn();
         let entries = self.entries(&unborn, &now)?;
-        if config.get(&["metadata", "managedFields"]).is_some_and(|fields| !fields.is_null()) {
+        if config.get(&["metadata", "managedFields"]).is_some_and(managed::is_readable) {
             return Err(Status::bad_request("metadata.managedFields must be nil").into());
         }
         self.check(config, "failed to create typed patch object", Duplicates::Refuse)?;

@@ -109,6 +109,9 @@ fn take_over<'a>(
     new: &'a Object,
     entries: Vec<Entry<'a>>,
 ) -> Result<(Vec<Entry<'a>>, FieldSet<'a>), String> {
+    if let Some(odd) = entries.iter().find(|entry| entry.api_version.matches('/').count() > 1) {
+        return Err(format!("unexpected GroupVersion string: {}", odd.api_version));
+    }
     let changes = compare(live.root(), new.root(), scope.root.top())?;
     let changes = filtered(scope, changes);
     let others = Others::new(scope, (live, new), &entries)?;

@@ -52,7 +52,13 @@ pub fn interpret(value: &Value) -> Result<(&str, &str), Error> {
         ))),
     };
     match value {
-        Value::Object(_) | Value::Null => Ok((text("apiVersion")?, text("kind")?)),
+        Value::Object(_) | Value::Null => {
+            let (api_version, kind) = (text("apiVersion")?, text("kind")?);
+            if api_version.matches('/').count() > 1 {
+                return Err(Error::new(format!("unexpected GroupVersion string: {api_version}")));
+            }
+            Ok((api_version, kind))
+        }
         Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Err(fail(format!(
             "json: cannot unmarshal {kind_of} into Go value of type struct {{ APIVersion string \
              \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}"

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 pub use shown::shown;
 
-use super::codec::json::kind_of;
+use super::codec;
 use super::field::{FieldError, Path};
 use super::names::GroupKind;
 use super::object::Object;
@@ -49,7 +49,7 @@ impl PatchKind {
 /// # Errors
 /// 400 when the document is not a patch, 413 when it has too many operations, 422 when it does not apply.
 pub fn apply(kind: PatchKind, live: &Object, patch: &[u8], of: (&Table, TypeId)) -> Result<Object> {
-    let document: Value = super::codec::json::document(patch).map_err(|_| Status::bad_request("invalid JSON patch"))?;
+    let document: Value = codec::json::document(patch).map_err(|_| Status::bad_request("invalid JSON patch"))?;
     let patched = match kind {
         PatchKind::Json => json::apply(live, document),
         PatchKind::Merge => merge::apply(live, document),
@@ -74,7 +74,8 @@ pub fn apply_operations(live: &Object, patch: Value) -> std::result::Result<Valu
 
 /// What decoding the result says when a patch has put an array in place of the object.
 fn not_an_object(patched: &Value) -> Status {
-    refused(&patched.to_string(), &format!("json: cannot unmarshal {} into Go value of type struct", kind_of(patched)))
+    let why = codec::interpret(patched).err().map_or_else(String::new, |error| error.to_string());
+    refused(&patched.to_string(), &why)
 }
 
 fn refused(shown: &str, why: &str) -> Status {

@@ -88,6 +88,12 @@ pub(super) fn validate_update((new, old): (&Object, &Object), written: Written) 
             errors.push(FieldError::forbidden(&at, "updates may not modify existing certificate content"));
         }
     }
+    let decided = |request: &Object| DECISIONS.map(|kind| !of_type(request, kind).is_empty());
+    if decided(new) == [true; 2] && decided(old) != [true; 2] {
+        let [approved, denied] = DECISIONS.map(|kind| format!("conditions[{{\"type\": {}}}]", go_quote(kind)));
+        let detail = format!("must specify at most one of: `{approved}`, `{denied}`");
+        errors.push(FieldError::invalid(&path, format!("{{{approved}, {denied}}}"), detail));
+    }
     errors
 }
 
@@ -156,7 +162,6 @@ fn validate_usages(errors: &mut Errors, request: &Object, old: Option<&Object>, 
     }
 }
 
-/// That nothing is approved and denied at once, is declared.
 fn conditions(errors: &mut Errors, request: &Object, old: Option<&Object>) {
     let status = Path::new("status");
     let path = status.child("conditions");

@@ -42,6 +42,13 @@ pub(super) async fn authenticate(server: &Server, request: &Request) -> Result<U
     }
 }
 
+/// What a client is told whose token is not looked at.
+pub(super) fn ignored_token(request: &Request) -> Option<&'static str> {
+    let mut words = request.headers.text("authorization").trim().splitn(3, ' ');
+    let spaced = words.next()?.eq_ignore_ascii_case("bearer") && words.next()?.is_empty() && words.next().is_some();
+    spaced.then_some("the provided Authorization header contains extra space before the bearer token, and is ignored")
+}
+
 fn credentials(connection: &Connection, request: &Request) -> Credentials {
     let header = request.headers.text("authorization");
     let bearer = match header.trim().split_once(' ') {

@@ -54,6 +54,7 @@ pub(super) struct Admitted {
 pub(super) async fn handle(server: &Server, request: Request) -> Response {
     let audit_id = audit_id(&request);
     let path = request.path.clone();
+    let ignored = authentication::ignored_token(&request);
     let query = Query::parse(&request.query);
     let info = match RequestInfo::of(&request, &query) {
         Ok(info) => Arc::new(info),
@@ -73,6 +74,9 @@ pub(super) async fn handle(server: &Server, request: Request) -> Response {
     // From a switch on the answer is another server's.
     if matches!(response.body, Body::Tunnel(_)) {
         return response;
+    }
+    if let Some(warning) = ignored {
+        response.headers.add("warning", warning::header(warning));
     }
     response.headers.add("audit-id", audit_id);
     if response.headers.get("cache-control").is_none() {

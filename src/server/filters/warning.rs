@@ -24,7 +24,7 @@ pub(super) fn headers(texts: &[String]) -> Vec<String> {
     headers
 }
 
-fn header(text: &str) -> String {
+pub(super) fn header(text: &str) -> String {
     format!("299 - \"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 

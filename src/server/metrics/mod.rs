@@ -19,9 +19,9 @@ use self::requests::Requests;
 use self::sizes::Sizes;
 pub(super) use self::sizes::Told;
 use self::text::{Text, quoted};
-use super::Server;
 use super::filters::{Admitted, RequestInfo};
-use super::message::Response;
+use super::message::{Request, Response};
+use super::{Server, respond};
 use crate::resources::facts::{self, Stage, VERSION};
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
@@ -57,7 +57,7 @@ impl Metrics {
         self.handshakes_failed.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn answer(&self, server: &Server) -> Response {
+    pub(super) fn answer(&self, server: &Server, request: &Request) -> Response {
         let mut text = Text::default();
         unavailable(&mut text, server);
         in_flight(&mut text, server);
@@ -72,7 +72,7 @@ impl Metrics {
         authorizers::write(&mut text, server);
         about(&mut text, server);
         process::write(&mut text);
-        Response::full(200, TEXT, text.all)
+        told(server, request, text)
     }
 
     fn handshakes(&self, text: &mut Text) {
@@ -83,7 +83,7 @@ impl Metrics {
 }
 
 /// `/metrics/slis`: the health checks.
-pub(super) fn service_levels(server: &Server) -> Response {
+pub(super) fn service_levels(server: &Server, request: &Request) -> Response {
     let checks = server.parts().health.told();
     let mut text = Text::default();
     text.metric("kubernetes_healthcheck", "gauge", "Whether a check passes.");
@@ -97,7 +97,16 @@ pub(super) fn service_levels(server: &Server) -> Response {
             text.count("kubernetes_healthchecks_total", &labels, *count);
         }
     }
-    Response::full(200, TEXT, text.all)
+    told(server, request, text)
+}
+
+/// The answer with metrics, which upstream's library compresses however short they are.
+fn told(server: &Server, request: &Request, text: Text) -> Response {
+    let zipped = respond::names_gzip(request);
+    let body = if zipped { respond::gzip_all(text.all.as_bytes()) } else { text.all.into() };
+    let started = server.began().0.as_second().to_string();
+    let response = Response::full(200, TEXT, body).with_header("process-start-time-unix", started);
+    if zipped { response.with_header("content-encoding", "gzip") } else { response }
 }
 
 fn unavailable(text: &mut Text, server: &Server) {

@@ -22,11 +22,12 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use self::schemas::{Source, Whose};
+use super::content::{self, Content};
 use super::discovery::etag;
 use super::filters::Admitted;
-use super::message::{Body, Headers, Method, Response};
+use super::message::{Body, Headers, Response};
 use super::{Parts, Server, negotiation, respond};
-use crate::api::{Result, Status};
+use crate::api::Result;
 use crate::registry::{Extensions, Swagger};
 use crate::resources::facts::Descriptions;
 use crate::resources::{Kind, Served};
@@ -44,6 +45,7 @@ pub(super) struct Documents {
 #[derive(Clone)]
 struct Hashes {
     generation: u64,
+    made: Timestamp,
     /// What each document was made of: a document is made again only when that changed.
     made_of: Arc<BTreeMap<String, Vec<Arc<Kind>>>>,
     /// By path below `/openapi/v3/`.
@@ -72,11 +74,11 @@ impl Documents {
         Maker { source: Source { facts: &parts.facts, descriptions, enums, whose: Whose::All }, served }
     }
 
-    fn hashes(&self, maker: Maker<'_>) -> Arc<BTreeMap<String, String>> {
+    fn hashes(&self, maker: Maker<'_>, now: Timestamp) -> Hashes {
         let generation = maker.served.generation;
         let mut slot = self.hashes.lock();
         let known = match &*slot {
-            Some(hashes) if hashes.generation == generation => return hashes.by_path.clone(),
+            Some(hashes) if hashes.generation == generation => return hashes.clone(),
             known => known.clone(),
         };
         let made_of = by_document(maker.served);
@@ -95,9 +97,8 @@ impl Documents {
             Some((path.clone(), etag(&document).trim_matches('"').to_owned()))
         };
         let by_path: BTreeMap<String, String> = made_of.iter().filter_map(hash).collect();
-        let by_path = Arc::new(by_path);
-        *slot = Some(Hashes { generation, made_of: Arc::new(made_of), by_path: by_path.clone() });
-        by_path
+        let (made_of, by_path) = (Arc::new(made_of), Arc::new(by_path));
+        slot.insert(Hashes { generation, made: now, made_of, by_path }).clone()
     }
 
     fn all_in_one(
@@ -139,34 +140,37 @@ fn by_document(served: &Served) -> BTreeMap<String, Vec<Arc<Kind>>> {
 /// Answers a path below `/openapi`; `None`: no such path.
 pub(super) fn serve(server: &Server, admitted: &Admitted) -> Option<Result<Response>> {
     let path = admitted.info.path.as_str();
-    if path != "/openapi/v2" && !path.starts_with("/openapi/v3") {
+    let below = path.strip_prefix("/openapi/v3");
+    if path != "/openapi/v2" && below.is_none_or(|rest| !rest.is_empty() && !rest.starts_with('/')) {
         return None;
-    }
-    if admitted.request.method != Method::Get {
-        return Some(Err(Status::method_not_allowed()));
     }
     let parts = server.parts();
     let served = parts.registry.catalog().served();
     let maker = server.openapi().maker(parts, &served);
-    let hashes = server.openapi().hashes(maker);
-    let Some(rest) = path.strip_prefix("/openapi/v3") else {
+    let hashes = server.openapi().hashes(maker, parts.clock.now());
+    let Some(rest) = below else {
         let others = others(&parts.extensions);
         return Some(Ok(all_in_one(server.openapi(), maker, (admitted, &hashes, &others))));
     };
-    let path = rest.trim_matches('/');
-    if path.is_empty() {
-        return Some(Ok(index(&hashes, &parts.extensions)));
+    if rest.is_empty() {
+        let body = index(&hashes.by_path, &parts.extensions).into();
+        let content_type = "text/plain; charset=utf-8";
+        let index = Content { content_type, body, etag: String::new(), modified: hashes.made };
+        return Some(Ok(content::serve(&admitted.request, index)));
     }
-    let Some(hash) = hashes.get(path) else {
-        return Some(Ok(Response { status: 404, headers: Headers::default(), body: Body::Full(Bytes::new()) }));
-    };
-    let gzip = respond::names_gzip(&admitted.request);
-    let response = one(maker, (admitted, path, hash), parts.clock.now())?;
-    Some(Ok(respond::compressed(response, gzip)))
+    let path = &rest[1..];
+    let Some(hash) = hashes.by_path.get(path) else { return Some(Ok(nothing(404))) };
+    let response = one(maker, (admitted, path, hash), (hashes.made, parts.clock.now()))?;
+    let whole = response.status == 200 && respond::names_gzip(&admitted.request);
+    Some(Ok(respond::compressed(response, whole)))
+}
+
+fn nothing(status: u16) -> Response {
+    Response { status, headers: Headers::default(), body: Body::Full(Bytes::new()) }
 }
 
 /// All documents, with those of extension servers, whose paths lead through this one.
-fn index(hashes: &BTreeMap<String, String>, extensions: &Extensions) -> Response {
+fn index(hashes: &BTreeMap<String, String>, extensions: &Extensions) -> String {
     let link = |(path, hash): (&String, &String)| {
         (path.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}))
     };
@@ -177,31 +181,34 @@ fn index(hashes: &BTreeMap<String, String>, extensions: &Extensions) -> Response
             paths.insert(path, json!({ "serverRelativeURL": said.openapi }));
         }
     }
-    Response::full(200, "text/plain; charset=utf-8", json!({ "paths": paths }).to_string())
+    json!({ "paths": paths }).to_string()
 }
 
 /// One document (kube-openapi `pkg/handler3`). Under an address with its hash it may be kept for ever.
-fn one(maker: Maker<'_>, (admitted, path, hash): (&Admitted, &str, &String), now: Timestamp) -> Option<Response> {
+fn one(
+    maker: Maker<'_>,
+    (admitted, path, hash): (&Admitted, &str, &String),
+    (modified, now): (Timestamp, Timestamp),
+) -> Option<Response> {
     let Some(protobuf) = wants_protobuf(admitted.request.headers.text("accept"), PROTOBUF_V3) else {
-        let nothing = Response { status: 406, headers: Headers::default(), body: Body::Full(Bytes::new()) };
-        return Some(nothing.with_header("vary", "Accept"));
+        return Some(nothing(406).with_header("vary", "Accept"));
     };
     let content_type = if protobuf { PROTOBUF_V3.0 } else { "application/json" };
     let etag = format!("\"{hash}\"");
-    let told = |status, body| {
-        Response::full(status, content_type, body).with_header("etag", etag.clone()).with_header("vary", "Accept")
-    };
     let asked = admitted.query.text("hash");
     if !asked.is_empty() && asked != hash {
         let location = format!("/openapi/v3/{path}?hash={hash}");
-        return Some(told(301, Bytes::new()).with_header("location", location));
+        let moved = Response::full(301, content_type, Bytes::new()).with_header("location", location);
+        return Some(moved.with_header("etag", etag).with_header("vary", "Accept"));
     }
-    let known = admitted.request.headers.get("if-none-match") == Some(&etag);
-    let response = match (known, protobuf) {
-        (true, _) => told(304, Bytes::new()),
-        (false, false) => told(200, maker.document(path)?),
-        (false, true) => told(200, gnostic_v3::encode(&maker.of_path(path)?).into()),
+    let body = match protobuf {
+        // It costs much, and who has it does not want it.
+        _ if admitted.request.headers.get("if-none-match") == Some(&etag) => Bytes::new(),
+        false => maker.document(path)?,
+        true => gnostic_v3::encode(&maker.of_path(path)?).into(),
     };
+    let document = Content { content_type, body, etag, modified };
+    let response = content::serve(&admitted.request, document).with_header("vary", "Accept");
     if asked.is_empty() {
         return Some(response);
     }
@@ -220,27 +227,32 @@ fn others(extensions: &Extensions) -> Vec<Arc<Swagger>> {
 fn all_in_one(
     documents: &Documents,
     maker: Maker<'_>,
-    (admitted, hashes, others): (&Admitted, &BTreeMap<String, String>, &[Arc<Swagger>]),
+    (admitted, hashes, others): (&Admitted, &Hashes, &[Arc<Swagger>]),
 ) -> Response {
-    let Some(protobuf) = wants_protobuf(admitted.request.headers.text("accept"), PROTOBUF_V2) else {
-        return Response::full(406, "text/plain; charset=utf-8", "");
+    let request = &admitted.request;
+    let Some(protobuf) = wants_protobuf(request.headers.text("accept"), PROTOBUF_V2) else {
+        return told_apart(nothing(406));
     };
-    let told = hashes.values().chain(others.iter().map(|other| &other.etag));
+    let told = hashes.by_path.values().chain(others.iter().map(|other| &other.etag));
     let etag = etag(told.cloned().collect::<String>().as_bytes());
     let content_type = if protobuf { PROTOBUF_V2.0 } else { "application/json" };
-    let response = if admitted.request.headers.get("if-none-match") == Some(&etag) {
-        Response::full(304, content_type, Bytes::new())
-    } else {
-        let kept = documents.all_in_one(maker, (hashes, others), &etag);
-        let gzip = if protobuf { kept.protobuf } else { kept.json };
-        if respond::names_gzip(&admitted.request) {
-            let response = Response::full(200, content_type, gzip);
-            response.with_header("content-encoding", "gzip").with_header("vary", "Accept-Encoding")
-        } else {
-            Response::full(200, content_type, respond::gunzip_all(&gzip))
-        }
-    };
-    response.with_header("etag", etag).with_header("vary", "Accept")
+    let modified = hashes.made;
+    if request.headers.get("if-none-match") == Some(&etag) {
+        let known = Content { content_type, body: Bytes::new(), etag, modified };
+        return told_apart(content::serve(request, known));
+    }
+    let kept = documents.all_in_one(maker, (&hashes.by_path, others), &etag);
+    let body = if protobuf { kept.protobuf } else { kept.json };
+    let zipped = respond::names_gzip(request) && request.headers.get("range").is_none();
+    let body = if zipped { body } else { respond::gunzip_all(&body) };
+    let response = content::serve(request, Content { content_type, body, etag, modified });
+    let zipped = zipped && response.status == 200;
+    told_apart(if zipped { response.with_header("content-encoding", "gzip") } else { response })
+}
+
+/// An answer that is another for who takes another form or gzip.
+fn told_apart(response: Response) -> Response {
+    response.with_header("vary", "Accept-Encoding").with_header("vary", "Accept")
 }
 
 /// The name of an encoding and its older name.

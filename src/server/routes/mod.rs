@@ -18,13 +18,17 @@ use super::{Server, metrics, negotiation, openapi, pages, respond};
 use crate::api::{Result, Status};
 use crate::base::room;
 
+const CONFIGURATION: &str = "/.well-known/openid-configuration";
+const KEYS: &str = "/openid/v1/jwks";
+
 /// Answers a request that passed the filters.
 pub(super) async fn serve(server: &Server, admitted: Admitted) -> Response {
     let started = server.parts().clock.monotonic();
     if let Some(answer) = aggregation::serve(server, &admitted).await {
         return answer;
     }
-    if !admitted.info.resource_request {
+    // What begins with two slashes is below no API, though it reads like a resource.
+    if !admitted.info.resource_request || admitted.info.path.starts_with("//") {
         return answered(server, &admitted, (path(server, &admitted), started));
     }
     match room::on_this_stack(resource::serve(server, &admitted)).await {
@@ -62,30 +66,44 @@ fn path(server: &Server, admitted: &Admitted) -> Result<Response> {
         return answer;
     }
     let reads = admitted.request.method == Method::Get;
-    let answer = match path.trim_end_matches('/') {
-        "/metrics" if path == "/metrics" => Some(Ok(server.metrics().answer(server))),
-        "/metrics/slis" if path == "/metrics/slis" => Some(Ok(metrics::service_levels(server))),
-        "/version" if reads => Some(Ok(version::answer(&server.parts().facts))),
-        "/.well-known/openid-configuration" | "/openid/v1/jwks" if reads => issuer(server, path),
-        "" if reads => Some(Ok(root(server))),
-        "/version" => Some(Err(Status::method_not_allowed())),
-        other if other.starts_with("/openapi/") => openapi::serve(server, admitted),
-        _ => discovery_answer(server, admitted, reads),
+    let answer = match path {
+        "/" | "/index.html" => Some(Ok(root(server))),
+        "/metrics" => Some(Ok(server.metrics().answer(server, &admitted.request))),
+        "/metrics/slis" => Some(Ok(metrics::service_levels(server, &admitted.request))),
+        path if path.starts_with("//") => None,
+        path if path.starts_with("/openapi/") => openapi::serve(server, admitted),
+        path => match path.trim_end_matches('/') {
+            page @ ("/version" | CONFIGURATION | KEYS) => fixed(server, admitted, page),
+            _ => discovery_answer(server, admitted, reads),
+        },
     };
     answer.unwrap_or_else(|| Ok(not_found(server, path)))
 }
 
+/// What is read and never changes, in JSON alone; `None`: there is no such page here.
+fn fixed(server: &Server, admitted: &Admitted, page: &str) -> Option<Result<Response>> {
+    let answer = match page {
+        "/version" => version::answer(&server.parts().facts),
+        page => issuer(server, page)?,
+    };
+    if admitted.request.method != Method::Get {
+        return Some(Err(Status::method_not_allowed()));
+    }
+    Some(resource::representable(admitted, &["application/json"]).map(|()| answer))
+}
+
 fn discovery_answer(server: &Server, admitted: &Admitted, reads: bool) -> Option<Result<Response>> {
     let answer = discovery::serve(server, admitted)?;
-    // Upstream's aggregator does not look at the method of requests for the list of groups (v1.37).
-    let any = admitted.info.path.trim_end_matches('/') == "/apis";
+    // Upstream's aggregator does not look at the method of requests for the list of groups and for a group (v1.37).
+    let path = admitted.info.path.trim_end_matches('/');
+    let any = path == "/apis" || (path.starts_with("/apis/") && path.matches('/').count() == 2);
     Some(if reads || any { answer } else { Err(Status::method_not_allowed()) })
 }
 
 /// Below a group that is served the API answers, elsewhere the plain multiplexer.
 fn not_found(server: &Server, path: &str) -> Response {
     let served = server.parts().registry.catalog().served();
-    let mut parts = path.trim_matches('/').split('/');
+    let mut parts = path.strip_prefix('/').unwrap_or(path).trim_end_matches('/').split('/');
     let group = match (parts.next(), parts.next()) {
         (Some("api"), Some(_)) => Some(""),
         (Some("apis"), Some(group)) => Some(group),
@@ -103,13 +121,13 @@ fn not_found(server: &Server, path: &str) -> Response {
     Response::text(404, "404 page not found\n")
 }
 
-fn issuer(server: &Server, path: &str) -> Option<Result<Response>> {
+fn issuer(server: &Server, page: &str) -> Option<Response> {
     let issuer = server.parts().issuer.as_ref()?;
-    let (content_type, body) = match path {
-        "/openid/v1/jwks" => ("application/jwk-set+json", &issuer.keys),
+    let (content_type, body) = match page {
+        KEYS => ("application/jwk-set+json", &issuer.keys),
         _ => ("application/json", &issuer.configuration),
     };
-    Some(Ok(Response::full(200, content_type, body.clone()).with_header("cache-control", "public, max-age=3600")))
+    Some(Response::full(200, content_type, body.clone()).with_header("cache-control", "public, max-age=3600"))
 }
 
 /// The list of all paths, as far as they can be listed.
@@ -121,7 +139,7 @@ fn root(server: &Server) -> Response {
             .map(str::to_owned),
     );
     if server.parts().issuer.is_some() {
-        paths.extend(["/.well-known/openid-configuration", "/openid/v1/jwks"].map(str::to_owned));
+        paths.extend([CONFIGURATION, KEYS].map(str::to_owned));
     }
     for group in served.groups() {
         let base = if group.name.is_empty() { "/api".to_owned() } else { format!("/apis/{}", group.name) };

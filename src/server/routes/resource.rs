@@ -35,12 +35,19 @@ pub(super) async fn serve(server: &Server, admitted: &Admitted) -> Result<Respon
     let Some(place) = place(server, admitted) else {
         return Ok(super::not_found(server, &admitted.info.path));
     };
-    if let Some(warning) = deprecation(&place) {
+    // By any method that HTTP has, whose meaning is a matter of the other end.
+    let proxied = place.subresource.as_ref().is_some_and(|sub| sub.name == "proxy") && !admitted.info.watch_prefix;
+    let verb = match &admitted.request.method {
+        Method::Other(name) if proxied && name != "OPTIONS" => return Err(Status::method_not_allowed()),
+        _ if proxied => Ok(Verb::Get),
+        _ => verb(admitted, &place),
+    };
+    // What no route takes reaches nobody who would warn.
+    let routed = verb.is_ok() || admitted.request.method == Method::Get;
+    if let Some(warning) = deprecation(&place).filter(|_| routed) {
         admitted.warnings.add(warning);
     }
-    // By any method, whose meaning is a matter of the other end.
-    let proxied = place.subresource.as_ref().is_some_and(|sub| sub.name == "proxy") && !admitted.info.watch_prefix;
-    let verb = if proxied { Verb::Get } else { verb(admitted, &place)? };
+    let verb = verb?;
     if !proxied {
         acceptable(admitted, verb)?;
     }
@@ -64,6 +71,10 @@ fn missing_subresource(server: &Server, admitted: &Admitted) -> Option<Arc<Kind>
 /// The kind and subresource of a path, if its shape is that of one.
 fn place(server: &Server, admitted: &Admitted) -> Option<Place> {
     let info = &admitted.info;
+    // The prefix that proxies once had; nothing is served below it.
+    if info.verb == "proxy" {
+        return None;
+    }
     let kind = server.parts().registry.catalog().served().find(&info.group, &info.version, &info.resource)?.clone();
     let behind_proxy = info.subresource == "proxy";
     if !behind_proxy && (info.parts.len() > 3 || info.parts.iter().any(String::is_empty)) {
@@ -102,15 +113,19 @@ fn deprecation(place: &Place) -> Option<String> {
 fn verb(admitted: &Admitted, place: &Place) -> Result<Verb> {
     let info = &admitted.info;
     let head = admitted.request.method == Method::Head;
-    let verb = info.api_verb().filter(|_| !head).ok_or_else(Status::method_not_allowed)?;
     let named = info.parts.len() > 1;
     let verbs = place.subresource.as_ref().map_or(&place.kind.verbs, |sub| &sub.verbs);
+    let over_all_namespaces = place.kind.namespaced && info.namespace.is_empty();
+    let only_created = place.subresource.is_none() && verbs.iter().all(|v| v == "create");
+    if only_created && (named || over_all_namespaces) {
+        return Err(Status::no_such_path());
+    }
+    let verb = info.api_verb().filter(|_| !head).ok_or_else(Status::method_not_allowed)?;
     // A list or watch with a name in a selector reads as a list; one with a name in the path is a get, whatever its
     // query says, unless it has the old prefix.
     let known = verbs.iter().any(|v| v == verb.as_str());
     let unwatched = info.watch_prefix && !verbs.iter().any(|v| v == "watch");
-    let only_created = named && place.subresource.is_none() && verbs.iter().all(|v| v == "create");
-    if unwatched || only_created {
+    if unwatched {
         return Err(Status::no_such_path());
     }
     if info.watch_prefix && admitted.request.method != Method::Get {
@@ -119,7 +134,6 @@ fn verb(admitted: &Admitted, place: &Place) -> Result<Verb> {
     if verb == Verb::Watch && !known && !named {
         return Err(not_watched(&place.kind));
     }
-    let over_all_namespaces = place.kind.namespaced && admitted.info.namespace.is_empty();
     let fits = match verb {
         Verb::Create => place.subresource.is_some() == named && !over_all_namespaces,
         Verb::Get | Verb::Update | Verb::Patch | Verb::Delete => named,
@@ -146,9 +160,13 @@ fn acceptable(admitted: &Admitted, verb: Verb) -> Result<()> {
         "application/json;stream=watch",
         "application/vnd.kubernetes.protobuf;stream=watch",
     ];
-    let header = admitted.request.headers.text("accept");
     let streams = matches!(verb, Verb::List | Verb::Watch);
-    let types = if streams { &ALL[..] } else { &ALL[..3] };
+    representable(admitted, if streams { &ALL[..] } else { &ALL[..3] })
+}
+
+/// The same of a page that is there in some types.
+pub(super) fn representable(admitted: &Admitted, types: &[&str]) -> Result<()> {
+    let header = admitted.request.headers.text("accept");
     let fits = |clause: &str| {
         let essence = clause.split(';').next().unwrap_or("").trim();
         essence == "*/*" || types.contains(&essence)
@@ -257,7 +275,8 @@ async fn write(server: &Server, admitted: &Admitted, (call, verb): (&Call, Verb)
     let options = options::write_options(&admitted.request, &admitted.query, kind)?;
     let facts = &server.parts().facts;
     let of = |gvk: &GroupVersionKind| if *gvk == call.kind.gvk { Some(call.kind.type_id) } else { facts.type_of(gvk) };
-    let input = wire::decode(&admitted.request, (&facts.types, &call.kind.gvk), of)?;
+    let payload = call.kind.payload(&call.target.subresource);
+    let input = wire::decode(&admitted.request, (&facts.types, payload), of)?;
     let registry = &server.parts().registry;
     let written = match verb {
         Verb::Create => registry.create(call, input, &options).await?,

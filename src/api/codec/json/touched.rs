@@ -45,6 +45,8 @@ impl Writer {
                 }
                 self.out.push(b']');
             }
+            // A patch puts its arrays in whole.
+            (Value::Array(_), _, _) if touched.is_array() => self.plain(value),
             (value, _, Some(shape)) => self.shaped(value, table, shape),
             (value, _, None) => self.plain(value),
         }
