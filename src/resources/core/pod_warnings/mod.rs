@@ -4,6 +4,7 @@ mod ports;
 mod volumes;
 
 use std::collections::HashSet;
+use std::fmt;
 
 use serde_json::Value;
 
@@ -52,10 +53,18 @@ pub(super) struct Template<'a> {
     prefix: &'a str,
 }
 
-/// A container with its printed path.
+/// A container; its path is what it prints.
 pub(super) struct Container<'a> {
     pub(super) tree: &'a Tree,
-    pub(super) path: String,
+    prefix: &'a str,
+    list: &'static str,
+    index: usize,
+}
+
+impl fmt::Display for Container<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}spec.{}[{}]", self.prefix, self.list, self.index)
+    }
 }
 
 /// Warnings about a new pod. Changes of pods are left alone: people do not make them.
@@ -94,7 +103,7 @@ fn warnings_about(holder: &Tree, prefix: &str) -> Vec<String> {
     warnings.extend(duplicate_warnings(&template));
     for resource in ["memory", "ephemeral-storage"] {
         let list = child(spec, "overhead");
-        warnings.extend(fraction_warning(list, resource, &format!("{prefix}spec.overhead")));
+        warnings.extend(fraction_warning(list, resource, format_args!("{prefix}spec.overhead")));
     }
     warnings.extend(container_warnings(&template));
     let containers = template.containers();
@@ -115,7 +124,7 @@ impl<'a> Template<'a> {
         let lists = ["initContainers", "containers", "ephemeralContainers"];
         let of = |list: &'static str| {
             let all = items(self.spec, list).enumerate();
-            all.map(move |(i, tree)| Container { tree, path: format!("{}spec.{list}[{i}]", self.prefix) })
+            all.map(move |(index, tree)| Container { tree, prefix: self.prefix, list, index })
         };
         lists.into_iter().flat_map(of).collect()
     }
@@ -214,7 +223,7 @@ fn duplicate_warnings(template: &Template<'_>) -> Vec<String> {
 }
 
 /// A warning when an amount of bytes is not whole.
-fn fraction_warning(list: Option<&Tree>, resource: &str, path: &str) -> Option<String> {
+fn fraction_warning(list: Option<&Tree>, resource: &str, path: fmt::Arguments<'_>) -> Option<String> {
     let quantity: Quantity = amount(list, resource);
     let whole = quantity.milli_value() % 1000 == 0;
     (!whole).then(|| format!("{path}[{resource}]: fractional byte value \"{quantity}\" is invalid, must be an integer"))
@@ -223,34 +232,43 @@ fn fraction_warning(list: Option<&Tree>, resource: &str, path: &str) -> Option<S
 fn container_warnings(template: &Template<'_>) -> Vec<String> {
     let mut warnings = Vec::new();
     let security = child(template.spec, "securityContext");
-    let profiled = |context: Option<&Tree>, key: &str| context.is_some_and(|c| is_set(c, key));
-    if !profiled(security, "seccompProfile") && template.annotation(SECCOMP_POD).is_some() {
+    if !security.is_some_and(|s| is_set(s, "seccompProfile")) && template.annotation(SECCOMP_POD).is_some() {
         warnings.push(template.annotation_warning(SECCOMP_POD, SECCOMP_MESSAGE));
     }
     for container in template.containers() {
-        let (tree, name) = (container.tree, text(container.tree, "name"));
-        let context = child(tree, "securityContext");
-        let key = format!("{SECCOMP_CONTAINER}{name}");
-        if !profiled(context, "seccompProfile") && template.annotation(&key).is_some() {
-            warnings.push(template.annotation_warning(&key, SECCOMP_MESSAGE));
-        }
-        let key = format!("{APP_ARMOR}{name}");
-        let annotated = template.annotation(&key);
-        if let Some(annotation) = annotated.filter(|_| !profiled(context, "appArmorProfile"))
-            && !template.prefix.is_empty()
-            && !same_profile(security.and_then(|s| child(s, "appArmorProfile")), annotation)
-        {
-            let message = "deprecated since v1.30; use the \"appArmorProfile\" field instead";
-            warnings.push(template.annotation_warning(&key, message));
+        let tree = container.tree;
+        if child(template.metadata, "annotations").is_some() {
+            warnings.extend(profile_warnings(template, tree));
         }
         let resources = child(tree, "resources");
         for resource in ["memory", "ephemeral-storage"] {
             for list in ["limits", "requests"] {
                 let amounts = resources.and_then(|r| child(r, list));
-                warnings.extend(fraction_warning(amounts, resource, &format!("{}.resources.{list}", container.path)));
+                warnings.extend(fraction_warning(amounts, resource, format_args!("{container}.resources.{list}")));
             }
         }
         warnings.extend(variable_warnings(&container));
+    }
+    warnings
+}
+
+/// Annotations about one container that profiles have taken the place of.
+fn profile_warnings(template: &Template<'_>, container: &Tree) -> Vec<String> {
+    let (name, context) = (text(container, "name"), child(container, "securityContext"));
+    let profiled = |key: &str| context.is_some_and(|c| is_set(c, key));
+    let mut warnings = Vec::new();
+    let key = format!("{SECCOMP_CONTAINER}{name}");
+    if !profiled("seccompProfile") && template.annotation(&key).is_some() {
+        warnings.push(template.annotation_warning(&key, SECCOMP_MESSAGE));
+    }
+    let key = format!("{APP_ARMOR}{name}");
+    let security = child(template.spec, "securityContext");
+    if let Some(annotation) = template.annotation(&key).filter(|_| !profiled("appArmorProfile"))
+        && !template.prefix.is_empty()
+        && !same_profile(security.and_then(|s| child(s, "appArmorProfile")), annotation)
+    {
+        let message = "deprecated since v1.30; use the \"appArmorProfile\" field instead";
+        warnings.push(template.annotation_warning(&key, message));
     }
     warnings
 }
@@ -278,7 +296,7 @@ fn variable_warnings(container: &Container<'_>) -> Vec<String> {
         let reference = format!("$({name})");
         if is_set(variable, "valueFrom") || value == reference || !value.contains(&reference) {
             let what = format!("hides previous definition of {}", go_quote(name));
-            warnings.push(format!("{}.env[{i}]: {what}, which may be dropped when using apply", container.path));
+            warnings.push(format!("{container}.env[{i}]: {what}, which may be dropped when using apply"));
         }
     }
     warnings

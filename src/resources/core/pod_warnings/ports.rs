@@ -1,6 +1,7 @@
 //! Warnings about ports of containers that are in each other's way.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use super::Container;
 use crate::api::field::go_quote;
@@ -9,7 +10,7 @@ use crate::resources::tree::{Tree, int, items, text};
 /// Ports that are the same, overlap or are ambiguous.
 pub(super) fn port_warnings(containers: &[Container<'_>]) -> Vec<String> {
     let mut warnings = Vec::new();
-    let mut all: HashMap<(i64, &str), Vec<(String, &Tree)>> = HashMap::new();
+    let mut all: HashMap<(i64, &str), Vec<(Place<'_>, &Tree)>> = HashMap::new();
     for (path, port) in ports(containers) {
         if !text(port, "hostIP").is_empty() && host_port(port) == 0 {
             warnings.push(format!("{path}: hostIP set without hostPort: {}", go_struct(port)));
@@ -28,7 +29,7 @@ pub(super) fn port_warnings(containers: &[Container<'_>]) -> Vec<String> {
 /// Names of ports that come twice.
 pub(super) fn port_name_warnings(containers: &[Container<'_>]) -> Vec<String> {
     let mut warnings = Vec::new();
-    let mut names: HashMap<&str, String> = HashMap::new();
+    let mut names: HashMap<&str, Place<'_>> = HashMap::new();
     for (path, port) in ports(containers) {
         let name = text(port, "name");
         if name.is_empty() {
@@ -45,10 +46,22 @@ pub(super) fn port_name_warnings(containers: &[Container<'_>]) -> Vec<String> {
     warnings
 }
 
-fn ports<'a>(containers: &'a [Container<'a>]) -> impl Iterator<Item = (String, &'a Tree)> {
+/// Where a port stands; its path is what it prints.
+struct Place<'a> {
+    container: &'a Container<'a>,
+    index: usize,
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.ports[{}]", self.container, self.index)
+    }
+}
+
+fn ports<'a>(containers: &'a [Container<'a>]) -> impl Iterator<Item = (Place<'a>, &'a Tree)> {
     containers.iter().flat_map(|container| {
         let ports = items(container.tree, "ports").enumerate();
-        ports.map(|(i, port)| (format!("{}.ports[{i}]", container.path), port))
+        ports.map(move |(index, port)| (Place { container, index }, port))
     })
 }
 
@@ -91,7 +104,7 @@ mod tests {
     #[track_caller]
     fn check_ports(ports: Value, expected: &[&str]) {
         let Value::Object(tree) = json!({"ports": ports}) else { panic!() };
-        let containers = [Container { tree: &tree, path: "c".to_owned() }];
+        let containers = [Container { tree: &tree, prefix: "", list: "containers", index: 0 }];
         let mut warnings = port_warnings(&containers);
         warnings.extend(port_name_warnings(&containers));
         assert_eq!(warnings, expected);
@@ -101,18 +114,24 @@ mod tests {
     fn ports_in_each_others_way_are_named() {
         let port =
             |host: i64, ip: &str| json!({"containerPort": 80, "protocol": "TCP", "hostPort": host, "hostIP": ip});
-        check_ports(json!([port(0, ""), port(0, "")]), &["c.ports[1]: duplicate port definition with c.ports[0]"]);
-        check_ports(json!([port(1, ""), port(0, "")]), &["c.ports[1]: overlapping port definition with c.ports[0]"]);
+        check_ports(
+            json!([port(0, ""), port(0, "")]),
+            &["spec.containers[0].ports[1]: duplicate port definition with spec.containers[0].ports[0]"],
+        );
+        check_ports(
+            json!([port(1, ""), port(0, "")]),
+            &["spec.containers[0].ports[1]: overlapping port definition with spec.containers[0].ports[0]"],
+        );
         check_ports(
             json!([port(1, ""), port(1, "10.0.0.1")]),
-            &["c.ports[1]: dangerously ambiguous port definition with c.ports[0]"],
+            &["spec.containers[0].ports[1]: dangerously ambiguous port definition with spec.containers[0].ports[0]"],
         );
         check_ports(json!([port(1, ""), port(2, "")]), &[]);
         let named = |number: i64| json!({"containerPort": number, "protocol": "TCP", "name": "web"});
         check_ports(
             json!([named(1), named(2)]),
             &[
-                "c.ports[1]: duplicate port name \"web\" with c.ports[0], services and probes that select ports by name will use c.ports[0]",
+                "spec.containers[0].ports[1]: duplicate port name \"web\" with spec.containers[0].ports[0], services and probes that select ports by name will use spec.containers[0].ports[0]",
             ],
         );
     }

@@ -24,15 +24,15 @@ const AFTER_CLAIM: [(&str, &str, &str); 2] = [
 pub(super) fn volume_warnings(template: &Template<'_>) -> Vec<String> {
     let mut warnings = Vec::new();
     for (i, volume) in items(template.spec, "volumes").enumerate() {
-        let path = format!("{}spec.volumes[{i}]", template.prefix);
+        let prefix = template.prefix;
         let gone = |list: &[(&str, &str, &str)]| -> Vec<String> {
             let used = list.iter().filter(|(field, _, _)| is_set(volume, field));
-            used.map(|(_, shown, message)| format!("{path}.{shown}: {message}")).collect()
+            used.map(|(_, shown, message)| format!("{prefix}spec.volumes[{i}].{shown}: {message}")).collect()
         };
         warnings.extend(gone(&BEFORE_CLAIM));
         let claim = child(volume, "ephemeral").and_then(|e| child(e, "volumeClaimTemplate"));
         if let Some(spec) = claim.and_then(|c| child(c, "spec")) {
-            let at = format!("{path}.ephemeral.volumeClaimTemplate.spec");
+            let at = format!("{prefix}spec.volumes[{i}].ephemeral.volumeClaimTemplate.spec");
             warnings.extend(claim_warnings(spec, &Path::new(&at)));
         }
         warnings.extend(gone(&AFTER_CLAIM));
@@ -40,29 +40,36 @@ pub(super) fn volume_warnings(template: &Template<'_>) -> Vec<String> {
     warnings
 }
 
-/// A file of a volume and where its content comes from.
-#[derive(PartialEq)]
-struct File {
-    path: String,
-    source: String,
+/// A file of a volume and where its content comes from: what kind of source, and its name where it has one.
+#[derive(Clone, Copy, PartialEq)]
+struct File<'a> {
+    path: &'a str,
+    source: &'static str,
+    name: Option<&'a str>,
 }
 
-impl File {
-    fn new(path: &str, source: &str) -> Self {
-        Self { path: path.trim_end_matches('/').to_owned(), source: source.to_owned() }
+impl<'a> File<'a> {
+    fn new(path: &'a str, (source, name): (&'static str, Option<&'a str>)) -> Self {
+        Self { path: path.trim_end_matches('/'), source, name }
     }
 
     fn print(&self) -> String {
-        let path = go_quote(&self.path);
-        if self.source.is_empty() { path } else { format!("{path} ({})", self.source) }
+        let path = go_quote(self.path);
+        match (self.source, self.name) {
+            ("", _) => path,
+            (source, Some(name)) => format!("{path} ({source} {})", go_quote(name)),
+            (source, None) => format!("{path} ({source})"),
+        }
     }
 
     /// Whether one would hide the other or be a folder in its place.
     fn collides(&self, other: &Self) -> bool {
-        let within = |inner: &str, outer: &str| format!("{inner}/").starts_with(&format!("{outer}/"));
+        let within = |inner: &str, outer: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
         !self.path.is_empty()
             && !other.path.is_empty()
-            && (within(&self.path, &other.path) || within(&other.path, &self.path))
+            && (within(self.path, other.path) || within(other.path, self.path))
     }
 }
 
@@ -70,51 +77,49 @@ impl File {
 pub(super) fn overlap_warnings(spec: &Tree) -> Vec<String> {
     let mut warnings = Vec::new();
     for volume in items(spec, "volumes") {
-        let name = go_quote(text(volume, "name"));
-        let mut tell = |description: &str, overlaps: Vec<String>| {
-            let told = overlaps.iter().map(|o| format!("volume {name} ({description}): overlapping paths: {o}"));
-            warnings.extend(told);
-        };
-        if let Some(source) = child(volume, "configMap") {
-            let description = format!("ConfigMap {}", go_quote(text(source, "name")));
-            tell(&description, overlaps(files(source, "")));
-        }
-        if let Some(source) = child(volume, "secret") {
-            let description = format!("Secret {}", go_quote(text(source, "secretName")));
-            tell(&description, overlaps(files(source, "")));
+        let name = || go_quote(text(volume, "name"));
+        for (field, kind, key) in [("configMap", "ConfigMap", "name"), ("secret", "Secret", "secretName")] {
+            let Some(source) = child(volume, field) else { continue };
+            for overlap in overlaps(&files(source, ("", None))) {
+                let of = go_quote(text(source, key));
+                warnings.push(format!("volume {} ({kind} {of}): overlapping paths: {overlap}", name()));
+            }
         }
         if let Some(source) = child(volume, "downwardAPI") {
-            tell("DownwardAPI", overlaps(files(source, "")));
+            let overlaps = overlaps(&files(source, ("", None)));
+            let told = overlaps.iter().map(|o| format!("volume {} (DownwardAPI): overlapping paths: {o}", name()));
+            warnings.extend(told);
         }
         let Some(projected) = child(volume, "projected") else { continue };
-        tell("Projected", overlaps(items(projected, "sources").flat_map(projected_files).collect()));
+        let all: Vec<File<'_>> = items(projected, "sources").flat_map(projected_files).collect();
+        let told = overlaps(&all);
+        warnings.extend(told.iter().map(|o| format!("volume {} (Projected): overlapping paths: {o}", name())));
         for _ in items(projected, "sources").filter(|s| !s.values().any(|v| !v.is_null())) {
-            warnings.push(format!("volume {name} (Projected) has no sources provided"));
+            warnings.push(format!("volume {} (Projected) has no sources provided", name()));
         }
     }
     warnings
 }
 
-fn files(source: &Tree, label: &str) -> Vec<File> {
+fn files<'a>(source: &'a Tree, label: (&'static str, Option<&'a str>)) -> Vec<File<'a>> {
     items(source, "items").map(|item| File::new(text(item, "path"), label)).collect()
 }
 
-fn projected_files(source: &Tree) -> Vec<File> {
-    let named = |field: &str, kind: &str| {
-        child(source, field).map(|s| files(s, &format!("{kind} {}", go_quote(text(s, "name")))))
-    };
-    if let Some(files) = named("configMap", "ConfigMap").or_else(|| named("secret", "Secret")) {
-        return files;
+fn projected_files(source: &Tree) -> Vec<File<'_>> {
+    for (field, kind) in [("configMap", "ConfigMap"), ("secret", "Secret")] {
+        if let Some(of) = child(source, field) {
+            return files(of, (kind, Some(text(of, "name"))));
+        }
     }
     if let Some(downward) = child(source, "downwardAPI") {
-        return files(downward, "DownwardAPI");
+        return files(downward, ("DownwardAPI", None));
     }
     if let Some(token) = child(source, "serviceAccountToken") {
-        return vec![File::new(text(token, "path"), "ServiceAccountToken")];
+        return vec![File::new(text(token, "path"), ("ServiceAccountToken", None))];
     }
     if let Some(bundle) = child(source, "clusterTrustBundle") {
         let name = if is_set(bundle, "name") { text(bundle, "name") } else { text(bundle, "signerName") };
-        return vec![File::new(text(bundle, "path"), &format!("ClusterTrustBundle {}", go_quote(name)))];
+        return vec![File::new(text(bundle, "path"), ("ClusterTrustBundle", Some(name)))];
     }
     let Some(certificate) = child(source, "podCertificate") else { return Vec::new() };
     let parts = [
@@ -123,10 +128,10 @@ fn projected_files(source: &Tree) -> Vec<File> {
         ("credentialBundlePath", "PodCertificate credential bundle"),
     ];
     let parts = parts.into_iter().filter(|(field, _)| !text(certificate, field).is_empty());
-    parts.map(|(field, label)| File::new(text(certificate, field), label)).collect()
+    parts.map(|(field, label)| File::new(text(certificate, field), (label, None))).collect()
 }
 
-fn overlaps(files: Vec<File>) -> Vec<String> {
+fn overlaps(files: &[File<'_>]) -> Vec<String> {
     let mut out = Vec::new();
     for (i, file) in files.iter().enumerate() {
         let earlier = files[..i].iter().filter(|other| file.collides(other));
