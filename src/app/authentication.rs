@@ -26,6 +26,9 @@ pub(super) struct AuthenticationFlags {
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", value_parser = parse_bool)]
     service_account_lookup: bool,
+    /// Which requests may be anonymous, in a file; in place of --anonymous-auth
+    #[arg(long, value_name = "FILE")]
+    authentication_config: Option<PathBuf>,
     /// Kubeconfig of a server that is asked about bearer tokens
     #[arg(long, value_name = "FILE")]
     authentication_token_webhook_config_file: Option<String>,
@@ -63,6 +66,7 @@ impl AuthenticationFlags {
             token_expiration_max: Some(self.service_account_max_token_expiration).filter(|max| !max.is_zero()),
             extends_tokens: self.service_account_extend_token_expiration,
             looks_up_tokens: self.service_account_lookup,
+            config_file: self.authentication_config.clone().filter(|path| !path.as_os_str().is_empty()),
             front_proxy: FrontProxy {
                 client_ca_file: self.requestheader_client_ca_file.clone().filter(|path| !path.as_os_str().is_empty()),
                 allowed_names: listed(&self.requestheader_allowed_names),

@@ -122,7 +122,7 @@ impl Cluster {
             tasks: tasks.clone(),
             health,
             limits: config.limits,
-            anonymous: config.allows_anonymous(),
+            anonymous: config.anonymous()?,
             issuer: issuer(config, &pki, &advertised),
             advertised,
             queues: Arc::default(),
@@ -454,7 +454,8 @@ fn authenticators(
         audiences: config.api_audiences.clone(),
         verifying_keys: pki.verifying_keys().to_vec(),
         looks_up: config.authentication.looks_up_tokens,
-        anonymous: config.allows_anonymous(),
+        // The server itself knows for which paths that is so.
+        anonymous: false,
         front_proxy: config.authentication.front_proxy.clone(),
         token_webhook: config.authentication.token_webhook.clone(),
     };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::kubelets::Kubelets;
 use crate::admission::DefaultTolerationSeconds;
 use crate::api::time::GoDuration;
-use crate::auth::authenticate::{FrontProxy, TokenWebhook};
+use crate::auth::authenticate::{Anonymous, FrontProxy, TokenWebhook};
 use crate::auth::authorize;
 use crate::resources::facts::Facts;
 use crate::resources::{Gates, RuntimeConfig};
@@ -47,6 +47,8 @@ pub struct Authentication {
     pub extends_tokens: bool,
     /// `--service-account-lookup`.
     pub looks_up_tokens: bool,
+    /// `--authentication-config`.
+    pub config_file: Option<PathBuf>,
     /// `--requestheader-…`.
     pub front_proxy: FrontProxy,
     /// `--authentication-token-webhook-…`.
@@ -60,6 +62,7 @@ impl Default for Authentication {
             token_expiration_max: None,
             extends_tokens: true,
             looks_up_tokens: true,
+            config_file: None,
             front_proxy: FrontProxy::default(),
             token_webhook: TokenWebhook::default(),
         }
@@ -90,7 +93,8 @@ pub struct Config {
     pub cert_dir: Option<PathBuf>,
     pub client_ca_file: Option<PathBuf>,
     pub token_auth_file: Option<PathBuf>,
-    pub anonymous_auth: bool,
+    /// `--anonymous-auth`, where it is given.
+    pub anonymous_auth: Option<bool>,
     pub authentication: Authentication,
     pub service_account_issuers: Vec<String>,
     pub service_account_key_files: Vec<PathBuf>,
@@ -131,7 +135,7 @@ impl Default for Config {
             cert_dir: None,
             client_ca_file: None,
             token_auth_file: None,
-            anonymous_auth: true,
+            anonymous_auth: None,
             authentication: Authentication::default(),
             service_account_issuers: vec!["https://kubernetes.default.svc.cluster.local".to_owned()],
             service_account_key_files: Vec::new(),
@@ -200,7 +204,7 @@ impl Config {
         };
         let mut rows = vec![
             ("admission-control-config-file", file(&self.admission_control_config_file)),
-            ("anonymous-auth", self.anonymous_auth.to_string()),
+            ("anonymous-auth", self.anonymous_auth.unwrap_or(true).to_string()),
             ("api-audiences", list(&self.api_audiences)),
             ("authorization-config", file(&self.authorization.config_file)),
             ("authorization-mode", list(&self.authorization.mode_names())),
@@ -245,9 +249,24 @@ impl Config {
         Ok(runtime)
     }
 
-    /// Whether a request may come from nobody. Where everybody may do everything, it may not (upstream v1.37).
-    pub fn allows_anonymous(&self) -> bool {
-        self.anonymous_auth && !self.authorization.allows_everything()
+    /// Which requests may come from nobody. Where flags let everybody do everything, none, unless a file says so
+    /// (upstream v1.37).
+    ///
+    /// # Errors
+    /// When the file of `--authentication-config` cannot be used.
+    pub fn anonymous(&self) -> anyhow::Result<Anonymous> {
+        let file = self.authentication.config_file.as_deref().map(Anonymous::read).transpose();
+        match (file.map_err(anyhow::Error::msg)?.flatten(), self.anonymous_auth) {
+            (Some(_), Some(_)) => anyhow::bail!(
+                "anonymous: Forbidden: --anonymous-auth flag cannot be set when anonymous field is configured in \
+                 authentication configuration file"
+            ),
+            (Some(said), None) => Ok(said),
+            (None, said) => {
+                let allowed = said.unwrap_or(true) && !self.authorization.allows_everything();
+                Ok(if allowed { Anonymous::Always } else { Anonymous::Never })
+            }
+        }
     }
 
     /// Where certificates and keys are kept.

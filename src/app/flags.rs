@@ -113,10 +113,10 @@ pub(super) struct Up {
     /// CSV of static tokens: token,user,uid,"groups"
     #[arg(long, value_name = "FILE", help_heading = "Authentication")]
     pub token_auth_file: Option<PathBuf>,
-    /// Requests without credentials are those of system:anonymous
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1,
+    /// Requests without credentials are those of system:anonymous [default: true]
+    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1,
           default_missing_value = "true", value_parser = parse_bool, help_heading = "Authentication")]
-    pub anonymous_auth: bool,
+    pub anonymous_auth: Option<bool>,
     /// Issuer of ServiceAccount tokens; the first one issues, all are accepted
     #[arg(long, value_name = "URL", help_heading = "Authentication")]
     pub service_account_issuer: Vec<String>,
@@ -373,7 +373,7 @@ mod tests {
         assert_eq!(config.authorization.mode_names(), ["RBAC"]);
         let switches = [("api/beta".to_owned(), true), ("apps/v1/deployments".to_owned(), false)];
         assert_eq!(config.runtime, switches);
-        assert!(!config.anonymous_auth && config.enable_admission_plugins.is_empty());
+        assert!(config.anonymous_auth == Some(false) && config.enable_admission_plugins.is_empty());
         assert_eq!(config.service_cluster_ip_ranges, Config::default().service_cluster_ip_ranges);
         assert_eq!(config.history, Duration::from_secs(5400));
         assert_eq!(config.event_ttl, Duration::from_secs(630));

@@ -17,9 +17,11 @@ pub(super) enum Fate {
     Ignored,
     /// Another value than upstream's default is an error.
     Refused,
+    /// It is one of ours, and not quite the same.
+    Differs,
 }
 
-/// A flag that is not ours.
+/// A flag that is not ours, or not quite upstream's.
 #[derive(Debug)]
 pub(super) struct Foreign {
     pub name: &'static str,
@@ -27,12 +29,20 @@ pub(super) struct Foreign {
     pub why: &'static str,
 }
 
-/// All of them, by name.
+/// Those that are not ours, by name.
 pub(super) fn foreign() -> impl Iterator<Item = Foreign> {
+    rows().filter(|row| row.fate != Fate::Differs)
+}
+
+fn rows() -> impl Iterator<Item = Foreign> {
     ROWS.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
         let mut columns = line.splitn(3, ' ');
         let (name, fate, why) = (columns.next()?, columns.next()?, columns.next()?);
-        let fate = if fate == "ignored" { Fate::Ignored } else { Fate::Refused };
+        let fate = match fate {
+            "ignored" => Fate::Ignored,
+            "refused" => Fate::Refused,
+            _ => Fate::Differs,
+        };
         Some(Foreign { name, fate, why })
     })
 }
@@ -78,7 +88,7 @@ pub(super) fn judge(matches: &ArgMatches) -> anyhow::Result<Vec<String>> {
         match fate {
             _ if flag(name).is_some_and(|flag| values.iter().all(|value| flag.is_default(value))) => {}
             Fate::Ignored => ignored.push(format!("--{name} changes nothing: {why}")),
-            Fate::Refused => refused.push(format!("--{name} is not supported: {why}")),
+            Fate::Refused | Fate::Differs => refused.push(format!("--{name} is not supported: {why}")),
         }
     }
     if refused.is_empty() { Ok(ignored) } else { Err(anyhow::anyhow!(refused.join("\n  "))) }
@@ -111,6 +121,9 @@ mod tests {
         let stock: BTreeSet<String> = flags().map(|flag| flag.name.to_owned()).collect();
         let both: Vec<_> = ours.intersection(&foreign).collect();
         assert!(both.is_empty(), "flags of ours stand in foreign.txt: {both:?}");
+        let differs: BTreeSet<String> =
+            rows().filter(|row| row.fate == Fate::Differs).map(|row| row.name.to_owned()).collect();
+        assert!(differs.is_subset(&ours), "what differs is ours: {differs:?}");
         let strange: Vec<_> = foreign.difference(&stock).collect();
         assert!(strange.is_empty(), "stock has no such flags: {strange:?}");
         let known: BTreeSet<String> = &ours | &foreign;
@@ -137,8 +150,9 @@ mod tests {
     }
 
     fn page() -> String {
-        let about = |flag: &Flag| match foreign().find(|row| row.name == flag.name) {
+        let about = |flag: &Flag| match rows().find(|row| row.name == flag.name) {
             None => "as in kube-apiserver".to_owned(),
+            Some(Foreign { fate: Fate::Differs, why, .. }) => format!("as in kube-apiserver, but {why}"),
             Some(Foreign { fate: Fate::Ignored, why, .. }) => format!("changes nothing: {why}"),
             Some(Foreign { fate: Fate::Refused, why, .. }) => format!("not supported but as it is by default: {why}"),
         };

@@ -69,7 +69,15 @@ impl Tokens {
         now: Timestamp,
     ) -> Result<(Object, Vec<String>)> {
         let bound = bind(snapshot, account, &request)?;
-        let mut warnings = Vec::new();
+        let (given, uid) = (request.uid().to_owned(), &account.facts.uid);
+        let stranger = given != uid.to_string();
+        let mut warnings: Vec<String> = Vec::new();
+        if stranger {
+            warnings.push(format!(
+                "the UID in the token request ({given}) does not match the UID of the service account ({uid}) but \
+                 TokenRequestServiceAccountUIDValidation is not enabled. In the future, this will return a conflict error"
+            ));
+        }
         let mut seconds = request.int_at(&["spec", "expirationSeconds"]).unwrap_or(DEFAULT_SECONDS);
         if let Some(max) = self.expiration_max_seconds.filter(|max| *max > 0 && seconds > *max) {
             warnings.push(format!("requested expiration of {seconds} seconds shortened to {max} seconds"));
@@ -151,7 +159,9 @@ impl Tokens {
         Self::default_request(request);
         request.set(&["metadata", "name"], name);
         request.set(&["metadata", "namespace"], namespace);
-        request.set(&["metadata", "uid"], uid);
+        if request.uid().is_empty() {
+            request.set(&["metadata", "uid"], uid);
+        }
         let second = Timestamp::from_second(now.as_second()).unwrap_or(now);
         request.set(&["metadata", "creationTimestamp"], second.to_string());
         // As Go writes a status that has nothing.

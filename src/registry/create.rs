@@ -11,7 +11,7 @@ use crate::admission::Operation;
 use crate::api::request::{Options, WriteOptions};
 use crate::api::validation::{Scope, metadata as metadata_rules};
 use crate::api::{Object, Result, Status};
-use crate::resources::Kind;
+use crate::resources::{Kind, is_given};
 use crate::storage::Expect;
 
 /// How often a generated name that is taken is made anew.
@@ -115,9 +115,8 @@ impl Registry {
         companions.extend(self.allocate(admission, Some(&mut object)).await?);
         self.complete(kind, &mut object);
         self.validate_new(call, &object)?;
-        for warning in kind.behaviour.warnings(&object, None) {
-            call.warnings.add(warning);
-        }
+        let warnings = kind.behaviour.warnings(&object, None).into_iter();
+        warnings.filter(|text| is_given(&kind.gates, text, true)).for_each(|text| call.warnings.add(text));
         companions.extend(self.admit_finally(admission, Some(&mut object)).await?);
         // A dry run does not come to the store, which is who refuses it.
         if !options.dry_run && is_version(object.resource_version()) {

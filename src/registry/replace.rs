@@ -19,7 +19,7 @@ use crate::api::schema::validate::{self, Level};
 use crate::api::status::OBJECT_WAS_MODIFIED;
 use crate::api::validation::metadata as metadata_rules;
 use crate::api::{GroupKind, Object, Reason, Result, Revision, Status};
-use crate::resources::{Kind, Moment, Part, excused, facts, go_print, keep_all_but};
+use crate::resources::{Kind, Moment, Part, excused, facts, go_print, is_given, keep_all_but};
 use crate::storage::{Change, Expect, Key, Stored, Write};
 
 /// Makes the new object, in the stored version and before anything of the server's own, from the present one.
@@ -147,7 +147,8 @@ impl Registry {
         self.check(call, &new, &old)?;
         // Writers of a part are told nothing of the whole.
         if part_of(call)?.is_none() {
-            call.kind.behaviour.warnings(&new, Some(&old)).into_iter().for_each(|warning| call.warnings.add(warning));
+            let warnings = call.kind.behaviour.warnings(&new, Some(&old)).into_iter();
+            warnings.filter(|text| is_given(&call.kind.gates, text, false)).for_each(|text| call.warnings.add(text));
         }
         owner.keep_times_of_equal_sets(&old, &mut new);
         companions.extend(self.admit_finally(admission, Some(&mut new)).await?);

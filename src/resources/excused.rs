@@ -1,4 +1,5 @@
-//! What a feature gate takes away from validation: the errors that are none while the gate is on, or while it is off.
+//! What a feature gate takes away from validation: the errors and warnings that are none while the gate is on, or while
+//! it is off.
 
 use serde_json::Value;
 
@@ -78,6 +79,37 @@ const RULES: [Rule; 9] = [
         is: |error| error.kind == ErrorKind::Required && error.field == "spec.preventPodSchedulingIfMissing",
     },
 ];
+
+/// A warning that is given only by a gate.
+struct Warned {
+    gate: &'static str,
+    /// It is given while the gate is like this.
+    holds: bool,
+    /// Of what is there already it is given always.
+    new_only: bool,
+    is: fn(&str) -> bool,
+}
+
+const WARNINGS: [Warned; 2] = [
+    Warned {
+        gate: "ExcludeAdmissionWebhookVirtualResources",
+        holds: true,
+        new_only: false,
+        is: |text| text.contains(" is excluded from admission webhooks; "),
+    },
+    Warned {
+        gate: "ManifestBasedAdmissionControlConfig",
+        holds: false,
+        new_only: true,
+        is: |text| text.starts_with("metadata.name: names ending with \".static.k8s.io\" "),
+    },
+];
+
+/// Whether a gate is as it must be for a warning to be given; of what is new, or of what was there before.
+pub fn is_given(gates: &Gates, warning: &str, new: bool) -> bool {
+    let hidden = |of: &Warned| (new || !of.new_only) && gates.enabled(of.gate) != of.holds;
+    !WARNINGS.iter().any(|of| (of.is)(warning) && hidden(of))
+}
 
 /// Whether a gate is as it must be for an error to be none.
 pub fn excused(gates: &Gates, error: &FieldError) -> bool {

@@ -56,7 +56,7 @@ use crate::api::{GroupKind, GroupResource, GroupVersionKind, Object};
 pub use built_in::{RuntimeConfig, STAGES, built_in};
 pub use catalog::{Catalog, Group, Served};
 pub use core::{quality_of_service, service_address_errors, toleration_errors};
-pub use excused::excused;
+pub use excused::{excused, is_given};
 pub use gates::{Gated, Gates};
 pub use part::keep_all_but;
 pub use print::age;

@@ -28,6 +28,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use crate::auth::authenticate::Anonymous;
 use crate::auth::{Authenticator, Authorizer};
 use crate::base::room::Rooms;
 use crate::base::{Clock, Queues, Shutdown, Tasks};
@@ -60,7 +61,7 @@ pub struct Parts {
     pub health: Arc<Health>,
     pub limits: Limits,
     /// Requests without credentials are those of `system:anonymous`.
-    pub anonymous: bool,
+    pub anonymous: Anonymous,
     /// `host:port` that clients reach the server at, for discovery.
     pub advertised: String,
     /// What `/.well-known/openid-configuration` and `/openid/v1/jwks` tell; absent: 404.

@@ -10,6 +10,8 @@ use crate::api::time::GoDuration;
 /// What a field of a configuration may hold.
 #[derive(Debug)]
 pub enum Shape {
+    /// Whoever looks at it knows.
+    Any,
     Text,
     Bool,
     Duration,
@@ -90,7 +92,9 @@ impl Reader {
     fn value(&mut self, value: &mut Value, of: (&str, &'static Shape), at: &mut Place) -> Result<(), String> {
         let (owner, shape) = of;
         match (shape, &mut *value) {
-            (_, Value::Null) | (Shape::Text, Value::String(_)) | (Shape::Bool, Value::Bool(_)) => Ok(()),
+            (Shape::Any, _) | (_, Value::Null) | (Shape::Text, Value::String(_)) | (Shape::Bool, Value::Bool(_)) => {
+                Ok(())
+            }
             (Shape::Duration, Value::String(text)) => GoDuration::parse(text).map(drop),
             (Shape::List(item), Value::Array(items)) => {
                 let list = at.path.clone();
@@ -121,6 +125,7 @@ impl Reader {
             // A duration is read from a text.
             Shape::Text | Shape::Duration => "string".to_owned(),
             Shape::Bool => "bool".to_owned(),
+            Shape::Any => "interface {}".to_owned(),
             Shape::List(item) => format!("[]{}", self.go_type(item)),
             Shape::Map(item) => format!("map[string]{}", self.go_type(item)),
             Shape::Object(of) => format!("{}.{}", self.version, of.name),

@@ -1,6 +1,7 @@
 //! Who is asking: a proxy's word, client certificate, bearer token (file, ServiceAccount, a server outside), else
 //! anonymous. Something that was shown and is not good is an error and never becomes anonymous.
 
+mod anonymous;
 mod certificate;
 mod front_proxy;
 mod service_account;
@@ -30,6 +31,7 @@ use service_account::ServiceAccounts;
 use token_file::TokenFile;
 use token_webhook::OutsideTokens;
 
+pub use anonymous::Anonymous;
 pub use front_proxy::FrontProxy;
 pub use token_webhook::TokenWebhook;
 
@@ -51,7 +53,7 @@ pub struct Accept {
     pub verifying_keys: Vec<VerifyingKey>,
     /// Whether tokens that live in Secrets must be there (`--service-account-lookup`).
     pub looks_up: bool,
-    /// `--anonymous-auth`.
+    /// Whoever shows nothing is `system:anonymous`, whatever he asks for.
     pub anonymous: bool,
     /// Whose word is believed.
     pub front_proxy: FrontProxy,
@@ -88,7 +90,8 @@ impl Authenticators {
         let audiences = if accept.audiences.is_empty() { accept.issuers.clone() } else { accept.audiences };
         let token_file = accept.token_file.as_deref().map(TokenFile::read).transpose()?;
         accept.front_proxy.check().map_err(Error::Setting)?;
-        let outside = OutsideTokens::new(&accept.token_webhook, (&store, &clock)).map_err(Error::Setting)?;
+        let outside =
+            OutsideTokens::new(&accept.token_webhook, &audiences, (&store, &clock)).map_err(Error::Setting)?;
         Ok(Self {
             proxies: Proxies::new(accept.front_proxy, &accept.client_authorities)?,
             outside,

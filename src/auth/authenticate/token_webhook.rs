@@ -34,6 +34,8 @@ pub struct TokenWebhook {
 pub(super) struct OutsideTokens {
     api_version: &'static str,
     kept_for: Duration,
+    /// Those of this server.
+    audiences: Vec<String>,
     backend: Backend,
     remote: Remote,
     clock: Arc<dyn Clock>,
@@ -49,6 +51,7 @@ impl OutsideTokens {
     /// In upstream's words, when the settings cannot be used.
     pub(super) fn new(
         settings: &TokenWebhook,
+        audiences: &[String],
         (store, clock): (&Arc<dyn Store>, &Arc<dyn Clock>),
     ) -> Result<Option<Self>, String> {
         let Some(file) = &settings.config_file else { return Ok(None) };
@@ -67,7 +70,8 @@ impl OutsideTokens {
         let remote = backend.remote(store.clone(), clock.clone());
         let kept_for = settings.kept_for.unwrap_or(KEPT_FOR);
         let (clock, answers) = (clock.clone(), Recent::new(ANSWERS_MAX));
-        Ok(Some(Self { api_version, kept_for, backend, remote, clock, answers }))
+        let audiences = audiences.to_vec();
+        Ok(Some(Self { api_version, kept_for, audiences, backend, remote, clock, answers }))
     }
 
     /// The user of a token that is for one of the audiences, and those that the server told.
@@ -104,18 +108,19 @@ impl OutsideTokens {
             Refused(why)
         })?;
         check_kind(&answer, (self.api_version, KIND)).map_err(Refused)?;
-        read(&answer["status"], audiences)
+        read(&answer["status"], (audiences, &self.audiences))
     }
 }
 
 /// What a `status` says of a token that is wanted for some audiences.
-fn read(status: &Value, wanted: &[String]) -> Result<Answer, Refused> {
+fn read(status: &Value, (wanted, own): (&[String], &[String])) -> Result<Answer, Refused> {
     let texts = |of: &Value| -> Vec<String> {
         of.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
     };
     let told = texts(&status["audiences"]);
-    // A server that tells none has not looked, and means this server's own.
-    let shared: Vec<String> = wanted.iter().filter(|one| told.is_empty() || told.contains(one)).cloned().collect();
+    // One that tells none has not looked, and means this server's own.
+    let meant = if told.is_empty() { own } else { &told };
+    let shared: Vec<String> = wanted.iter().filter(|one| meant.contains(one)).cloned().collect();
     if shared.is_empty() && !wanted.is_empty() {
         return Ok(None);
     }
@@ -143,18 +148,19 @@ mod tests {
     fn a_token_must_be_for_one_of_the_audiences() {
         let wanted = ["a".to_owned(), "b".to_owned()];
         let status = |audiences: Value| json!({ "authenticated": true, "user": { "username": "bob", "extra": { "k": ["v"] } }, "audiences": audiences });
-        let audiences = |told: Value| read(&status(told), &wanted).unwrap().map(|(_, audiences)| audiences);
+        let audiences =
+            |told: Value| read(&status(told), (&wanted, &wanted[..1])).unwrap().map(|(_, audiences)| audiences);
         assert_eq!(audiences(json!(["b", "c"])), Some(vec!["b".to_owned()]));
         assert_eq!(audiences(json!(["c"])), None);
-        assert_eq!(audiences(Value::Null), Some(wanted.to_vec()));
-        let (user, _) = read(&status(Value::Null), &[]).unwrap().unwrap();
+        assert_eq!(audiences(Value::Null), Some(wanted[..1].to_vec()));
+        let (user, _) = read(&status(Value::Null), (&[], &[])).unwrap().unwrap();
         assert_eq!((user.name.as_str(), user.extra.len()), ("bob", 1));
     }
 
     #[test]
     fn an_error_is_told_and_an_unknown_token_is_nobodys() {
-        assert_eq!(read(&json!({ "authenticated": false }), &[]).unwrap(), None);
-        let refused = read(&json!({ "error": "expired" }), &[]).unwrap_err();
+        assert_eq!(read(&json!({ "authenticated": false }), (&[], &[])).unwrap(), None);
+        let refused = read(&json!({ "error": "expired" }), (&[], &[])).unwrap_err();
         assert_eq!(refused.to_string(), "expired");
     }
 }

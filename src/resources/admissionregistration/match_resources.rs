@@ -28,7 +28,8 @@ pub(super) fn default_match(holder: &mut Tree) {
     default_rules(holder, &["resourceRules", "excludeResourceRules"]);
 }
 
-/// A warning on updates about names that only configuration from files may have.
+/// A warning about names that only configuration from files may have; in what is new it is an error instead, while the
+/// gate for it is on.
 pub(super) fn name_warnings(name: &str) -> Vec<String> {
     reserved(name).map(|why| format!("metadata.name: {why}")).into_iter().collect()
 }

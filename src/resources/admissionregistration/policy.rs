@@ -46,8 +46,8 @@ impl Behaviour for ValidatingAdmissionPolicy {
         validate_validating(new, Some(old))
     }
 
-    fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
-        old.map_or_else(Vec::new, |_| name_warnings(object.name()))
+    fn warnings(&self, object: &Object, _: Option<&Object>) -> Vec<String> {
+        name_warnings(object.name())
     }
 
     fn part(&self, subresource: &str) -> Option<Part> {
@@ -86,8 +86,8 @@ impl Behaviour for MutatingAdmissionPolicy {
         validate_mutating(new, Some(old))
     }
 
-    fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
-        old.map_or_else(Vec::new, |_| name_warnings(object.name()))
+    fn warnings(&self, object: &Object, _: Option<&Object>) -> Vec<String> {
+        name_warnings(object.name())
     }
 
     fn unconditional_update(&self) -> bool {

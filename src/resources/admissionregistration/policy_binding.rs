@@ -37,8 +37,8 @@ impl Behaviour for ValidatingAdmissionPolicyBinding {
         errors
     }
 
-    fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
-        old.map_or_else(Vec::new, |_| name_warnings(object.name()))
+    fn warnings(&self, object: &Object, _: Option<&Object>) -> Vec<String> {
+        name_warnings(object.name())
     }
 
     fn unconditional_update(&self) -> bool {
@@ -73,8 +73,8 @@ impl Behaviour for MutatingAdmissionPolicyBinding {
         errors
     }
 
-    fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
-        old.map_or_else(Vec::new, |_| name_warnings(object.name()))
+    fn warnings(&self, object: &Object, _: Option<&Object>) -> Vec<String> {
+        name_warnings(object.name())
     }
 
     fn unconditional_update(&self) -> bool {

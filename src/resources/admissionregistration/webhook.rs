@@ -43,8 +43,8 @@ impl Behaviour for MutatingWebhookConfiguration {
         true
     }
 
-    fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
-        warnings(object, old)
+    fn warnings(&self, object: &Object, _: Option<&Object>) -> Vec<String> {
+        warnings(object)
     }
 
     fn unconditional_update(&self) -> bool {
@@ -79,8 +79,8 @@ impl Behaviour for ValidatingWebhookConfiguration {
         true
     }
 
-    fn warnings(&self, object: &Object, old: Option<&Object>) -> Vec<String> {
-        warnings(object, old)
+    fn warnings(&self, object: &Object, _: Option<&Object>) -> Vec<String> {
+        warnings(object)
     }
 
     fn unconditional_update(&self) -> bool {
@@ -106,8 +106,8 @@ fn webhook_cells(object: &Object, moment: &Moment) -> Vec<Value> {
     vec![json!(object.name()), json!(list(object, &["webhooks"]).count()), json!(age(object, moment))]
 }
 /// Of names that only files may have, and of rules that have no effect.
-fn warnings(object: &Object, old: Option<&Object>) -> Vec<String> {
-    let mut warnings = old.map_or_else(Vec::new, |_| name_warnings(object.name()));
+fn warnings(object: &Object) -> Vec<String> {
+    let mut warnings = name_warnings(object.name());
     for (at, webhook) in items(object.root(), "webhooks").enumerate() {
         for (rule_at, rule) in items(webhook, "rules").enumerate() {
             let named = excluded(rule).into_iter().map(|(group, resource)| {

@@ -21,11 +21,13 @@ pub(super) async fn authenticate(server: &Server, request: &Request) -> Result<U
     let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let credentials = Credentials { headers, ..credentials(connection, request) };
     let began = server.parts().clock.monotonic();
-    let found = server.parts().authenticator.authenticate(&credentials).await;
+    let found = match server.parts().authenticator.authenticate(&credentials).await {
+        Ok(None) if server.parts().anonymous.allows(&request.path) => Ok(Some(User::anonymous())),
+        found => found,
+    };
     let took = server.parts().clock.monotonic().saturating_sub(began);
     let how = match &found {
         Ok(Some(_)) => Authenticated::Success,
-        Ok(None) if server.parts().anonymous => Authenticated::Success,
         Ok(None) => Authenticated::Failure,
         Err(_) => Authenticated::Error,
     };
@@ -33,7 +35,6 @@ pub(super) async fn authenticate(server: &Server, request: &Request) -> Result<U
     server.metrics().attempts.authenticated((how, name), took);
     match found {
         Ok(Some(user)) => Ok(user),
-        Ok(None) if server.parts().anonymous => Ok(User::anonymous()),
         Ok(None) => Err(Status::unauthorized()),
         Err(refused) => {
             tracing::warn!(path = request.path, error = %refused, "unable to authenticate the request");
