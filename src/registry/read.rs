@@ -134,13 +134,18 @@ impl Registry {
             "" => None,
             token => Some(ContinueToken::decode(token, over_namespaces)?),
         };
-        let snapshot = self.snapshot_for(options, token.as_ref(), over_namespaces).await?;
+        let snapshot = self.snapshot_for(options, &selection, (token.as_ref(), over_namespaces)).await?;
         let mut page = self.page(&snapshot, &selection, Page { options, token: token.as_ref(), over_namespaces });
         page.items = self.converted(&call.kind, page.items, Reading::Many).await?;
         Ok(page)
     }
 
-    async fn snapshot_for(&self, options: &ListOptions, token: Option<&ContinueToken>, over: bool) -> Result<Snapshot> {
+    async fn snapshot_for(
+        &self,
+        options: &ListOptions,
+        selection: &Selection,
+        (token, over): (Option<&ContinueToken>, bool),
+    ) -> Result<Snapshot> {
         if let Some(token) = token {
             if options.resource_version.is_some_and(|r| r.0 != 0) {
                 return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
@@ -164,7 +169,8 @@ impl Registry {
         let exact = match options.version_match {
             Some(VersionMatch::Exact) => true,
             Some(VersionMatch::NotOlderThan) => false,
-            None => options.limit > 0,
+            // Upstream gets a single object, of which there are no pages.
+            None => options.limit > 0 && selection.single().is_none(),
         };
         if exact {
             return self.past(self.store.at(revision).await, revision);

@@ -84,7 +84,7 @@ impl Selection {
     }
 
     /// The one object that can match, where name and namespace are fixed.
-    fn single(&self) -> Option<Key> {
+    pub(super) fn single(&self) -> Option<Key> {
         let fixed = !self.name.is_empty() && (!self.namespaced || !self.namespace.is_empty());
         fixed.then(|| Key {
             collection: self.collection.clone(),
