@@ -18,6 +18,7 @@ mod files;
 mod hostile;
 mod kube_rs;
 mod kubectl;
+mod kubelets;
 mod metrics;
 mod operator;
 mod replay;

@@ -205,6 +205,8 @@ fn container<'a>(pod: &'a Object, wanted: &'a str) -> Result<&'a str> {
     Err(Status::bad_request(why))
 }
 
+/// A field without a name, as upstream writes it.
+const NAMELESS: &str = "[]";
 const LOG_STREAMS: [&str; 3] = ["All", "Stderr", "Stdout"];
 
 fn check_log(call: &Call, wish: &Wish) -> Result<()> {
@@ -221,7 +223,7 @@ fn check_log(call: &Call, wish: &Wish) -> Result<()> {
         check("sinceSeconds", wish.since_seconds, 1);
     } else {
         let why = "at most one of `sinceTime` or `sinceSeconds` may be specified";
-        errors.push(FieldError::forbidden(&Path::new(""), why));
+        errors.push(FieldError::forbidden(&Path::new(NAMELESS), why));
     }
     let stream = Path::new("stream");
     match &wish.stream {
@@ -235,7 +237,7 @@ fn check_log(call: &Call, wish: &Wish) -> Result<()> {
             }
             if named != "All" && wish.tail_lines.is_some() {
                 let why = "`tailLines` and specific `stream` are mutually exclusive for now";
-                errors.push(FieldError::forbidden(&Path::new(""), why));
+                errors.push(FieldError::forbidden(&Path::new(NAMELESS), why));
             }
         }
     }

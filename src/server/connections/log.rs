@@ -1,15 +1,23 @@
 //! The log of a container, as its kubelet tells it (apiserver `pkg/registry/generic/rest/streamer.go`).
 
+use std::io;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use http_body_util::{BodyExt, Empty};
 
+use super::web_socket::{self, Event, Reader, Writer};
+use super::worked::Worked;
 use crate::api::field::go_quote;
 use crate::api::status::Details;
 use crate::api::{Reason, Result, Status};
 use crate::registry::{Call, Way};
 use crate::remote::Pieces;
 use crate::server::Server;
+use crate::server::filters::Admitted;
 use crate::server::message::Response;
 use crate::server::passing::encoded_path;
 
@@ -20,7 +28,7 @@ const REFUSAL_BYTES_MAX: usize = 50_000;
 ///
 /// # Errors
 /// Upstream's reading of what the kubelet says, and 500 when it cannot be asked.
-pub(super) async fn serve(server: &Server, call: &Call, way: &Way) -> Result<Response> {
+pub(super) async fn serve(server: &Server, admitted: &Admitted, (call, way): (&Call, &Way)) -> Result<Response> {
     let mut target = encoded_path(&way.path);
     if !way.query.is_empty() {
         target = format!("{target}?{}", way.query);
@@ -41,7 +49,46 @@ pub(super) async fn serve(server: &Server, call: &Call, way: &Way) -> Result<Res
     }
     // As upstream: a log that breaks off is one that ends.
     let told = pieces.take_while(|piece| std::future::ready(piece.is_ok())).filter_map(|p| std::future::ready(p.ok()));
+    if web_socket::asked(&admitted.request) {
+        return Ok(over_web_socket(admitted, told.boxed()));
+    }
     Ok(Response::stream("text/plain", told.boxed()))
+}
+
+/// The log in messages, as bytes or as text in base64.
+fn over_web_socket(admitted: &Admitted, mut told: BoxStream<'static, Bytes>) -> Response {
+    let asked = web_socket::protocols(&admitted.request);
+    let known = |protocol: &&&str| matches!(**protocol, "binary.k8s.io" | "base64.binary.k8s.io");
+    let protocol = match asked.iter().find(known) {
+        Some(protocol) => (*protocol).to_owned(),
+        None if asked.is_empty() => String::new(),
+        None => return web_socket::refusal(403, ""),
+    };
+    let in_base64 = protocol.starts_with("base64");
+    web_socket::accept(&admitted.request, &protocol, || {
+        Box::new(Worked::new(move |client| async move {
+            let (from_client, to_client) = tokio::io::split(client);
+            let (mut reader, mut writer) = (Reader::new(from_client), Writer(to_client));
+            let sending = async {
+                // An empty message tells the client that there is a connection.
+                let mut piece = Bytes::new();
+                loop {
+                    if in_base64 {
+                        writer.text(&STANDARD.encode(&piece)).await?;
+                    } else {
+                        writer.binary(&piece).await?;
+                    }
+                    let Some(next) = told.next().await else { return writer.close().await };
+                    piece = next;
+                }
+            };
+            let heard = async { while !matches!(reader.next().await, Ok(Event::Close) | Err(_)) {} };
+            let sent: io::Result<()> = tokio::select! { sent = sending => sent, () = heard => Ok(()) };
+            if let Err(error) = sent {
+                tracing::debug!(%error, "a client went while it was told a log");
+            }
+        }))
+    })
 }
 
 /// The beginning of what a kubelet says of its refusal.

@@ -1,17 +1,24 @@
 //! Connections to containers, pods, nodes and services: requests are passed on to the kubelet or the backend that the
 //! registry finds, as upstream's `UpgradeAwareHandler` passes them on, and switch to other protocols with it.
 
+mod dial;
 mod html;
 mod log;
+mod outcome;
 mod relay;
+mod spdy;
+mod translate;
+mod tunnel;
 mod upgrade;
+mod web_socket;
 mod wish;
+mod worked;
 
 use bytes::Bytes;
 
 use crate::api::{Result, Status};
 use crate::auth::Denied;
-use crate::registry::{Call, Connected, Way};
+use crate::registry::{Call, Connected, End, Way};
 use crate::server::Server;
 use crate::server::filters::{self, Admitted};
 use crate::server::message::{Body, Headers, Method, Peer, Response};
@@ -38,7 +45,21 @@ pub(super) async fn serve(server: &Server, admitted: &Admitted, call: &Call) -> 
         Connected::To(way) => way,
     };
     if log {
-        return log::serve(server, call, &way).await;
+        return log::serve(server, admitted, (call, &way)).await;
+    }
+    let enabled = |gate: &str| server.parts().registry.enabled(gate);
+    match (call.target.subresource.as_str(), way.to) {
+        // A kubelet that speaks WebSocket itself is left to do so.
+        (_, End::Kubelet { extends_web_sockets: true }) => {}
+        ("exec" | "attach", _)
+            if translate::asked(&admitted.request) && enabled("TranslateStreamCloseWebsocketRequests") =>
+        {
+            return Ok(translate::serve(server, admitted, &way));
+        }
+        ("portforward", _) if tunnel::asked(&admitted.request) && enabled("PortForwardWebsockets") => {
+            return tunnel::serve(server, admitted, &way).await;
+        }
+        _ => {}
     }
     if upgrade::wished(&admitted.request) {
         return upgrade::serve(server, admitted, &way).await;

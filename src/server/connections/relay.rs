@@ -45,10 +45,16 @@ pub(super) async fn serve(server: &Server, admitted: &Admitted, way: &Way) -> Re
     let prefix = asked.path.strip_suffix(path.as_str()).unwrap_or(&asked.path).to_owned();
     let request = request(admitted, way, (&path, &prefix)).map_err(Status::internal)?;
     let answer = server.parts().connections.relay(way, request).await;
-    let unreached = |why| Status::unavailable(format!("error trying to reach service: {why}"));
+    let unreached = |why: String| Status::unavailable(format!("error trying to reach service: {}", undressed(&why)));
     let (head, pieces) = answer.map_err(unreached)?.into_parts();
     let led = Led { prefix, backend: way.site.authority(), host: asked.headers.text("host").to_owned() };
     Ok(answered(&head, pieces, led))
+}
+
+/// What Go's transport says of a server that speaks no TLS; only its client says it in other words.
+pub(super) fn undressed(why: &str) -> String {
+    let plain = "http: server gave HTTP response to HTTPS client";
+    why.replace(plain, "tls: first record does not look like a TLS handshake")
 }
 
 /// What leads through the proxy.
@@ -95,7 +101,7 @@ fn request(admitted: &Admitted, way: &Way, (path, prefix): (&str, &str)) -> http
     }
     let joined = format!("{prefix}/{escaped}");
     let mut uri = format!("/{}", joined.split('/').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/"));
-    if path.ends_with('/') && uri != "/" {
+    if (path.is_empty() || path.ends_with('/')) && uri != "/" {
         uri.push('/');
     }
     request.header("x-forwarded-uri", uri).body(body)

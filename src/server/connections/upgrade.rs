@@ -6,6 +6,7 @@ use http::HeaderValue;
 use http_body_util::Full;
 
 use super::forwarded_for;
+use super::relay::undressed;
 use crate::api::{Reason, Result, Status};
 use crate::registry::Way;
 use crate::remote::Switched;
@@ -51,10 +52,11 @@ pub(super) fn refused(refusal: http::Response<Bytes>) -> Result<Response> {
 
 /// What went wrong with the other end.
 pub(super) fn failed(why: String) -> Status {
-    Status::new(500, Reason::Unknown, why)
+    Status::new(500, Reason::Unknown, undressed(&why))
 }
 
-fn request(admitted: &Admitted, way: &Way) -> http::Result<http::Request<Full<Bytes>>> {
+/// The request that the other end gets.
+pub(super) fn request(admitted: &Admitted, way: &Way) -> http::Result<http::Request<Full<Bytes>>> {
     let asked = &admitted.request;
     let escaped = encoded_path(&way.path);
     let slash = if escaped.starts_with('/') { "" } else { "/" };

@@ -19,6 +19,7 @@ use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
 use tokio::net::TcpStream;
 
 use self::aside::Led;
+pub(in crate::server) use self::web_socket::accept as web_socket_accept;
 use super::Server;
 use crate::base::Tasks;
 

@@ -33,6 +33,11 @@ pub(super) fn asked(head: &RequestHead) -> Option<Asked> {
     Some(Asked { accepted, choice })
 }
 
+/// What a server says to the key of a client.
+pub(in crate::server) fn accept(key: &str) -> String {
+    String::from_utf8_lossy(&ws::hash_key(key.as_bytes())).into_owned()
+}
+
 impl Asked {
     /// Whether several protocols were asked for, of which none is chosen.
     pub(super) fn leaves_a_choice(&self) -> bool {
