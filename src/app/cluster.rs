@@ -1,7 +1,6 @@
 //! A running cluster: everything wired together. It is a value; many can live in one process.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -38,9 +37,6 @@ pub const CONTEXT: &str = "coracle";
 
 /// The file in the data folder that everything is in.
 pub(super) const DATABASE: &str = "coracle.db";
-
-/// The default of `--service-node-port-range`.
-const NODE_PORTS: RangeInclusive<u16> = 30000..=32767;
 
 /// A running cluster. Dropping it leaves its tasks running; `stop` ends them.
 pub struct Cluster {
@@ -275,7 +271,8 @@ fn group_versions(served: &Served) -> Vec<(String, String)> {
 
 /// What gives Services their addresses and node ports; not a plugin of upstream's, so it cannot be switched off.
 fn service_addresses(config: &Config) -> Arc<dyn Plugin> {
-    Arc::new(ServiceAddresses { ranges: config.service_cluster_ip_ranges.clone(), node_ports: NODE_PORTS })
+    let (ranges, node_ports) = (config.service_cluster_ip_ranges.clone(), config.node_ports.clone());
+    Arc::new(ServiceAddresses { ranges, node_ports })
 }
 
 /// The address that stands in the endpoints of the service `kubernetes`: as upstream, of a server on a loopback
@@ -430,7 +427,11 @@ fn indexes(served: &Served) -> Vec<Index> {
 }
 
 fn certificates(config: &Config) -> PkiConfig {
+    // Whoever listens at every address is reached at the one that leads outside, too.
     let mut addresses = vec![config.advertised()];
+    if config.bind_address.is_unspecified() {
+        addresses.push(endpoint_address(config.advertised()));
+    }
     addresses.extend(config.service_cluster_ip_ranges.iter().filter_map(|range| range.hosts().next()));
     PkiConfig {
         directory: config.certificates(),

@@ -82,11 +82,16 @@ impl Authentication {
     }
 }
 
+/// The default of `--service-node-port-range`.
+pub(super) const NODE_PORTS: RangeInclusive<u16> = 30000..=32767;
+
 /// One cluster.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub data: Data,
     pub bind_address: IpAddr,
+    /// `--advertise-address`, where it is given.
+    pub advertise_address: Option<IpAddr>,
     /// 0: any free port.
     pub secure_port: u16,
     /// `--cert-dir`; beside the data by default.
@@ -101,6 +106,8 @@ pub struct Config {
     pub service_account_signing_key_file: Option<PathBuf>,
     pub api_audiences: Vec<String>,
     pub service_cluster_ip_ranges: Vec<ipnet::IpNet>,
+    /// What Services may have of the nodes' ports.
+    pub node_ports: RangeInclusive<u16>,
     pub authorization: authorize::Settings,
     pub enable_admission_plugins: Vec<String>,
     pub disable_admission_plugins: Vec<String>,
@@ -131,6 +138,7 @@ impl Default for Config {
         Self {
             data: Data::Ephemeral,
             bind_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            advertise_address: None,
             secure_port: 0,
             cert_dir: None,
             client_ca_file: None,
@@ -142,6 +150,7 @@ impl Default for Config {
             service_account_signing_key_file: None,
             api_audiences: Vec::new(),
             service_cluster_ip_ranges: vec![range.into()],
+            node_ports: NODE_PORTS,
             authorization: authorize::Settings::default(),
             enable_admission_plugins: Vec::new(),
             disable_admission_plugins: Vec::new(),
@@ -204,6 +213,7 @@ impl Config {
         };
         let mut rows = vec![
             ("admission-control-config-file", file(&self.admission_control_config_file)),
+            ("advertise-address", self.advertised().to_string()),
             ("anonymous-auth", self.anonymous_auth.unwrap_or(true).to_string()),
             ("api-audiences", list(&self.api_audiences)),
             ("authorization-config", file(&self.authorization.config_file)),
@@ -231,6 +241,7 @@ impl Config {
             ("service-account-key-file", files(&self.service_account_key_files)),
             ("service-account-signing-key-file", file(&self.service_account_signing_key_file)),
             ("service-cluster-ip-range", ranges.join(",")),
+            ("service-node-port-range", format!("{}-{}", self.node_ports.start(), self.node_ports.end())),
             ("token-auth-file", file(&self.token_auth_file)),
         ];
         rows.extend(self.kubelets.rows());
@@ -280,6 +291,8 @@ impl Config {
 
     /// The address under which clients reach the server.
     pub fn advertised(&self) -> IpAddr {
-        if self.bind_address.is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { self.bind_address }
+        let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let bound = Some(self.bind_address).filter(|address| !address.is_unspecified());
+        self.advertise_address.or(bound).unwrap_or(local)
     }
 }

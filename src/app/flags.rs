@@ -1,6 +1,7 @@
 //! The command line. Flags of kube-apiserver keep its names and meaning.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,9 +10,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::admission::AdmissionFlags;
 use super::authentication::AuthenticationFlags;
 use super::authorization::AuthorizationFlags;
-use super::config::{Config, Controllers, Data};
+use super::config::{Config, Controllers, Data, NODE_PORTS};
 use super::kubelets::Kubelets;
 use crate::admission::PLUGINS;
+use crate::api::field::go_quote;
 use crate::api::time::GoDuration;
 use crate::resources::STAGES;
 
@@ -91,6 +93,10 @@ pub(super) struct Up {
     /// Address to listen on
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), help_heading = "Serving")]
     pub bind_address: IpAddr,
+    /// Address that clients are told to reach the server at [default: the one to listen on, or of every address
+    /// 127.0.0.1; in the endpoints of the service kubernetes always one of the machine's]
+    #[arg(long, value_name = "IP", help_heading = "Serving")]
+    pub advertise_address: Option<IpAddr>,
     /// Port to listen on; 0 takes any free one
     #[arg(long, value_name = "PORT", default_value_t = 6443, help_heading = "Serving")]
     pub secure_port: u16,
@@ -168,6 +174,9 @@ pub(super) struct Up {
     /// Addresses of Services; the default is kind's, since kube-apiserver's own (10.0.0.0/24) is deprecated and small
     #[arg(long, value_name = "CIDR", value_delimiter = ',', default_value = "10.96.0.0/16", help_heading = "API")]
     pub service_cluster_ip_range: Vec<String>,
+    /// Ports of nodes for Services: 30000-32767, 30000+2767, 30000
+    #[arg(long, value_name = "PORTS", default_value = "30000-32767", value_parser = parse_ports, help_heading = "API")]
+    pub service_node_port_range: RangeInclusive<u16>,
     /// How long events are kept; 0 keeps them for ever
     #[arg(long, value_name = "DURATION", default_value = "1h0m0s", value_parser = parse_duration, help_heading = "API")]
     pub event_ttl: Duration,
@@ -217,6 +226,8 @@ impl Up {
             service_account_signing_key_file: self.service_account_signing_key_file.clone(),
             api_audiences: listed(&self.api_audiences),
             service_cluster_ip_ranges: ranges(&self.service_cluster_ip_range)?,
+            node_ports: self.service_node_port_range.clone(),
+            advertise_address: self.advertise_address,
             authentication: self.authentication.settings(),
             authorization: self.authorization.settings(),
             enable_admission_plugins: listed(&self.enable_admission_plugins),
@@ -327,6 +338,33 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
     Ok(if interval.0 == 0 { Duration::MAX } else { interval.or_zero() })
 }
 
+/// As upstream's `PortRange`; nothing is the default.
+fn parse_ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(NODE_PORTS);
+    }
+    let number = |text: &str| -> Result<i64, String> {
+        text.parse().map_err(|_| format!("strconv.Atoi: parsing {}: invalid syntax", go_quote(text)))
+    };
+    let (low, high) = match (text.split_once('-'), text.split_once('+')) {
+        (None, None) => (number(text)?, number(text)?),
+        (Some((low, high)), None) => (number(low)?, number(high)?),
+        (None, Some((low, more))) => {
+            let low = number(low)?;
+            (low, low.saturating_add(number(more)?))
+        }
+        (Some(_), Some(_)) => return Err(format!("unable to parse port range: {text}")),
+    };
+    let too_large = || format!("the port range cannot be greater than 65535: {text}");
+    let high = u16::try_from(high.max(0)).map_err(|_| too_large())?;
+    let low = u16::try_from(low.max(0)).map_err(|_| too_large())?;
+    if high < low {
+        return Err(format!("end port cannot be less than start port: {text}"));
+    }
+    Ok(low..=high)
+}
+
 /// As Go's `strconv.ParseBool`.
 pub(super) fn parse_bool(text: &str) -> Result<bool, String> {
     match text {
@@ -378,6 +416,19 @@ mod tests {
         assert_eq!(config.history, Duration::from_secs(5400));
         assert_eq!(config.event_ttl, Duration::from_secs(630));
         assert_eq!((config.controllers.selection.as_str(), config.controllers.scheduler), ("*,-deployment", false));
+    }
+
+    #[test]
+    fn ports_of_nodes_are_read_as_upstream_reads_them() {
+        assert_eq!(parse_ports("30000-32767"), Ok(NODE_PORTS));
+        assert_eq!(parse_ports(""), Ok(NODE_PORTS));
+        assert_eq!(parse_ports(" 80 "), Ok(80..=80));
+        assert_eq!(parse_ports("30000+10"), Ok(30000..=30010));
+        let refused = |text: &str| parse_ports(text).unwrap_err();
+        assert_eq!(refused("1-2+3"), "unable to parse port range: 1-2+3");
+        assert_eq!(refused("70000"), "the port range cannot be greater than 65535: 70000");
+        assert_eq!(refused("9-8"), "end port cannot be less than start port: 9-8");
+        assert_eq!(refused("a-8"), "strconv.Atoi: parsing \"a\": invalid syntax");
     }
 
     #[track_caller]
