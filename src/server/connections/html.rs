@@ -91,12 +91,13 @@ pub(super) struct Rewriting {
 }
 
 /// What unpacks, and what packs again.
-type Both<D, E> = (D, E);
+type Gzip = (GzDecoder<Vec<u8>>, GzEncoder<Vec<u8>>);
+type Deflate = (DeflateDecoder<Vec<u8>>, DeflateEncoder<Vec<u8>>);
 
 enum Packing {
     None,
-    Gzip(Box<Both<GzDecoder<Vec<u8>>, GzEncoder<Vec<u8>>>>),
-    Deflate(Box<Both<DeflateDecoder<Vec<u8>>, DeflateEncoder<Vec<u8>>>>),
+    Gzip(Box<Gzip>),
+    Deflate(Box<Deflate>),
 }
 
 impl Rewriting {
