@@ -17,7 +17,6 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::differential::render;
-use crate::documents::inlined;
 use crate::server::{BINARIES, eventually, setting};
 
 use download::{Bundle, Files};
@@ -183,7 +182,6 @@ async fn published(pair: &mut Pair, kinds: &Kinds) {
     settled(pair, ("discovery", "/apis", GROUPS), of_groups).await;
     let paths: Vec<String> = groups.iter().map(|group| format!("/apis/{group}/")).collect();
     let of_paths = |tree: Value| {
-        let tree = inlined(tree);
         let path = |(path, item): (&String, &Value)| {
             paths.iter().any(|start| path.starts_with(start)).then(|| (path.clone(), item.clone()))
         };

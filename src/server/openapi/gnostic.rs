@@ -19,6 +19,11 @@ pub(super) fn encode(document: &Value) -> Vec<u8> {
     }
     out.message(8, &paths);
     out.message(9, &named_schemas(members(document.get("definitions"))));
+    let mut shared = Message::default();
+    for (name, of) in members(document.get("parameters")) {
+        shared.named(1, name, &parameter(of));
+    }
+    out.message(10, &shared);
     for requirement in document.get("security").and_then(Value::as_array).into_iter().flatten() {
         let mut required = Message::default();
         for (name, _) in members(Some(requirement)) {
@@ -235,28 +240,38 @@ fn operation(of: &Value) -> Message {
 
 fn parameters(out: &mut Message, tag: u32, list: Option<&Value>) {
     for of in list.and_then(Value::as_array).into_iter().flatten() {
-        let mut parameter = Message::default();
-        match of.get("in").and_then(Value::as_str) {
-            Some("body") => parameter.message(1, &body_parameter(of)),
-            place => {
-                // The tags of query and path parameters differ by one from the type on.
-                let path = place == Some("path");
-                let mut inner = Message::default();
-                inner.flag(1, of.get("required"));
-                inner.text(2, of.get("in"));
-                inner.text(3, of.get("description"));
-                inner.text(4, of.get("name"));
-                inner.text(if path { 5 } else { 6 }, of.get("type"));
-                inner.flag(if path { 19 } else { 20 }, of.get("uniqueItems"));
-                let mut other = Message::default();
-                other.message(if path { 4 } else { 3 }, &inner);
-                parameter.message(2, &other);
-            }
-        }
         let mut item = Message::default();
-        item.message(1, &parameter);
+        if of.get("$ref").is_some() {
+            let mut reference = Message::default();
+            reference.text(1, of.get("$ref"));
+            item.message(2, &reference);
+        } else {
+            item.message(1, &parameter(of));
+        }
         out.message(tag, &item);
     }
+}
+
+fn parameter(of: &Value) -> Message {
+    let mut out = Message::default();
+    match of.get("in").and_then(Value::as_str) {
+        Some("body") => out.message(1, &body_parameter(of)),
+        place => {
+            // The tags of query and path parameters differ by one from the type on.
+            let path = place == Some("path");
+            let mut inner = Message::default();
+            inner.flag(1, of.get("required"));
+            inner.text(2, of.get("in"));
+            inner.text(3, of.get("description"));
+            inner.text(4, of.get("name"));
+            inner.text(if path { 5 } else { 6 }, of.get("type"));
+            inner.flag(if path { 19 } else { 20 }, of.get("uniqueItems"));
+            let mut other = Message::default();
+            other.message(if path { 4 } else { 3 }, &inner);
+            out.message(2, &other);
+        }
+    }
+    out
 }
 
 fn body_parameter(of: &Value) -> Message {

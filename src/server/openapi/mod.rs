@@ -10,6 +10,7 @@ mod operation;
 mod parameters;
 mod paths;
 mod schemas;
+mod shared_parameters;
 mod v2;
 
 use std::collections::BTreeMap;
@@ -114,6 +115,7 @@ impl Documents {
                 let documents = hashes.keys().filter_map(|path| maker.tree(path));
                 let mut all = v2::document(&maker.version(), maker.custom_definitions(), documents);
                 others.iter().for_each(|other| v2::merge(&mut all, other));
+                shared_parameters::share(&mut all);
                 let protobuf = respond::gzip_all(&gnostic::encode(&all));
                 let json = respond::gzip_all(all.to_string().as_bytes());
                 slot.insert(AllInOne { etag: etag.to_owned(), json, protobuf }).clone()

@@ -191,6 +191,11 @@ fn operation(operation: Value) -> Value {
             list.push(body);
         }
     }
+    if let Value::Array(list) = &mut list {
+        let place =
+            |parameter: &Value| [&parameter["name"], &parameter["in"]].map(|of| of.as_str().unwrap_or("").to_owned());
+        list.sort_by_cached_key(place);
+    }
     if list.as_array().is_some_and(|list| !list.is_empty()) {
         root.insert("parameters".to_owned(), list);
     }
