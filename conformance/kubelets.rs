@@ -141,11 +141,18 @@ fn run(kubectl: &Path, server: &Server, (line, input): (&str, &str)) -> String {
         drop(writer.join().unwrap());
         let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         let said = if said.len() > 10_000 { format!("{} bytes", said.len()) } else { said.into_owned() };
-        format!("code {:?}\n{said}{complained}", output.status.code())
-            .replace(&server.base, "SERVER")
-            // When a terminal is itself again is a matter of chance.
-            .replace('\r', "")
+        // When a terminal is itself again is a matter of chance.
+        let all = format!("code {:?}\n{said}{complained}", output.status.code()).replace('\r', "");
+        // So is whether kubectl logs that it told the size of a terminal to a command that had ended.
+        let lines: Vec<&str> = all.lines().filter(|line| !is_logged(line)).collect();
+        lines.join("\n").trim_end().replace(&server.base, "SERVER")
     })
+}
+
+/// Whether it is a line of kubectl's log, such as `E1122 08:50:19.254404 …`.
+fn is_logged(line: &str) -> bool {
+    let mut letters = line.bytes();
+    matches!(letters.next(), Some(b'E' | b'W' | b'I')) && letters.by_ref().take(4).all(|b| b.is_ascii_digit())
 }
 
 /// The newest kubectl and the oldest beside the one in `PATH`: the first speaks WebSocket, the second SPDY.
@@ -295,10 +302,7 @@ async fn socket(server: &Server, path: &str, (protocol, sent): (&str, &[&[u8]]))
     // How it ends is told by what was said before.
     let ended = tokio::time::timeout(std::time::Duration::from_secs(10), socket.read_to_end(&mut heard)).await;
     if ended.is_err() {
-        said.push_str(
-            "no end
-",
-        );
+        said.push_str("no end\n");
     }
     let mut rest = &heard[..];
     let mut messages: Vec<Vec<u8>> = Vec::new();
