@@ -269,8 +269,9 @@ mod tests {
             "requestBody": {"required": true, "content": {"*/*": {"schema": {"$ref": "#/components/schemas/a.B"}}}},
             "responses": {"200": {"description": "OK", "content": {"application/json": {"schema": {"type": "object"}}}}},
         }));
-        assert_eq!(converted["parameters"][0], json!({"name": "dryRun", "in": "query", "type": "string"}));
-        assert_eq!(converted["parameters"][1]["schema"], json!({"$ref": "#/definitions/a.B"}));
+        // In the order of their names.
+        assert_eq!(converted["parameters"][0]["schema"], json!({"$ref": "#/definitions/a.B"}));
+        assert_eq!(converted["parameters"][1], json!({"name": "dryRun", "in": "query", "type": "string"}));
         assert_eq!(converted["responses"]["200"]["schema"], json!({"type": "object"}));
         assert_eq!(converted["produces"], json!(["application/json"]));
     }
